@@ -1,0 +1,5 @@
+"""Real data as arrays, from installed packages."""
+
+from keras_contrastive.datasets.emoji import Emoji as Emoji
+from keras_contrastive.datasets.emoji import family_of as family_of
+from keras_contrastive.datasets.emoji import load_emoji as load_emoji

@@ -1,0 +1,132 @@
+"""Retrieval: the rank of what belongs to a query in a whole corpus."""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_contrastive.similarity import has_positive, nearest_positive, normalize, positive_ranks
+
+
+def retrieval(queries, candidates, query_ids=None, candidate_ids=None, k=(1, 5, 10), tile=1024):
+    """Search each query's positive among all candidates, by cosine.
+
+    A candidate with the query's id is a positive; the nearest counts. The rank is one more than the number of
+    other candidates that are at least as close, so ties are lost. No `(queries, candidates)` matrix is
+    ever formed: memory is that of a `(tile, tile)` block.
+
+    Args:
+        queries: Float array `(num_queries, dim)`.
+        candidates: Float array `(num_candidates, dim)`.
+        query_ids: Int array `(num_queries,)`. Defaults to the row numbers.
+        candidate_ids: Int array `(num_candidates,)`. Defaults to the row numbers.
+        k: The ranks at which recall is reported.
+        tile: Rows of a block.
+
+    Returns:
+        A dict of floats: `recall_at_{k}` in [0, 1] (about `k / num_candidates` for embeddings that know nothing),
+        `median_rank` (1 is the best) and `mrr`, the mean of 1 / rank.
+
+    Raises:
+        ValueError: Shapes or ids that do not belong together, or a query without any positive.
+
+    Example:
+
+    >>> retrieval(np.eye(3), np.eye(3)[[0, 2, 1]], k=(1, 2))
+    {'recall_at_1': 0.3333333333333333, 'recall_at_2': 0.3333333333333333, 'median_rank': 3.0, 'mrr': 0.5555555555555556}
+    """
+    queries, query_ids = _corpus(queries, query_ids, "queries")
+    candidates, candidate_ids = _corpus(candidates, candidate_ids, "candidates")
+    if queries.shape[1] != candidates.shape[1]:
+        raise ValueError(
+            "`queries` and `candidates` must have the same last dimension. "
+            f"Received: queries.shape={tuple(queries.shape)}, candidates.shape={tuple(candidates.shape)}."
+        )
+    ranks = []
+    for start in range(0, queries.shape[0], tile):
+        rows = slice(start, start + tile)
+        corpus = candidates, query_ids[rows], candidate_ids
+        nearest = nearest_positive(queries[rows], *corpus, tile=tile)
+        found = ops.convert_to_numpy(has_positive(nearest))
+        if not found.all():
+            raise ValueError(
+                f"Query {start + int(np.argmin(found))} has no candidate with its id. Are the ids of both from one data set?"
+            )
+        ranks.append(ops.convert_to_numpy(positive_ranks(queries[rows], *corpus, nearest, tile=tile)))
+    ranks = 1 + np.concatenate(ranks)
+    results = {f"recall_at_{n}": float(np.mean(ranks <= n)) for n in k}
+    return results | {"median_rank": float(np.median(ranks)), "mrr": float(np.mean(1 / ranks))}
+
+
+class RetrievalEvaluation(keras.callbacks.Callback):
+    """Searches a held-out corpus at the end of each epoch, from each modality to each other.
+
+    Its numbers join the epoch's `logs`, so they appear in the progress bar, in `History` and in other
+    callbacks: `val_image_to_text_recall_at_10`, `val_text_to_image_mrr`, ... See `retrieval`.
+
+    Args:
+        x: Dict of arrays, as for the model's `predict`, which returns a dict of embeddings.
+        ids: Int array `(rows,)`; rows with the same id belong together. Defaults to the row numbers.
+        k: The ranks at which recall is reported.
+        batch_size: Batch size of the prediction.
+        every: Evaluate at the end of each `every`-th epoch, and of no other.
+        prefix: Start of the names.
+        embed: `None`, or a function of the model and `x` that returns the dict of embeddings to be searched, for
+            models whose `predict` does not. One encoder and two sets of pictures:
+            `lambda model, x: {name: model.predict(pictures, verbose=0) for name, pictures in x.items()}`.
+
+    Raises:
+        ValueError, TypeError: Arguments out of range; embeddings that are not a dict of at least two.
+    """
+
+    def __init__(self, x, ids=None, k=(1, 5, 10), batch_size=256, every=1, prefix="val_", embed=None):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"`every` must be a positive number of epochs. Received: every={every}.")
+        self.x = x
+        self.ids = ids
+        self.k = tuple(k)
+        self.batch_size = batch_size
+        self.every = every
+        self.prefix = prefix
+        self.embed = embed
+
+    def evaluate(self):
+        """The numbers of the model as it is now, as a dict."""
+        embeddings = self._embeddings()
+        if not isinstance(embeddings, dict) or len(embeddings) < 2:
+            raise TypeError(
+                "`RetrievalEvaluation` needs a dict of embeddings by modality, at least two. "
+                f"Received: {type(embeddings).__name__}. Pass `embed` for a model that returns one tensor."
+            )
+        return {
+            f"{self.prefix}{a}_to_{b}_{name}": value
+            for a, b in itertools.permutations(embeddings, 2)
+            for name, value in retrieval(embeddings[a], embeddings[b], self.ids, self.ids, self.k).items()
+        }
+
+    def _embeddings(self):
+        if self.embed is not None:
+            return self.embed(self.model, self.x)
+        return self.model.predict(self.x, batch_size=self.batch_size, verbose=0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 and logs is not None:
+            logs.update(self.evaluate())
+
+
+def _corpus(embeddings, ids, name):
+    embeddings = ops.convert_to_tensor(embeddings, dtype="float32")
+    if len(embeddings.shape) != 2 or not embeddings.shape[0]:
+        raise ValueError(
+            f"`{name}` must have the shape `(rows, dim)`, with at least one row. "
+            f"Received: {name}.shape={tuple(embeddings.shape)}."
+        )
+    ids = np.arange(embeddings.shape[0]) if ids is None else np.asarray(ids)
+    if ids.shape != (embeddings.shape[0],) or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(
+            f"Ids of the {name} must be integers, one for each of the {embeddings.shape[0]} rows. "
+            f"Received: shape {ids.shape}, dtype {ids.dtype}."
+        )
+    return normalize(embeddings), ops.convert_to_tensor(ids, dtype="int32")

@@ -1,0 +1,179 @@
+"""What all contrastive losses share: views, ids, temperature, weights, reduction, state."""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_contrastive.similarity import Contrast, as_views, normalize
+
+
+class ContrastiveLoss(keras.losses.Loss):
+    """Base class of the losses: it turns `y_true` and `y_pred` into directions, and reduces.
+
+    A subclass implements `per_direction`. It may own Keras layers (`layers`), created by `build`;
+    `ContrastiveTrainer` tracks them, so that they are trained and saved with the model.
+
+    Args:
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
+        symmetric: Whether both views of a pair are anchors in turn, or the first view only.
+        normalize: Whether the similarity is the cosine (embeddings are L2-normalised here) or the
+            plain inner product.
+        reduction: See `keras.losses.Loss`. `None` gives `(batch,)`, the mean over directions.
+        name: Name of the loss.
+        dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Ids, targets or `None`; see `y_pred`. Two rows with the same id are the same item and
+            never negatives of each other. Ids are integers in `[0, 2**31)`; JAX wraps larger ones
+            before they can be seen here.
+        y_pred: What is compared is decided by the shapes:
+
+            * `(batch, dim)` with a float `y_true` of the same shape: predictions (the first view)
+              and their targets (the second).
+            * `(batch, dim)` with integer ids or labels `(batch,)`: one view; the positives are the
+              other rows with the same id, and a row without one counts zero.
+            * `(batch, views, dim)` with ids or `None`.
+            * a dict, list or tuple of `(batch, dim)`, with ids or `None`.
+        sample_weight: `(batch,)`, weighs the anchors.
+        training: Whether this is a training step. A loss that owns layers needs to be told, as
+            `ContrastiveTrainer` does; a plain `keras.Model` does not.
+        pairs: `None`, or a dict from pairs of view indices to their weights, which sum to 1. By
+            default all pairs of views, equally.
+
+    Raises:
+        TypeError: Embeddings that are not floats, ids that are not integers.
+        ValueError: Shapes that do not belong together, a temperature that is not positive,
+            or state that nobody tracks.
+    """
+
+    def __init__(
+        self,
+        temperature=0.1,
+        symmetric=True,
+        normalize=True,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+    ):
+        dtype = keras.backend.result_type(keras.backend.standardize_dtype(dtype or keras.config.floatx()), "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        _check_temperature(temperature)
+        self.temperature = temperature
+        self.symmetric = symmetric
+        self.normalize = normalize
+        # Keras reduces: weights, every `reduction`, and its own scaling by 1 / replicas.
+        self._reducer = _AsItIs(reduction=reduction, dtype=dtype)
+
+    @property
+    def layers(self):
+        """The layers that this loss owns, to be tracked by the model that is trained."""
+        return [self.temperature] if isinstance(self.temperature, keras.layers.Layer) else []
+
+    def build(self, num_directions=2):
+        """Create the weights of the loss's layers, once; `ContrastiveTrainer.compile` calls it.
+
+        Args:
+            num_directions: In how many directions the views will be compared, two for each pair.
+        """
+        if isinstance(self.temperature, keras.layers.Layer) and not self.temperature.built:
+            self.temperature.build()
+
+    def per_direction(self, contrast, ids, training):
+        """The loss of each anchor in each direction.
+
+        Args:
+            contrast: A `keras_contrastive.similarity.Contrast`.
+            ids: int32 `(batch,)`, or `None` if all rows differ.
+            training: True, False, or `None` where nobody says.
+
+        Returns:
+            `(batch, directions)`, in nats.
+        """
+        raise NotImplementedError
+
+    def __call__(self, y_true, y_pred, sample_weight=None, training=None, pairs=None):
+        losses = self.call(y_true, y_pred, training=training, pairs=pairs)
+        return self._reducer(ops.zeros_like(losses), losses, sample_weight)
+
+    def call(self, y_true, y_pred, training=None, pairs=None):
+        """The loss of each anchor, `(batch,)`, before weights and reduction."""
+        if self.layers and training is None:
+            raise ValueError(
+                f"`{type(self).__name__}` owns layers ({', '.join(layer.name for layer in self.layers)}), which a plain "
+                "`keras.Model` neither trains nor updates. Compile a `keras_contrastive.ContrastiveTrainer` with it, "
+                "or say `training=True` or `False` in a loop of your own. Received: training=None."
+            )
+        ids, views = as_views(y_true, y_pred)
+        views = [ops.cast(view, self.dtype) for view in views]
+        if self.normalize:
+            views = [normalize(view) for view in views]
+        pairs = self._pairs(pairs, len(views))
+        contrast = Contrast(views, list(pairs), ids, self._scale(), symmetric=self.symmetric)
+        losses = self.per_direction(contrast, ids, training)  # (batch, directions)
+        if not pairs:
+            return losses[:, 0]
+        weights = [weight / self._directions_of_a_pair for weight in pairs.values()]
+        weights = np.repeat(np.array(weights, self.dtype), self._directions_of_a_pair)
+        return ops.sum(losses * ops.convert_to_tensor(weights), axis=1)
+
+    @property
+    def _directions_of_a_pair(self):
+        return 2 if self.symmetric else 1
+
+    def _pairs(self, pairs, num_views):
+        if pairs is None:
+            every = list(itertools.combinations(range(num_views), 2))
+            return {pair: 1 / len(every) for pair in every}
+        if not pairs or any(not 0 <= view < num_views for pair in pairs for view in pair):
+            raise ValueError(
+                f"`pairs` must be pairs of indices into the {num_views} views. Received: pairs={pairs}."
+            )
+        return pairs
+
+    def _scale(self):
+        if isinstance(self.temperature, keras.layers.Layer):
+            return ops.cast(self.temperature.scale, self.dtype)
+        return 1.0 / self.temperature
+
+    def get_config(self):
+        temperature = self.temperature
+        if isinstance(temperature, keras.layers.Layer):
+            temperature = keras.saving.serialize_keras_object(temperature)
+        return {
+            **super().get_config(),
+            "temperature": temperature,
+            "symmetric": self.symmetric,
+            "normalize": self.normalize,
+            "dtype": self.dtype,  # which `keras.losses.Loss` forgets
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        if isinstance(config.get("temperature"), dict):
+            config = {**config, "temperature": keras.saving.deserialize_keras_object(config["temperature"])}
+        return cls(**config)
+
+
+class _AsItIs(keras.losses.Loss):
+    def __init__(self, reduction, dtype):
+        super().__init__(name="reduce", reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+def _check_temperature(temperature):
+    if isinstance(temperature, keras.layers.Layer) and hasattr(type(temperature), "scale"):
+        return
+    if isinstance(temperature, bool) or not isinstance(temperature, (int, float, np.number)):
+        raise TypeError(
+            "`temperature` must be a positive float or a `keras_contrastive.layers.LearnableTemperature`. "
+            f"Received: temperature={temperature!r}."
+        )
+    if not 0 < temperature < float("inf"):
+        raise ValueError(
+            f"`temperature` must be positive and finite. Received: temperature={temperature}. "
+            "Is this a logit scale? Then pass 1 / scale."
+        )

@@ -1,0 +1,56 @@
+"""InfoNCE, the contrastive loss of CPC, MoCo and CLIP."""
+
+import keras
+
+from keras_contrastive.losses.base import ContrastiveLoss
+
+
+@keras.saving.register_keras_serializable(package="keras_contrastive")
+class InfoNCE(ContrastiveLoss):
+    """Cross-entropy of picking each anchor's positive among all candidates of the other view.
+
+    With two views and `symmetric=True` this is CLIP's loss. It compares with the negatives of this
+    batch only, and the gradient of the mean over batches is not that of the loss over all data: hard
+    negatives get too little weight, the less the smaller the batch and the lower the temperature.
+    `GammaContrastive` corrects that.
+
+    Args:
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
+        symmetric: Whether both views of a pair are anchors in turn, or the first view only.
+        normalize: Whether the similarity is the cosine, or the plain inner product.
+        reduction: See `keras.losses.Loss`.
+        name: Name of the loss.
+        dtype: Dtype of the computation, at least float32.
+
+    Call arguments: see `ContrastiveLoss`. With one view and labels, the loss is the mean over the
+    positives of an anchor; each is contrasted with the anchor's negatives, not with other positives.
+
+    Returns:
+        Nats, at least 0. `log(batch)` when all embeddings coincide; near zero when every positive is
+        recognised; zero for an anchor without negatives.
+
+    Reference:
+        - [Oord et al., 2018](https://arxiv.org/abs/1807.03748), Eq. 4.
+        - [Radford et al., 2021](https://arxiv.org/abs/2103.00020), Fig. 3, for the symmetric form.
+
+    Example:
+
+    >>> embeddings = keras.ops.eye(2)
+    >>> loss = InfoNCE(temperature=1.0)
+    >>> round(float(loss(None, (embeddings, embeddings))), 4)
+    0.3133
+    """
+
+    def __init__(
+        self,
+        temperature=0.07,
+        symmetric=True,
+        normalize=True,
+        reduction="sum_over_batch_size",
+        name="info_nce",
+        dtype=None,
+    ):
+        super().__init__(temperature, symmetric, normalize, reduction, name, dtype)
+
+    def per_direction(self, contrast, ids, training):
+        return contrast.softplus(contrast.negatives)  # -log(e^positive / (e^positive + sum of e^negative))

@@ -1,0 +1,28 @@
+"""Projection onto the unit sphere."""
+
+from keras import ops
+
+_SMALLEST = 1e-12  # rows whose entries are all below it have no direction worth following
+
+
+def normalize(embeddings):
+    """Divide each row by its length, whatever its length: 1e-10 and 1e30 give the same direction.
+
+    A row of zeros stays zero and has a gradient of ordinary size, so a dead unit can recover.
+
+    Args:
+        embeddings: Float tensor `(..., dim)`.
+
+    Returns:
+        A tensor of the same shape and dtype; rows have length 1, or 0 if they were (almost) zero.
+
+    Example:
+
+    >>> normalize(keras.ops.array([[3.0, 4.0], [3e30, 4e30], [0.0, 0.0]])).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    # The square of 1e30 is infinite in float32, hence the largest entry first. It may be detached:
+    # the result does not depend on it. The sum is then at least 1, so 0.5 is met by zero rows only.
+    largest = ops.stop_gradient(ops.max(ops.abs(embeddings), axis=-1, keepdims=True))
+    scaled = embeddings / ops.where(largest > _SMALLEST, largest, ops.ones_like(largest))
+    return scaled * ops.rsqrt(ops.maximum(ops.sum(ops.square(scaled), axis=-1, keepdims=True), 0.5))
