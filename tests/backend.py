@@ -5,29 +5,43 @@ import numpy as np
 from keras import ops
 
 
-def value_and_gradients(function, *inputs, compiled=False):
-    """Evaluate a scalar function of tensors and its gradient for each of them, as NumPy arrays."""
-    return _IMPLEMENTATIONS[keras.backend.backend()](function, inputs, compiled)
+def value_and_gradients(function, *inputs, compiled=False, variables=()):
+    """Evaluate a scalar function of tensors and its gradient for each of them, as NumPy arrays.
+
+    `variables` are those that the function assigns, which JAX needs to be told.
+    """
+    return _IMPLEMENTATIONS[keras.backend.backend()](function, inputs, compiled, variables)
 
 
-def gradients(function, *inputs, compiled=False):
-    return value_and_gradients(function, *inputs, compiled=compiled)[1]
+def gradients(function, *inputs, compiled=False, variables=()):
+    return value_and_gradients(function, *inputs, compiled=compiled, variables=variables)[1]
 
 
 def compiled(function):
-    """The function as the backend compiles it; torch runs eagerly, as Keras runs it by default."""
+    """The function of `(batch, dim)` tensors as the backend compiles it, for batches of any size.
+
+    On TensorFlow one graph serves all sizes; torch runs eagerly, as Keras runs it by default.
+    """
     return _COMPILERS[keras.backend.backend()](function)
 
 
-def _jax(function, inputs, compile_it):
+def _jax(function, inputs, compile_it, variables):
     import jax
 
-    evaluate = jax.value_and_grad(function, argnums=tuple(range(len(inputs))))
-    value, grads = (jax.jit(evaluate) if compile_it else evaluate)(*map(ops.convert_to_tensor, inputs))
-    return _to_numpy(value), [_to_numpy(grad) for grad in grads]
+    def stateless(*tensors):
+        with keras.StatelessScope() as scope:
+            value = function(*tensors)
+            return value, [scope.get_current_value(variable) for variable in variables]
+
+    evaluate = jax.value_and_grad(stateless, argnums=tuple(range(len(inputs))), has_aux=True)
+    (value, state), grads = (jax.jit(evaluate) if compile_it else evaluate)(*map(ops.convert_to_tensor, inputs))
+    for variable, new in zip(variables, state, strict=True):
+        if new is not None:
+            variable.assign(new)
+    return to_numpy(value), [to_numpy(grad) for grad in grads]
 
 
-def _tensorflow(function, inputs, compile_it):
+def _tensorflow(function, inputs, compile_it, variables):
     import tensorflow as tf
 
     def evaluate(*tensors):
@@ -37,19 +51,20 @@ def _tensorflow(function, inputs, compile_it):
         return value, tape.gradient(value, tensors, unconnected_gradients="zero")
 
     value, grads = (tf.function(evaluate) if compile_it else evaluate)(*map(ops.convert_to_tensor, inputs))
-    return _to_numpy(value), [_to_numpy(grad) for grad in grads]
+    return to_numpy(value), [to_numpy(grad) for grad in grads]
 
 
-def _torch(function, inputs, compile_it):
+def _torch(function, inputs, compile_it, variables):
     tensors = [ops.convert_to_tensor(x).detach().clone().requires_grad_(True) for x in inputs]
     value = function(*tensors)
     value.backward()
-    return _to_numpy(value), [
-        np.zeros(tuple(x.shape), "float32") if x.grad is None else _to_numpy(x.grad) for x in tensors
+    return to_numpy(value), [
+        np.zeros(tuple(x.shape), "float32") if x.grad is None else to_numpy(x.grad) for x in tensors
     ]
 
 
-def _to_numpy(x):
+def to_numpy(x):
+    """A tensor of the backend as a NumPy array."""
     return np.asarray(ops.convert_to_numpy(x))
 
 
@@ -62,8 +77,57 @@ def _compile_jax(function):
 def _compile_tensorflow(function):
     import tensorflow as tf
 
-    return tf.function(function)
+    def call(*inputs):
+        shapes = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in inputs]
+        return graph.get_concrete_function(*shapes)(*inputs)
+
+    graph = tf.function(function)
+    return call
 
 
 _IMPLEMENTATIONS = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}
 _COMPILERS = {"jax": _compile_jax, "tensorflow": _compile_tensorflow, "torch": lambda function: function}
+
+
+class Batches(keras.utils.PyDataset):
+    """What every backend takes: batches in a fixed order, each a tuple."""
+
+    def __init__(self, rows, batch_size):
+        super().__init__()
+        self.rows, self.batch_size = rows, batch_size
+
+    def __len__(self):
+        return -(-len(keras.tree.flatten(self.rows)[0]) // self.batch_size)
+
+    def __getitem__(self, index):
+        window = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return keras.tree.map_structure(lambda array: array[window], self.rows)
+
+
+def _tf_data(rows, batch_size):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+
+
+def _data_loader(rows, batch_size):
+    import torch
+
+    items = Batches(rows, 1)
+    items = [keras.tree.map_structure(lambda array: array[0], items[index]) for index in range(len(items))]
+    return torch.utils.data.DataLoader(items, batch_size=batch_size)
+
+
+def _generator(rows, batch_size):
+    batches = Batches(rows, batch_size)
+    return (batches[index] for index in range(len(batches)))
+
+
+_OWN_DATA = {"jax": {}, "tensorflow": {"tf.data": _tf_data}, "torch": {"DataLoader": _data_loader}}
+# Makers of data sets, `(rows, batch_size) -> data`, by name; `rows` is a tuple of (dicts of) arrays. Of the frameworks'
+# own kinds, only that of the active backend can be expected to be installed.
+DATA_KINDS = {"PyDataset": Batches, "generator": _generator} | _OWN_DATA[keras.backend.backend()]
+
+# What compiles most in a test's time. Keras takes one step at a time on torch, where compiling a step takes a minute.
+_COMPILED = {"jit_compile": True, "steps_per_execution": 2}
+COMPILE_MOST = {"jax": _COMPILED, "tensorflow": _COMPILED, "torch": {}}[keras.backend.backend()]

@@ -32,7 +32,8 @@ _FORMAT = 1  # raised whenever the arrays change, so that an old cache file is n
 _MODIFIERS = {0xFE0F, 0x200D, *range(0x1F3FB, 0x1F400), *range(0x1F9B0, 0x1F9B4), 0x2640, 0x2642, 0x26A7, 0x27A1}
 # Different code points for one figure: the woman's, man's or person's form, young and old.
 _FIGURES = {
-    "person": "\U0001f466\U0001f467\U0001f468\U0001f469\U0001f471\U0001f474\U0001f475\U0001f476\U0001f9d1\U0001f9d2\U0001f9d3\U0001f9d4",
+    "person": "\U0001f466\U0001f467\U0001f468\U0001f469\U0001f471\U0001f474"
+    "\U0001f475\U0001f476\U0001f9d1\U0001f9d2\U0001f9d3\U0001f9d4",
     "dancer": "\U0001f483\U0001f57a",
     "royalty": "\U0001f478\U0001f934\U0001fac5",
     "pregnant": "\U0001f930\U0001fac3\U0001fac4",
@@ -73,7 +74,6 @@ class Emoji:
         """The chosen rows, by a slice, a mask or an index array.
 
         Example:
-
         >>> import numpy as np
         >>> names = np.array(["cat", "dog"])
         >>> two = Emoji(names, np.zeros((2, 2, 8, 8, 3), "uint8"), {"en": names}, *[names] * 3,
@@ -114,7 +114,7 @@ def load_emoji(size=32, skin_tones=False, cache_dir=None, verbose=True):
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
-    if not isinstance(size, int) or size < 1:
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(f"`size` must be a positive integer, the side of the images. Received: size={size!r}")
     _require_packages()
     path = _cache_path(size, skin_tones, cache_dir)
@@ -134,7 +134,6 @@ def family_of(character, name):
         A string that siblings share and others do not.
 
     Example:
-
     >>> family_of("\U0001f3c3\u200d\u2640\ufe0f", "woman running") == family_of("\U0001f3c3", "person running")
     True
     >>> family_of("\U0001f468\u200d\U0001f680", "man astronaut")
@@ -255,7 +254,9 @@ def _on_white(image, size):
     image = image.convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
-    return np.asarray(white.convert("RGB").resize((size, size), Image.Resampling.BOX if size < 36 else Image.Resampling.LANCZOS))
+    return np.asarray(
+        white.convert("RGB").resize((size, size), Image.Resampling.BOX if size < 36 else Image.Resampling.LANCZOS)
+    )
 
 
 def _plain(name):

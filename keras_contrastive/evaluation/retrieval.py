@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_contrastive.similarity import has_positive, nearest_positive, normalize, positive_ranks
+from keras_contrastive.similarity import check_ids, has_positive, nearest_positive, normalize, positive_ranks
 
 
 def retrieval(queries, candidates, query_ids=None, candidate_ids=None, k=(1, 5, 10), tile=1024):
@@ -32,9 +32,9 @@ def retrieval(queries, candidates, query_ids=None, candidate_ids=None, k=(1, 5, 
         ValueError: Shapes or ids that do not belong together, or a query without any positive.
 
     Example:
-
-    >>> retrieval(np.eye(3), np.eye(3)[[0, 2, 1]], k=(1, 2))
-    {'recall_at_1': 0.3333333333333333, 'recall_at_2': 0.3333333333333333, 'median_rank': 3.0, 'mrr': 0.5555555555555556}
+    >>> results = retrieval(np.eye(3), np.eye(3)[[0, 2, 1]], k=(1, 2))
+    >>> {name: round(value, 3) for name, value in results.items()}
+    {'recall_at_1': 0.333, 'recall_at_2': 0.333, 'median_rank': 3.0, 'mrr': 0.556}
     """
     queries, query_ids = _corpus(queries, query_ids, "queries")
     candidates, candidate_ids = _corpus(candidates, candidate_ids, "candidates")
@@ -43,7 +43,7 @@ def retrieval(queries, candidates, query_ids=None, candidate_ids=None, k=(1, 5, 
             "`queries` and `candidates` must have the same last dimension. "
             f"Received: queries.shape={tuple(queries.shape)}, candidates.shape={tuple(candidates.shape)}."
         )
-    ranks = []
+    ahead = []
     for start in range(0, queries.shape[0], tile):
         rows = slice(start, start + tile)
         corpus = candidates, query_ids[rows], candidate_ids
@@ -51,10 +51,11 @@ def retrieval(queries, candidates, query_ids=None, candidate_ids=None, k=(1, 5, 
         found = ops.convert_to_numpy(has_positive(nearest))
         if not found.all():
             raise ValueError(
-                f"Query {start + int(np.argmin(found))} has no candidate with its id. Are the ids of both from one data set?"
+                f"Query {start + int(np.argmin(found))} has no candidate with its id. "
+                "Are the ids of both from one data set?"
             )
-        ranks.append(ops.convert_to_numpy(positive_ranks(queries[rows], *corpus, nearest, tile=tile)))
-    ranks = 1 + np.concatenate(ranks)
+        ahead.append(ops.convert_to_numpy(positive_ranks(queries[rows], *corpus, nearest, tile=tile)))
+    ranks = 1 + np.concatenate(ahead)
     results = {f"recall_at_{n}": float(np.mean(ranks <= n)) for n in k}
     return results | {"median_rank": float(np.median(ranks)), "mrr": float(np.mean(1 / ranks))}
 
@@ -129,4 +130,5 @@ def _corpus(embeddings, ids, name):
             f"Ids of the {name} must be integers, one for each of the {embeddings.shape[0]} rows. "
             f"Received: shape {ids.shape}, dtype {ids.dtype}."
         )
+    check_ids(ids, name=f"ids of the {name}")
     return normalize(embeddings), ops.convert_to_tensor(ids, dtype="int32")

@@ -101,8 +101,8 @@ class ContrastiveLoss(keras.losses.Loss):
         """The loss of each anchor, `(batch,)`, before weights and reduction."""
         if self.layers and training is None:
             raise ValueError(
-                f"`{type(self).__name__}` owns layers ({', '.join(layer.name for layer in self.layers)}), which a plain "
-                "`keras.Model` neither trains nor updates. Compile a `keras_contrastive.ContrastiveTrainer` with it, "
+                f"`{type(self).__name__}` owns layers ({', '.join(layer.name for layer in self.layers)}), which a "
+                "plain `keras.Model` neither trains nor updates. Compile a `keras_contrastive.ContrastiveTrainer` with it, "
                 "or say `training=True` or `False` in a loop of your own. Received: training=None."
             )
         ids, views = as_views(y_true, y_pred)
@@ -114,9 +114,8 @@ class ContrastiveLoss(keras.losses.Loss):
         losses = self.per_direction(contrast, ids, training)  # (batch, directions)
         if not pairs:
             return losses[:, 0]
-        weights = [weight / self._directions_of_a_pair for weight in pairs.values()]
-        weights = np.repeat(np.array(weights, self.dtype), self._directions_of_a_pair)
-        return ops.sum(losses * ops.convert_to_tensor(weights), axis=1)
+        of_pairs = np.array([weight / self._directions_of_a_pair for weight in pairs.values()], self.dtype)
+        return ops.sum(losses * ops.convert_to_tensor(np.repeat(of_pairs, self._directions_of_a_pair)), axis=1)
 
     @property
     def _directions_of_a_pair(self):
@@ -127,9 +126,7 @@ class ContrastiveLoss(keras.losses.Loss):
             every = list(itertools.combinations(range(num_views), 2))
             return {pair: 1 / len(every) for pair in every}
         if not pairs or any(not 0 <= view < num_views for pair in pairs for view in pair):
-            raise ValueError(
-                f"`pairs` must be pairs of indices into the {num_views} views. Received: pairs={pairs}."
-            )
+            raise ValueError(f"`pairs` must be pairs of indices into the {num_views} views. Received: pairs={pairs}.")
         return pairs
 
     def _scale(self):

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,6 +113,8 @@ class GammaContrastive(ContrastiveLoss):
             raise ValueError(f"`rate` must be 'after', 'before' or 'batch'. Received: rate={rate!r}.")
         if not max_weight >= 1:
             raise ValueError(f"`max_weight` must be at least 1. Received: max_weight={max_weight}.")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
+            raise TypeError(f"`seed` must be an integer or `None`. Received: seed={seed!r}.")
         self.num_items = num_items
         self.draws = draws
         self.momentum = momentum
@@ -119,7 +122,7 @@ class GammaContrastive(ContrastiveLoss):
         self.include_positive = include_positive
         self.max_weight = max_weight
         self.seed = random.randrange(2**31) if seed is None else seed
-        self.state = None
+        self.state: Any = None  # `ItemRates`, once built
 
     @property
     def layers(self):
@@ -137,8 +140,8 @@ class GammaContrastive(ContrastiveLoss):
             self.state.build()
         elif self.num_items and self.state.num_directions != num_directions:
             raise ValueError(
-                f"This loss remembers rates for {self.state.num_directions} directions and cannot serve {num_directions}. "
-                "Give each model a loss of its own."
+                f"This loss remembers rates for {self.state.num_directions} directions and cannot serve "
+                f"{num_directions}. Give each model a loss of its own."
             )
 
     def call(self, y_true, y_pred, training=None, pairs=None):

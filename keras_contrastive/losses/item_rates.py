@@ -76,8 +76,6 @@ def mean_by_id(ids, log_values):
     largest = ops.take(ops.segment_max(finite, groups, num_segments=batch), groups, axis=0)
     shares = ops.where(speaks, ops.exp(finite - largest), ops.zeros_like(finite))
     sums = ops.take(ops.segment_sum(shares, groups, num_segments=batch), groups, axis=0)
-    counts = ops.take(
-        ops.segment_sum(ops.cast(speaks, finite.dtype), groups, num_segments=batch), groups, axis=0
-    )
+    counts = ops.take(ops.segment_sum(ops.cast(speaks, finite.dtype), groups, num_segments=batch), groups, axis=0)
     means = largest + ops.log(ops.maximum(sums, 1e-30) / ops.maximum(counts, 1))
     return ops.where(counts > 0, means, ops.full_like(means, float("-inf")))

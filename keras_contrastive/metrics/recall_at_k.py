@@ -30,7 +30,6 @@ class RecallAtK(keras.metrics.Mean):
         A number in [0, 1]; about k / batch for embeddings that know nothing, 0 where all coincide.
 
     Example:
-
     >>> metric = RecallAtK(1)
     >>> metric.update_state(None, keras.ops.stack([keras.ops.eye(3), keras.ops.eye(3)], axis=1))
     >>> float(metric.result())

@@ -9,7 +9,7 @@ _LOWEST = -3e38
 def positive_ranks(anchors, candidates, anchor_ids, candidate_ids, positive, tile=4096):
     """Count, for each anchor, the negatives that are at least as close as its positive.
 
-    Ties are lost: where all embeddings coincide, every positive stands last, not first.
+    Ties are lost: where all embeddings coincide, or are not numbers, every positive stands last, not first.
 
     Args:
         anchors: Float tensor `(num_anchors, dim)`.
@@ -27,7 +27,9 @@ def positive_ranks(anchors, candidates, anchor_ids, candidate_ids, positive, til
     for window in _windows(candidates, tile):
         similarities = ops.matmul(anchors, ops.transpose(candidates[window]))
         is_negative = ops.expand_dims(anchor_ids, 1) != ops.expand_dims(candidate_ids[window], 0)
-        ahead += ops.sum(ops.cast(ops.logical_and(similarities >= threshold, is_negative), ahead.dtype), axis=1)
+        is_behind = similarities < threshold  # which no NaN is
+        is_ahead = ops.logical_and(is_negative, ops.logical_not(is_behind))
+        ahead += ops.sum(ops.cast(is_ahead, ahead.dtype), axis=1)
     return ahead
 
 
@@ -49,6 +51,8 @@ def nearest_positive(anchors, candidates, anchor_ids, candidate_ids, exclude_sel
         if exclude_self:
             is_self = ops.expand_dims(rows, 1) == ops.expand_dims(rows[window], 0)
             is_positive = ops.logical_and(is_positive, ops.logical_not(is_self))
+        # A positive that is not a number was found, but is behind everything.
+        similarities = ops.where(ops.isnan(similarities), ops.full_like(similarities, _LOWEST / 4), similarities)
         similarities = ops.where(is_positive, similarities, ops.full_like(similarities, _LOWEST))
         nearest = ops.maximum(nearest, ops.max(similarities, axis=1))
     return nearest

@@ -87,6 +87,7 @@ def _as_embeddings(x, name, ranks=(2,)):
 
 
 def _as_targets(y_true, y_pred):
+    y_true = ops.convert_to_tensor(y_true)
     shape = tuple(y_true.shape)
     if len(shape) != 2 or _differ(shape[-1], y_pred.shape[-1]):
         raise ValueError(
@@ -94,20 +95,21 @@ def _as_targets(y_true, y_pred):
             f"labels must be integers. Received: y_true.dtype={_dtype(y_true)}, y_true.shape={shape}, "
             f"y_pred.shape={tuple(y_pred.shape)}. Did something turn integer ids into floats?"
         )
-    return ops.convert_to_tensor(y_true)
+    return y_true
 
 
 def _as_ids(y_true):
     dtype = _dtype(y_true)
-    if not keras.backend.is_int_dtype(dtype):
+    if not dtype.startswith(("int", "uint")):
         raise TypeError(
-            f"`y_true` must hold integer ids or labels, one for each row. Received: y_true.dtype={dtype}. Floats cannot "
-            "tell ids above 2**24 apart; target embeddings go with a `y_pred` of shape `(batch, dim)`."
+            f"`y_true` must hold integer ids or labels, one for each row. Received: y_true.dtype={dtype}. Floats "
+            "cannot tell ids above 2**24 apart; target embeddings go with a `y_pred` of shape `(batch, dim)`."
         )
     if not hasattr(y_true, "shape"):
         y_true = np.asarray(y_true)
     if isinstance(y_true, np.ndarray):
         check_ids(y_true, name="y_true")
+        y_true = y_true.astype("int32")  # torch has no wide unsigned integers
     ids = ops.cast(ops.convert_to_tensor(y_true), "int32")
     if len(ids.shape) == 2 and ids.shape[1] == 1:
         ids = ops.squeeze(ids, axis=1)
@@ -121,6 +123,8 @@ def _as_ids(y_true):
 
 def _check_shapes(views, ids):
     shapes = {name: tuple(view.shape) for name, view in views.items()}
+    if not views:
+        raise ValueError("`y_pred` has no view in it. Expected at least one `(batch, dim)`.")
     if len(views) == 1 and ids is None:
         raise ValueError(
             "There is nothing to compare: one view of each row and no ids. Pass target embeddings or integer labels as "
@@ -158,4 +162,4 @@ def _dtype(x):
 
 
 def _is_float(dtype):
-    return keras.backend.is_float_dtype(dtype)
+    return dtype.startswith(("float", "bfloat"))

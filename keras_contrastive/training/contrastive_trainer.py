@@ -1,5 +1,6 @@
 """ContrastiveTrainer: towers, views and a contrastive loss as one Keras model."""
 
+import inspect
 import itertools
 
 import keras
@@ -56,9 +57,7 @@ class ContrastiveTrainer(keras.Model):
     (5, 4)
     """
 
-    def __init__(
-        self, encoders, augmenters=None, projectors=None, regularizers=(), in_modal_weight=0.5, **kwargs
-    ):
+    def __init__(self, encoders, augmenters=None, projectors=None, regularizers=(), in_modal_weight=0.5, **kwargs):
         super().__init__(**kwargs)
         self._towers = isinstance(encoders, dict)
         self._names = tuple(encoders) if self._towers else ()
@@ -66,7 +65,7 @@ class ContrastiveTrainer(keras.Model):
         if not 0 <= in_modal_weight <= 1:
             raise ValueError(f"`in_modal_weight` must be in [0, 1]. Received: in_modal_weight={in_modal_weight}.")
         self.encoders = encoders
-        self.augmenters = augmenters
+        self.augmenters = _without_none(augmenters)
         self.projectors = projectors
         self.regularizers = list(regularizers)
         self.in_modal_weight = in_modal_weight
@@ -81,12 +80,15 @@ class ContrastiveTrainer(keras.Model):
 
     def call(self, inputs, training=None):
         if not self._towers:
+            self._build_augmenter(self.augmenters, inputs)
             if training:
                 inputs = self.augmenters(inputs, training=True)
             embeddings = self._embed(None, inputs, training)
             self._build_regularizers({"view_1": embeddings.shape, "view_2": embeddings.shape})
             return embeddings
         _check_modalities(inputs, self._names)
+        for name, augmenter in (self.augmenters or {}).items():
+            self._build_augmenter(augmenter, inputs[name])
         embeddings = {name: self._embed(name, inputs[name], training) for name in self._names}
         shapes = {name: embedding.shape for name, embedding in embeddings.items()}
         self._build_regularizers(shapes | {f"{name}_augmented": shapes[name] for name in self.augmenters or ()})
@@ -99,6 +101,12 @@ class ContrastiveTrainer(keras.Model):
             projector = projector.get(name)
         return embedding if projector is None else projector(embedding, training=training)
 
+    @staticmethod
+    def _build_augmenter(augmenter, inputs):
+        # `call` alone is traced when a model is built, or loaded: all weights must exist afterwards.
+        if not augmenter.built:
+            augmenter(inputs, training=True)
+
     def _build_regularizers(self, shapes):
         for regularizer in self.regularizers:
             if not regularizer.built:
@@ -109,15 +117,18 @@ class ContrastiveTrainer(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Contrast, penalties and the encoders' own losses; also updates the metrics, which need all views."""
         if self.loss is None:
-            raise ValueError("`ContrastiveTrainer` has no loss. Call `compile(loss=...)` with a contrastive loss first.")
+            raise ValueError(
+                "`ContrastiveTrainer` has no loss. Call `compile(loss=...)` with a contrastive loss first."
+            )
+        # Now, as of `call`: of the passes to come, some backends would keep these losses and some not.
+        own_losses = super().compute_loss(x, None, None, None, training) if self.losses else 0.0
         views, pairs = self._views(x, y_pred, training)
         total = self.loss(y, list(views.values()), sample_weight, training=bool(training), pairs=pairs)
         for regularizer, penalty in zip(self.regularizers, self._penalties, strict=True):
             value = regularizer.penalty(views)
             penalty.update_state(value)
             total += ops.cast(value, total.dtype)
-        if self.losses:
-            total += ops.cast(super().compute_loss(x, None, None, None, training), total.dtype)
+        total += ops.cast(own_losses, total.dtype)
         self._update_metrics(y, views, sample_weight)
         return total
 
@@ -147,7 +158,7 @@ class ContrastiveTrainer(keras.Model):
         return pairs or None
 
     def _update_metrics(self, y, views, sample_weight):
-        names = self._names if self._towers else views
+        names = self._names if len(self._names) > 1 else views
         stacked = ops.stop_gradient(ops.stack([views[name] for name in names], axis=1))
         ids = ops.arange(ops.shape(stacked)[0], dtype="int32") if y is None else y
         metrics = self._batch_metrics.held
@@ -178,16 +189,17 @@ class ContrastiveTrainer(keras.Model):
         """
         if not isinstance(loss, ContrastiveLoss):
             raise TypeError(
-                "`loss` must be a contrastive loss, such as `keras_contrastive.losses.InfoNCE()`: it compares views, where "
-                f"another Keras loss compares one output with its target. Received: loss={loss!r}."
+                "`loss` must be a contrastive loss, such as `keras_contrastive.losses.InfoNCE()`: it compares views, "
+                f"where another Keras loss compares one output with its target. Received: loss={loss!r}."
             )
         if kwargs.get("loss_weights") is not None:
-            raise ValueError("`loss_weights` has no meaning here: there is one loss. Received: loss_weights=...")
+            raise ValueError(
+                "`loss_weights` has no meaning here: there is one loss. "
+                f"Received: loss_weights={kwargs['loss_weights']!r}."
+            )
         metrics = [keras.metrics.get(metric) for metric in metrics or ()]
         weighted_metrics = [keras.metrics.get(metric) for metric in weighted_metrics or ()]
-        names = [metric.name for metric in metrics + weighted_metrics + self._penalties]
-        if len(set(names)) < len(names):
-            raise ValueError(f"Each metric needs a name of its own. Received the names {names}.")
+        _check_metrics(metrics + weighted_metrics, self._penalties)
         pairs = self._pairs()
         directions_of_a_pair = 2 if loss.symmetric else 1
         loss.build(num_directions=directions_of_a_pair * len(pairs) if pairs else 1)
@@ -227,16 +239,26 @@ class ContrastiveTrainer(keras.Model):
         Where the loss keeps state for `num_items` items, `y` is left out, and `x` is arrays of exactly that many
         rows, the row numbers are the ids.
         """
-        if kwargs.get("class_weight") is not None:
-            raise ValueError(
-                "`class_weight` cannot be used: `y` holds ids, not classes. Pass `sample_weight` instead."
-            )
+        bound = inspect.signature(super().fit).bind(x, y, *args, **kwargs)
+        arguments = bound.arguments
+        if arguments.get("class_weight") is not None:
+            raise ValueError("`class_weight` cannot be used: `y` holds ids, not classes. Pass `sample_weight` instead.")
         num_items = getattr(getattr(self, "loss", None), "num_items", None)
         if y is None and num_items is not None:
-            y = _row_numbers(x, num_items)
+            arguments["y"] = _row_numbers(x, num_items)
         elif isinstance(y, np.ndarray) and np.issubdtype(y.dtype, np.integer):
             check_ids(y, num_items, name="y")
-        return super().fit(x, y, *args, **kwargs)
+        arguments["y"] = _ids_for_weights(x, arguments["y"], arguments.get("sample_weight"))
+        validation = arguments.get("validation_data")
+        if isinstance(validation, (tuple, list)) and len(validation) == 3:
+            arguments["validation_data"] = (validation[0], _ids_for_weights(*validation), validation[2])
+        return super().fit(*bound.args, **bound.kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`; `y` holds integer ids `(batch,)`, or is left out."""
+        bound = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs)
+        bound.arguments["y"] = _ids_for_weights(x, y, bound.arguments.get("sample_weight"))
+        return super().evaluate(*bound.args, **bound.kwargs)
 
     # Configuration
 
@@ -272,18 +294,27 @@ class _Holder(keras.layers.Layer):
         self.held.extend(objects)
 
 
+def _without_none(part):
+    return {name: layer for name, layer in part.items() if layer is not None} if isinstance(part, dict) else part
+
+
 def _map(function, part):
     if isinstance(part, dict):
         return {name: function(layer) for name, layer in part.items()}
     return None if part is None else function(part)
 
 
-def _row_numbers(x, num_items):
+def _ids_for_weights(x, y, sample_weight):
+    # Without `y`, Keras drops the sample weights of arrays in silence.
+    return _row_numbers(x) if y is None and sample_weight is not None else y
+
+
+def _row_numbers(x, num_items=None):
     leaves = keras.tree.flatten(x)
     if not leaves or not all(getattr(leaf, "shape", ()) for leaf in leaves):
         return None  # a data set of some kind: its batches bring their ids
     rows = leaves[0].shape[0]
-    if rows != num_items:
+    if num_items is not None and rows != num_items:
         raise ValueError(
             f"The loss remembers `num_items={num_items}` items, and `x` has {rows} rows without ids. "
             "Pass the ids of the rows as `y`, or the number of rows as `num_items`."
@@ -305,6 +336,18 @@ def _check_modalities(inputs, names):
         )
 
 
+def _check_metrics(metrics, penalties):
+    for metric in metrics:
+        if not isinstance(metric, keras.metrics.Metric):
+            raise TypeError(
+                "`metrics` and `weighted_metrics` must be metrics that compare views, such as "
+                f"`keras_contrastive.metrics.RecallAtK()`. Received: {metric!r}."
+            )
+    names = ["loss", *(metric.name for metric in metrics + penalties)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Each metric and each regularizer needs a name of its own. Received the names {names}.")
+
+
 def _check_parts(encoders, augmenters, projectors, regularizers):
     parts = {"encoders": encoders, "augmenters": augmenters, "projectors": projectors}
     for part, layers in parts.items():
@@ -321,8 +364,9 @@ def _check_parts(encoders, augmenters, projectors, regularizers):
             raise TypeError("With one encoder, `augmenters` and `projectors` are layers, not dicts by modality.")
         if augmenters is None:
             raise ValueError(
-                "One encoder needs `augmenters`, a layer that makes two different views of each input. If the encoder's own "
-                "dropout is noise enough, pass `augmenters=keras.layers.Identity()`. Received: augmenters=None."
+                "One encoder needs `augmenters`, a layer that makes two different views of each input. If the "
+                "encoder's own dropout is noise enough, pass `augmenters=keras.layers.Identity()`. "
+                "Received: augmenters=None."
             )
     for regularizer in regularizers:
         if not isinstance(regularizer, keras.layers.Layer) or not callable(getattr(regularizer, "penalty", None)):

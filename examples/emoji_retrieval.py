@@ -1,0 +1,329 @@
+"""Train an image and a text tower on emoji, from scratch, and search with them.
+
+Each emoji has two drawings and a name in 14 languages: three views of one item. One image encoder reads
+both drawings, one text encoder reads all languages, and a contrastive loss brings the views of an
+emoji together. Then emoji of families that were never seen are searched: the name of a drawing among all
+held-out names, the drawing of a name, the other artist's drawing.
+
+    python examples/emoji_retrieval.py --backend jax
+    python examples/emoji_retrieval.py --loss infonce gamma --batch-size 32 256 --seeds 3   # a comparison
+
+Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
+"""
+
+import argparse
+import math
+import os
+import pathlib
+import time
+import zlib
+
+LOSSES = ("gamma", "infonce")
+TEXT_LENGTH = 96  # pieces of a name
+BUCKETS = 16384  # of the table of pieces
+DIM = 128
+TEMPERATURE = 0.1
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description="Train image and text towers on emoji, from scratch, and search held-out emoji with them.",
+        epilog="Several losses, batch sizes or seeds make a table of means with standard errors; "
+        "the pictures are drawn for the first run.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument("--loss", choices=LOSSES, nargs="+", default=["gamma"], help="one loss or several")
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[128], help="one batch size or several")
+    parser.add_argument("--epochs", type=int, default=60, help="passes over the 1,304 emoji of the training families")
+    parser.add_argument("--seeds", type=int, default=1, help="how many runs of each kind, from seed 0 on")
+    parser.add_argument(
+        "--languages", default="en,de,es,fr", help="'all', or codes such as en,de,ja; the first is searched"
+    )
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the two pictures")
+    return parser.parse_args()
+
+
+arguments = parse_arguments() if __name__ == "__main__" else None
+if arguments is not None and arguments.backend:
+    os.environ["KERAS_BACKEND"] = arguments.backend  # before Keras is imported
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers, ops  # noqa: E402
+
+import keras_contrastive as kc  # noqa: E402
+
+# Data
+
+
+def pieces(name):
+    """The words of a name and all its runs of 1 to 4 characters, in any script, as numbers."""
+    marked = f"^{name.lower()}$"
+    found = ["word " + word for word in marked[1:-1].split()]
+    found += [marked[i : i + n] for n in (1, 2, 3, 4) for i in range(len(marked) - n + 1)]
+    return [1 + zlib.crc32(piece.encode()) % (BUCKETS - 1) for piece in found]
+
+
+def encode_names(names):
+    """Numbers of the pieces of each name, `(names, TEXT_LENGTH)`, 0 where there are no more."""
+    encoded = np.zeros((len(names), TEXT_LENGTH), "int32")
+    for row, name in zip(encoded, names, strict=True):
+        numbers = pieces(name)[:TEXT_LENGTH]
+        row[: len(numbers)] = numbers
+    return encoded
+
+
+def jitter(images, rng):
+    """Shift each picture by up to a tenth and zoom it by up to 15 %, on white."""
+    size = images.shape[1]
+    zoom = rng.uniform(0.87, 1.15, (len(images), 1))
+    shift = rng.uniform(-0.1, 0.1, (2, len(images), 1)) * size
+    middle = (size - 1) / 2
+    ys, xs = np.rint((np.arange(size) - middle) / zoom + middle + shift).astype("int32")
+    rows = np.arange(len(images))[:, None, None]
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    ys, xs = (np.clip(axis, -1, size) + 1 for axis in (ys, xs))
+    return padded[rows, ys[:, :, None], xs[:, None, :]]
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of both drawings and one name, in a language drawn anew each time; ids are row numbers."""
+
+    def __init__(self, data, languages, batch_size, seed):
+        super().__init__()
+        self.images = data.images
+        self.names = np.stack([encode_names(data.texts[language]) for language in languages])
+        self.batch_size = batch_size
+        self.rng = np.random.default_rng(seed)
+        self.order = self.rng.permutation(len(data))
+
+    def __len__(self):
+        return math.ceil(len(self.order) / self.batch_size)
+
+    def __getitem__(self, index):
+        ids = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        language = self.rng.integers(len(self.names), size=len(ids))
+        drawings = {style: jitter(self.images[ids, i], self.rng) for i, style in enumerate(kc.datasets.STYLES)}
+        return drawings | {"text": self.names[language, ids]}, ids.astype("int32")
+
+    def on_epoch_end(self):
+        self.rng.shuffle(self.order)
+
+
+# Towers
+
+
+def image_encoder(size=32, width=32):
+    """Strided convolutions; no batch statistics, since two artists' drawings share it."""
+
+    def block(x, filters, kernel, strides=1):
+        x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
+        return layers.Activation("relu")(layers.LayerNormalization()(x))
+
+    inputs = keras.Input((size, size, 3))
+    x = layers.Rescaling(-1 / 127.5, 1.0)(inputs)  # white is the background: -1 would be everywhere
+    for filters, kernel in ((width, 4), (2 * width, 2), (4 * width, 2)):
+        x = block(x, filters, kernel, strides=2)
+        x = layers.add([x, block(x, filters, 3)])
+    x = block(x, 8 * width, 1)
+    x = layers.concatenate([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
+    return keras.Model(inputs, layers.Dense(DIM)(layers.Dropout(0.2)(x)), name="image_encoder")
+
+
+@keras.saving.register_keras_serializable(package="emoji_retrieval")
+class SumOfPieces(layers.Layer):
+    """Adds the vectors of a name's pieces, over the square root of their number."""
+
+    def call(self, vectors, numbers):
+        present = ops.cast(ops.expand_dims(numbers != 0, -1), vectors.dtype)
+        return ops.sum(vectors * present, axis=1) / ops.sqrt(ops.maximum(ops.sum(present, axis=1), 1))
+
+
+def text_encoder():
+    """A vector for each piece, their sum, and one hidden layer."""
+    inputs = keras.Input((TEXT_LENGTH,), dtype="int32")
+    vectors = layers.Embedding(BUCKETS, DIM, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1))(inputs)
+    vectors = layers.Dropout(0.3, noise_shape=(None, TEXT_LENGTH, 1))(vectors)  # forgets whole pieces
+    x = layers.LayerNormalization()(SumOfPieces()(vectors, inputs))
+    hidden = layers.Dropout(0.2)(layers.Dense(2 * DIM, activation="gelu")(x))
+    return keras.Model(inputs, layers.Dense(DIM)(layers.add([x, layers.Dense(DIM)(hidden)])), name="text_encoder")
+
+
+def make_loss(name, num_items, seed):
+    if name == "gamma":
+        return kc.losses.GammaContrastive(temperature=TEMPERATURE, num_items=num_items, seed=seed)
+    return kc.losses.InfoNCE(temperature=TEMPERATURE)
+
+
+def train(data, languages, loss_name, batch_size, epochs, seed, verbose):
+    """Train the towers on the training families."""
+    keras.utils.set_random_seed(seed)
+    batches = Batches(data, languages, batch_size, seed)
+    drawings = image_encoder(data.images.shape[2])
+    model = kc.ContrastiveTrainer({"twemoji": drawings, "openmoji": drawings, "text": text_encoder()})
+    steps = epochs * len(batches)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=2e-3 * math.sqrt(batch_size / 128), warmup_steps=steps // 20
+    )
+    model.compile(optimizer=keras.optimizers.AdamW(rate, weight_decay=0.01), loss=make_loss(loss_name, len(data), seed))
+    model.fit(batches, epochs=epochs, verbose=verbose)
+    return model
+
+
+# Search
+
+
+def embed(model, data, language):
+    """Unit vectors of all drawings and names."""
+    x = {style: data.images[:, i] for i, style in enumerate(kc.datasets.STYLES)}
+    vectors = model.predict(x | {"text": encode_names(data.texts[language])}, batch_size=256, verbose=0)
+    return {name: v / np.linalg.norm(v, axis=1, keepdims=True) for name, v in vectors.items()}
+
+
+def evaluate(model, data, languages):
+    """Recall at 1 and 10, and chance, for each kind of search over held-out families."""
+    held_out = data[(data.split == "test") & ~data.is_flag]
+    flags = data[(data.split == "test") & data.is_flag]
+    vectors = embed(model, held_out, languages[0])
+    in_others = [embed(model, held_out, language)["text"] for language in languages[1:]]
+    on_flags = embed(model, flags, languages[0])
+    twemoji, openmoji, text = vectors["twemoji"], vectors["openmoji"], vectors["text"]
+    searches = {
+        "drawing -> name": [(twemoji, text), (openmoji, text)],
+        "name -> drawing": [(text, twemoji), (text, openmoji)],
+        "drawing -> drawing": [(twemoji, openmoji), (openmoji, twemoji)],
+    }
+    if in_others:
+        searches["name in another language -> drawing"] = [(other, twemoji) for other in in_others]
+    searches["drawing -> drawing, flags"] = [(on_flags["twemoji"], on_flags["openmoji"])]
+    results = {}
+    for name, corpora in searches.items():
+        found = [kc.evaluation.retrieval(queries, candidates, k=(1, 10)) for queries, candidates in corpora]
+        results[name] = {
+            "r@1": np.mean([f["recall_at_1"] for f in found]),
+            "r@10": np.mean([f["recall_at_10"] for f in found]),
+            "chance": 10 / len(corpora[0][1]),
+        }
+    return results
+
+
+def print_table(runs):
+    """One line for each search, loss and batch size; means and standard errors over the seeds."""
+    print(f"\n{'search':<37}{'loss':<9}{'batch':>5}{'R@1':>16}{'R@10':>16}{'chance R@10':>13}{'times chance':>16}")
+    searches = next(iter(runs.values()))[0]
+    for search in searches:
+        for (loss, batch_size), results in runs.items():
+            chance = results[0][search]["chance"]
+            one, ten = (np.array([r[search][key] for r in results]) for key in ("r@1", "r@10"))
+            cells = (
+                f"{_with_error(one, 3):>16}{_with_error(ten, 3):>16}{chance:>13.3f}{_with_error(ten / chance, 1):>16}"
+            )
+            print(f"{search:<37}{loss:<9}{batch_size:>5}{cells}")
+
+
+def _with_error(values, digits):
+    mean = f"{values.mean():.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {values.std(ddof=1) / math.sqrt(len(values)):.{digits}f}"
+
+
+# Pictures
+
+
+def draw_found_names(model, data, language, path, queries=8):
+    """For some held-out drawings, the five nearest names; the true one is green."""
+    vectors = embed(model, data, language)
+    rows = np.linspace(0, len(data) - 1, queries).astype(int)
+    sheet = Sheet(queries, width=760, title="Held-out emoji, and the names found for them")
+    for place, row in enumerate(rows):
+        style = place % 2
+        nearest = np.argsort(-vectors["text"] @ vectors[kc.datasets.STYLES[style]][row])[:5]
+        sheet.picture(place, 0, data.images[row, style])
+        for n, found in enumerate(nearest):
+            sheet.text(place, 96, n, f"{n + 1}. {data.texts[language][found]}", right=found == row)
+    sheet.save(path)
+
+
+def draw_found_emoji(model, data, languages, path, queries=8):
+    """For some names, the six nearest held-out drawings; the right emoji is framed green."""
+    rows = np.linspace(3, len(data) - 4, queries).astype(int)
+    sheet = Sheet(queries, width=760, title="Words, and the held-out emoji found for them")
+    vectors = {language: embed(model, data, language) for language in languages}
+    for place, row in enumerate(rows):
+        language = languages[place % len(languages)]
+        similarity = vectors[language]["text"][row] @ vectors[language]["twemoji"].T
+        sheet.text(place, 12, 2, f"{language}: {data.texts[language][row]}")
+        for n, found in enumerate(np.argsort(-similarity)[:6]):
+            sheet.picture(place, 240 + 86 * n, data.images[found, 0], right=found == row)
+    sheet.save(path)
+
+
+class Sheet:
+    """Rows of pictures and words."""
+
+    height, line, top = 92, 17, 44
+
+    def __init__(self, rows, width, title):
+        from PIL import Image, ImageDraw, ImageFont
+
+        self.image = Image.new("RGB", (width, self.top + rows * self.height + 30), "white")
+        self.canvas = ImageDraw.Draw(self.image)
+        self.font = ImageFont.load_default(14)
+        self.canvas.text((12, 12), title, "black", ImageFont.load_default(18))
+        self.canvas.text((12, self.image.height - 22), kc.datasets.ATTRIBUTION, "gray", ImageFont.load_default(11))
+
+    def picture(self, row, left, pixels, right=False):
+        from PIL import Image
+
+        corner = (left + 8, self.top + row * self.height + 8)
+        self.image.paste(Image.fromarray(pixels).resize((72, 72), Image.Resampling.BICUBIC), corner)
+        if right:
+            box = (corner[0] - 4, corner[1] - 4, corner[0] + 75, corner[1] + 75)
+            self.canvas.rectangle(box, outline="green", width=3)
+
+    def text(self, row, left, line, words, right=False):
+        where = (left, self.top + row * self.height + line * self.line)
+        self.canvas.text(where, words, "green" if right else "black", self.font)
+
+    def save(self, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.image.save(path)
+        print(f"wrote {path}")
+
+
+def main():
+    languages = list(kc.datasets.LANGUAGES) if arguments.languages == "all" else arguments.languages.split(",")
+    unknown = set(languages) - set(kc.datasets.LANGUAGES)
+    if unknown:
+        raise SystemExit(f"--languages: {', '.join(sorted(unknown))}? There are {', '.join(kc.datasets.LANGUAGES)}.")
+    data = kc.datasets.load_emoji(size=32)
+    training = data[data.split == "train"]
+    held_out = data[(data.split == "test") & ~data.is_flag]
+    print(
+        f"{keras.backend.backend()}: {len(training)} emoji to learn from, {len(held_out)} to search "
+        f"(other families, no flags), names in {len(languages)} languages"
+    )
+    runs, first = {}, None
+    for loss_name in arguments.loss:
+        for batch_size in arguments.batch_size:
+            results = runs[loss_name, batch_size] = []
+            for seed in range(arguments.seeds):
+                start = time.perf_counter()
+                quiet = len(arguments.loss) * len(arguments.batch_size) * arguments.seeds > 1
+                model = train(
+                    training, languages, loss_name, batch_size, arguments.epochs, seed, verbose=0 if quiet else 2
+                )
+                results.append(evaluate(model, data, languages))
+                seconds = time.perf_counter() - start
+                print(f"{loss_name}, batch {batch_size}, seed {seed}: {seconds:.0f} s", flush=True)
+                first = first or model
+    print_table(runs)
+    latin = [language for language in languages if language in ("en", "de", "fr", "es", "it", "pt", "id")]
+    draw_found_names(first, held_out, (latin or languages)[0], arguments.out / "names_found.png")
+    draw_found_emoji(first, held_out, latin or languages, arguments.out / "emoji_found.png")
+
+
+if __name__ == "__main__":
+    main()

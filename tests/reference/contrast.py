@@ -1,0 +1,89 @@
+"""What `Contrast` sums, one anchor and one candidate at a time."""
+
+import math
+
+import numpy as np
+
+
+class Contrast:
+    """A list of directions; each is, for each anchor, its positive logits and its negative logits."""
+
+    def __init__(self, views, pairs, ids, scale, symmetric=True):
+        views = [np.asarray(view, "float64") for view in views]
+        ids = list(range(len(views[0]))) if ids is None else list(ids)
+        directions = [d for a, b in pairs for d in ([(a, b), (b, a)] if symmetric else [(a, b)])]
+        self.directions = []
+        for a, b in directions or [(0, 0)]:
+            anchors = []
+            for i in range(len(ids)):
+                logits = [float(views[a][i] @ views[b][j]) * scale for j in range(len(ids))]
+                negatives = [logits[j] for j in range(len(ids)) if ids[j] != ids[i]]
+                if pairs:
+                    positives = [logits[i]]
+                else:
+                    positives = [logits[j] for j in range(len(ids)) if ids[j] == ids[i] and j != i]
+                anchors.append((positives, negatives))
+            self.directions.append(anchors)
+
+    def _table(self, function, *tables):
+        return np.array(
+            [
+                [
+                    function(*self.directions[d][i], *(table[i][d] for table in tables))
+                    for d in range(len(self.directions))
+                ]
+                for i in range(len(self.directions[0]))
+            ]
+        )
+
+    @property
+    def num_negatives(self):
+        return self._table(lambda positives, negatives: len(negatives))
+
+    @property
+    def valid(self):
+        return self._table(lambda positives, negatives: bool(positives and negatives))
+
+    @property
+    def positive(self):
+        return self._table(lambda positives, negatives: sum(positives) / max(len(positives), 1))
+
+    @property
+    def negatives(self):
+        """`-inf` where there are none."""
+        return self._table(
+            lambda positives, negatives: math.log(sum(map(math.exp, negatives))) if negatives else -math.inf
+        )
+
+    def softplus(self, threshold):
+        return self._table(
+            lambda positives, negatives, limit: (
+                sum(math.log1p(math.exp(limit - p)) for p in positives) / max(len(positives), 1)
+            ),
+            threshold,
+        )
+
+    def log_complement_sum(self, reference):
+        return self._table(
+            lambda positives, negatives, limit: sum(log_complement(n - limit) for n in negatives), reference
+        )
+
+
+def log_complement(log_share, cap=-0.01):
+    """log(1 - exp(x)) up to the cap, and beyond it the tangent there."""
+    if log_share <= cap:
+        return math.log1p(-math.exp(log_share))
+    slope = -math.exp(cap) / (1 - math.exp(cap))
+    return math.log1p(-math.exp(cap)) + slope * (log_share - cap)
+
+
+def numeric_gradient(function, x, step=1e-6):
+    """Central differences of a scalar function of one float64 array."""
+    x = np.array(x, "float64")
+    gradient = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[place] += step
+        down[place] -= step
+        gradient[place] = (function(up) - function(down)) / (2 * step)
+    return gradient

@@ -1,0 +1,71 @@
+"""Ranks and recall, by comparing each anchor with each candidate in turn."""
+
+import itertools
+
+import numpy as np
+
+
+def cosine(a, b):
+    a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return a @ b / lengths if lengths else 0.0
+
+
+def rank(anchor, positive_similarity, candidates, is_negative):
+    """1 if no negative is as close as the positive; ties are lost."""
+    place = 1
+    for candidate, negative in zip(candidates, is_negative, strict=True):
+        # Two ways to the same number may differ in the last digits of float32.
+        if negative and cosine(anchor, candidate) >= positive_similarity - 1e-6:
+            place += 1
+    return place
+
+
+def hits(anchors, candidates, ids, k):
+    """For two views of the same rows: 1 for each anchor whose own row is among the k nearest."""
+    found = []
+    for i, anchor in enumerate(anchors):
+        is_negative = [other != ids[i] for other in ids]
+        found.append(rank(anchor, cosine(anchor, candidates[i]), candidates, is_negative) <= k)
+    return np.array(found, "float64")
+
+
+def recall_of_views(views, k, ids=None, weights=None):
+    """Mean over the rows, and over all ordered pairs of views."""
+    ids = range(len(views[0])) if ids is None else ids
+    per_row = np.mean([hits(a, b, ids, k) for a, b in itertools.permutations(views, 2)], axis=0)
+    return np.average(per_row, weights=weights)
+
+
+def hits_of_labels(rows, labels, k):
+    """For one view: whether the nearest other row of the same label is among the k nearest; `None` if there is none."""
+    found = []
+    for i, row in enumerate(rows):
+        positives = [cosine(row, rows[j]) for j in range(len(rows)) if j != i and labels[j] == labels[i]]
+        is_negative = [label != labels[i] for label in labels]
+        found.append(rank(row, max(positives), rows, is_negative) <= k if positives else None)
+    return found
+
+
+def recall_of_labels(rows, labels, k, weights=None):
+    weights = np.ones(len(rows)) if weights is None else weights
+    found = [
+        (hit, weight) for hit, weight in zip(hits_of_labels(rows, labels, k), weights, strict=True) if hit is not None
+    ]
+    total = sum(weight for _, weight in found)
+    return sum(hit * weight for hit, weight in found) / total if total else 0.0
+
+
+def ranks_in_corpus(queries, candidates, query_ids, candidate_ids):
+    """The rank of each query's nearest positive."""
+    ranks = []
+    for query, query_id in zip(queries, query_ids, strict=True):
+        nearest = max(cosine(query, c) for c, i in zip(candidates, candidate_ids, strict=True) if i == query_id)
+        ranks.append(rank(query, nearest, candidates, [i != query_id for i in candidate_ids]))
+    return np.array(ranks)
+
+
+def retrieval(queries, candidates, query_ids, candidate_ids, k):
+    ranks = ranks_in_corpus(queries, candidates, query_ids, candidate_ids)
+    results = {f"recall_at_{n}": np.mean([r <= n for r in ranks]) for n in k}
+    return results | {"median_rank": np.median(ranks), "mrr": np.mean([1 / r for r in ranks])}
