@@ -100,10 +100,11 @@ class ContrastiveLoss(keras.losses.Loss):
     def call(self, y_true, y_pred, training=None, pairs=None):
         """The loss of each anchor, `(batch,)`, before weights and reduction."""
         if self.layers and training is None:
+            owned = ", ".join(layer.name for layer in self.layers)
             raise ValueError(
-                f"`{type(self).__name__}` owns layers ({', '.join(layer.name for layer in self.layers)}), which a "
-                "plain `keras.Model` neither trains nor updates. Compile a `keras_contrastive.ContrastiveTrainer` with it, "
-                "or say `training=True` or `False` in a loop of your own. Received: training=None."
+                f"`{type(self).__name__}` owns layers ({owned}), which a plain `keras.Model` neither trains nor "
+                "updates. Compile a `keras_contrastive.ContrastiveTrainer` with it, or say `training=True` or `False` "
+                "in a loop of your own. Received: training=None."
             )
         ids, views = as_views(y_true, y_pred)
         views = [ops.cast(view, self.dtype) for view in views]

@@ -3,6 +3,7 @@
 from keras import ops
 
 _SMALLEST = 1e-12  # rows whose entries are all below it have no direction worth following
+_LARGEST = 1e37  # XLA divides by multiplying with the reciprocal, and that of 1e38 is flushed to zero
 
 
 def normalize(embeddings):
@@ -24,5 +25,6 @@ def normalize(embeddings):
     # The square of 1e30 is infinite in float32, hence the largest entry first. It may be detached:
     # the result does not depend on it. The sum is then at least 1, so 0.5 is met by zero rows only.
     largest = ops.stop_gradient(ops.max(ops.abs(embeddings), axis=-1, keepdims=True))
-    scaled = embeddings / ops.where(largest > _SMALLEST, largest, ops.ones_like(largest))
+    divisor = ops.where(largest > _SMALLEST, ops.minimum(largest, _LARGEST), ops.ones_like(largest))
+    scaled = embeddings / divisor
     return scaled * ops.rsqrt(ops.maximum(ops.sum(ops.square(scaled), axis=-1, keepdims=True), 0.5))
