@@ -1,6 +1,7 @@
 """Writes what `test_other_backends.py` reads: `KERAS_BACKEND=jax python -m tests.training.make_fixtures`.
 
 Run it once on each backend; every run saves this backend's models, and its curves replace those of the run before.
+Use the oldest Keras that is supported: an older Keras refuses the files of a newer one.
 """
 
 import json
