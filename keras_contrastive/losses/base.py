@@ -35,7 +35,8 @@ class ContrastiveLoss(keras.losses.Loss):
             * `(batch, dim)` with integer ids or labels `(batch,)`: one view; the positives are the
               other rows with the same id, and a row without one counts zero.
             * `(batch, views, dim)` with ids or `None`.
-            * a dict, list or tuple of `(batch, dim)`, with ids or `None`.
+            * a dict, list or tuple of `(batch, dim)`, with ids or `None`. The views have the order of the entries,
+              which matters for `symmetric=False` only; `jax.jit` sorts the keys of a dict.
         sample_weight: `(batch,)`, weighs the anchors.
         training: Whether this is a training step. A loss that owns layers needs to be told, as
             `ContrastiveTrainer` does; a plain `keras.Model` does not.
