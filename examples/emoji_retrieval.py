@@ -15,6 +15,7 @@ import argparse
 import math
 import os
 import pathlib
+import textwrap
 import time
 import zlib
 
@@ -250,7 +251,7 @@ def draw_found_names(model, data, language, path, queries=8):
     """For some held-out drawings, the five nearest names; the true one is green."""
     vectors = embed(model, data, language)
     rows = np.linspace(0, len(data) - 1, queries).astype(int)
-    sheet = Sheet(queries, width=760, title="Held-out emoji, and the names found for them")
+    sheet = Sheet(queries, width=440, title="Held-out emoji, and the names found for them")
     for place, row in enumerate(rows):
         style = place % 2
         nearest = np.argsort(-vectors["text"] @ vectors[kc.datasets.STYLES[style]][row])[:5]
@@ -268,7 +269,7 @@ def draw_found_emoji(model, data, languages, path, queries=8):
     for place, row in enumerate(rows):
         language = languages[place % len(languages)]
         similarity = vectors[language]["text"][row] @ vectors[language]["twemoji"].T
-        sheet.text(place, 12, 2, f"{language}: {data.texts[language][row]}")
+        sheet.text(place, 12, 2, textwrap.shorten(f"{language}: {data.texts[language][row]}", 32, placeholder=" …"))
         for n, found in enumerate(np.argsort(-similarity)[:6]):
             sheet.picture(place, 240 + 86 * n, data.images[found, 0], right=found == row)
     sheet.save(path)
@@ -280,13 +281,16 @@ class Sheet:
     height, line, top = 92, 17, 44
 
     def __init__(self, rows, width, title):
+        import matplotlib
         from PIL import Image, ImageDraw, ImageFont
 
+        # Pillow's own font has no accents; Matplotlib brings one with the letters of most alphabets.
+        font = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
         self.image = Image.new("RGB", (width, self.top + rows * self.height + 30), "white")
         self.canvas = ImageDraw.Draw(self.image)
-        self.font = ImageFont.load_default(14)
-        self.canvas.text((12, 12), title, "black", ImageFont.load_default(18))
-        self.canvas.text((12, self.image.height - 22), kc.datasets.ATTRIBUTION, "gray", ImageFont.load_default(11))
+        self.font = ImageFont.truetype(font, 13)
+        self.canvas.text((12, 12), title, "black", ImageFont.truetype(font, 16))
+        self.canvas.text((12, self.image.height - 22), kc.datasets.ATTRIBUTION, "gray", ImageFont.truetype(font, 10))
 
     def picture(self, row, left, pixels, right=False):
         from PIL import Image
