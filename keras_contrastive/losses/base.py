@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_contrastive.similarity import Contrast, as_views, normalize
+from keras_contrastive.similarity import Candidates, Contrast, as_views, normalize
 
 
 class ContrastiveLoss(keras.losses.Loss):
@@ -20,6 +20,7 @@ class ContrastiveLoss(keras.losses.Loss):
         symmetric: Whether both views of a pair are anchors in turn, or the first view only.
         normalize: Whether the similarity is the cosine (embeddings are L2-normalised here) or the
             plain inner product.
+        memory: `None`, or a `kc.layers.EmbeddingQueue`: embeddings of earlier batches, which join the candidates.
         reduction: See `keras.losses.Loss`. `None` gives `(batch,)`, the mean over directions.
         name: Name of the loss.
         dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`.
@@ -42,6 +43,8 @@ class ContrastiveLoss(keras.losses.Loss):
             `ContrastiveTrainer` does; a plain `keras.Model` does not.
         pairs: `None`, or a dict from pairs of view indices to their weights, which sum to 1. By
             default all pairs of views, equally.
+        hard_negatives: `None`, or a dict from view indices (or names, as in `y_pred`) to embeddings `(any, dim)`.
+            They join the candidates of that view, for all anchors, and are nobody's positive.
 
     Raises:
         TypeError: Embeddings that are not floats, ids that are not integers.
@@ -54,6 +57,7 @@ class ContrastiveLoss(keras.losses.Loss):
         temperature=0.1,
         symmetric=True,
         normalize=True,
+        memory=None,
         reduction="sum_over_batch_size",
         name=None,
         dtype=None,
@@ -61,25 +65,31 @@ class ContrastiveLoss(keras.losses.Loss):
         dtype = keras.backend.result_type(keras.backend.standardize_dtype(dtype or keras.config.floatx()), "float32")
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         _check_temperature(temperature)
+        _check_memory(memory)
         self.temperature = temperature
         self.symmetric = symmetric
         self.normalize = normalize
+        self.memory = memory
         # Keras reduces: weights, every `reduction`, and its own scaling by 1 / replicas.
         self._reducer = _AsItIs(reduction=reduction, dtype=dtype)
+
+    all_views = False  # whether an anchor's candidates are the rows of all views, or of the other one
 
     @property
     def layers(self):
         """The layers that this loss owns, to be tracked by the model that is trained."""
-        return [self.temperature] if isinstance(self.temperature, keras.layers.Layer) else []
+        return [part for part in (self.temperature, self.memory) if isinstance(part, keras.layers.Layer)]
 
-    def build(self, num_directions=2):
+    def build(self, pairs=((0, 1),)):
         """Create the weights of the loss's layers, once; `ContrastiveTrainer.compile` calls it.
 
         Args:
-            num_directions: In how many directions the views will be compared, two for each pair.
+            pairs: The pairs of views that will be compared; empty for a single view.
         """
         if isinstance(self.temperature, keras.layers.Layer) and not self.temperature.built:
-            self.temperature.build()
+            self.temperature.build((None, self._num_directions(pairs)))
+        if self.memory is not None and not self.memory.built:
+            self.memory.build(1 + max((view for pair in pairs for view in pair), default=0))
 
     def per_direction(self, contrast, ids, training):
         """The loss of each anchor in each direction.
@@ -94,11 +104,11 @@ class ContrastiveLoss(keras.losses.Loss):
         """
         raise NotImplementedError
 
-    def __call__(self, y_true, y_pred, sample_weight=None, training=None, pairs=None):
-        losses = self.call(y_true, y_pred, training=training, pairs=pairs)
+    def __call__(self, y_true, y_pred, sample_weight=None, training=None, pairs=None, hard_negatives=None):
+        losses = self.call(y_true, y_pred, training=training, pairs=pairs, hard_negatives=hard_negatives)
         return self._reducer(ops.zeros_like(losses), losses, sample_weight)
 
-    def call(self, y_true, y_pred, training=None, pairs=None):
+    def call(self, y_true, y_pred, training=None, pairs=None, hard_negatives=None):
         """The loss of each anchor, `(batch,)`, before weights and reduction."""
         if self.layers and training is None:
             owned = ", ".join(layer.name for layer in self.layers)
@@ -108,20 +118,54 @@ class ContrastiveLoss(keras.losses.Loss):
                 "in a loop of your own. Received: training=None."
             )
         ids, views = as_views(y_true, y_pred)
-        views = [ops.cast(view, self.dtype) for view in views]
-        if self.normalize:
-            views = [normalize(view) for view in views]
+        views = [self._comparable(view) for view in views]
+        extra = self._hard_negatives(hard_negatives, y_pred, views)
+        if self.memory is not None:
+            extra = [[*own, self.memory.candidates(view)] for view, own in enumerate(extra)]
         pairs = self._pairs(pairs, len(views))
-        contrast = Contrast(views, list(pairs), ids, self._scale(), symmetric=self.symmetric)
+        losses = self.of_views(views, pairs, ids, extra, training)
+        if self.memory is not None and training:
+            self.memory.push(views, ids)
+        return losses
+
+    def of_views(self, views, pairs, ids, extra, training):
+        """The loss of each anchor, `(batch,)`, from comparable views and the weights of their pairs."""
+        contrast = Contrast(views, list(pairs), ids, self._scale(), self.symmetric, self.all_views, extra)
         losses = self.per_direction(contrast, ids, training)  # (batch, directions)
         if not pairs:
             return losses[:, 0]
         of_pairs = np.array([weight / self._directions_of_a_pair for weight in pairs.values()], self.dtype)
         return ops.sum(losses * ops.convert_to_tensor(np.repeat(of_pairs, self._directions_of_a_pair)), axis=1)
 
+    def _comparable(self, embeddings):
+        embeddings = ops.cast(embeddings, self.dtype)
+        return normalize(embeddings) if self.normalize else embeddings
+
+    def _hard_negatives(self, hard_negatives, y_pred, views):
+        """A list of `Candidates` for each view."""
+        names = list(y_pred) if isinstance(y_pred, dict) else list(range(len(views)))
+        extra = [[] for _ in views]
+        for name, embeddings in (hard_negatives or {}).items():
+            if name not in names:
+                raise ValueError(
+                    f"`hard_negatives` must be a dict from views to embeddings. Expected some of {names}. "
+                    f"Received: {name!r}."
+                )
+            embeddings = ops.convert_to_tensor(embeddings)
+            if len(embeddings.shape) != 2 or embeddings.shape[1] != views[0].shape[1]:
+                raise ValueError(
+                    "Hard negatives must have the shape `(any, dim)`, with the `dim` of the views. "
+                    f"Received: hard_negatives[{name!r}].shape={tuple(embeddings.shape)}, dim={views[0].shape[1]}."
+                )
+            extra[names.index(name)].append(Candidates(self._comparable(embeddings)))
+        return extra
+
     @property
     def _directions_of_a_pair(self):
         return 2 if self.symmetric else 1
+
+    def _num_directions(self, pairs):
+        return self._directions_of_a_pair * len(pairs) or 1
 
     def _pairs(self, pairs, num_views):
         if pairs is None:
@@ -132,27 +176,24 @@ class ContrastiveLoss(keras.losses.Loss):
         return pairs
 
     def _scale(self):
+        """1 / temperature: a scalar tensor, or one for each direction."""
         if isinstance(self.temperature, keras.layers.Layer):
             return ops.cast(self.temperature.scale, self.dtype)
-        return 1.0 / self.temperature
+        return ops.convert_to_tensor(1.0 / self.temperature, dtype=self.dtype)
 
     def get_config(self):
-        temperature = self.temperature
-        if isinstance(temperature, keras.layers.Layer):
-            temperature = keras.saving.serialize_keras_object(temperature)
         return {
             **super().get_config(),
-            "temperature": temperature,
+            "temperature": serialized(self.temperature),
             "symmetric": self.symmetric,
             "normalize": self.normalize,
+            "memory": serialized(self.memory),
             "dtype": self.dtype,  # which `keras.losses.Loss` forgets
         }
 
     @classmethod
     def from_config(cls, config):
-        if isinstance(config.get("temperature"), dict):
-            config = {**config, "temperature": keras.saving.deserialize_keras_object(config["temperature"])}
-        return cls(**config)
+        return cls(**{name: _deserialized(part) for name, part in config.items()})
 
 
 class _AsItIs(keras.losses.Loss):
@@ -161,6 +202,29 @@ class _AsItIs(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         return y_pred
+
+
+def value_with_gradient_of(value, surrogate, valid):
+    """The value, with the gradient of a surrogate where it is valid."""
+    surrogate = ops.where(valid, surrogate, ops.zeros_like(surrogate))
+    return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
+
+
+def serialized(part):
+    """A layer as its configuration; anything else as it is."""
+    return keras.saving.serialize_keras_object(part) if isinstance(part, keras.layers.Layer) else part
+
+
+def _deserialized(part):
+    return keras.saving.deserialize_keras_object(part) if isinstance(part, dict) else part
+
+
+def _check_memory(memory):
+    if memory is not None and not (isinstance(memory, keras.layers.Layer) and hasattr(memory, "candidates")):
+        raise TypeError(
+            "`memory` must be `None` or a `keras_contrastive.layers.EmbeddingQueue`. "
+            f"Received: memory={memory!r}. A queue needs its size and the `dim` of the embeddings."
+        )
 
 
 def _check_temperature(temperature):

@@ -2,20 +2,19 @@
 
 import math
 import random
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_contrastive.losses.base import ContrastiveLoss
+from keras_contrastive.losses.base import value_with_gradient_of
 from keras_contrastive.losses.draws import gamma_draws, hash_embeddings, hash_keys
-from keras_contrastive.losses.item_rates import ItemRates, mean_by_id
-from keras_contrastive.losses.jackknife import jackknife
+from keras_contrastive.losses.jackknife import log_partition_without_bias
+from keras_contrastive.losses.remembering import RememberingLoss, check_count
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class GammaContrastive(ContrastiveLoss):
+class GammaContrastive(RememberingLoss):
     """The contrastive loss, with the gradient that small batches bias put right.
 
     The contrastive loss of anchor i is `-s_i + log S_i`: the logit of its positive, and the partition
@@ -43,8 +42,8 @@ class GammaContrastive(ContrastiveLoss):
 
     Args:
         temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities. A
-            remembered rate belongs to the temperature at which it was estimated and follows a moving
-            one with a lag of about 1 / (1 - momentum) visits.
+            remembered rate belongs to the temperature at which it was estimated; with a learnable one it is
+            read as it would be at the temperature of the day (to first order, at a fourth more time).
         num_items: `None`, or the number of items: ids are in `[0, num_items)`. An item with another id
             is safe: it counts as never seen, and nothing is remembered of it.
         draws: How many exponential draws u_i averages: 1 is the plain augmentation, more have a smaller
@@ -61,8 +60,12 @@ class GammaContrastive(ContrastiveLoss):
             are counted: see `num_capped`.
         seed: Int, seed of the draws. By default drawn from Python's `random`, which
             `keras.utils.set_random_seed` seeds. Saved with the loss.
+        all_views: Whether an anchor's candidates are the rows of all views (but the anchor itself), or those of the
+            other view only. For
+            modalities, which may lie apart, the other is the right choice.
         symmetric: Whether both views of a pair are anchors in turn, or the first view only.
         normalize: Whether the similarity is the cosine, or the plain inner product.
+        memory: `None`, or a `kc.layers.EmbeddingQueue`.
         reduction: See `keras.losses.Loss`.
         name: Name of the loss.
         dtype: Dtype of the computation, at least float32.
@@ -101,89 +104,69 @@ class GammaContrastive(ContrastiveLoss):
         include_positive=False,
         max_weight=20.0,
         seed=None,
+        all_views=False,
         symmetric=True,
         normalize=True,
+        memory=None,
         reduction="sum_over_batch_size",
         name="gamma_contrastive",
         dtype=None,
     ):
-        super().__init__(temperature, symmetric, normalize, reduction, name, dtype)
-        _check_count("num_items", num_items, "the number of items")
-        _check_count("draws", draws, "how many gamma draws are averaged")
-        if not 0 <= momentum < 1:
-            raise ValueError(
-                "`momentum` must be in [0, 1), the share of the old rate in the new one. "
-                f"Received: momentum={momentum}."
-            )
+        super().__init__(
+            num_items,
+            momentum,
+            max_weight,
+            temperature=temperature,
+            symmetric=symmetric,
+            normalize=normalize,
+            memory=memory,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+        check_count("draws", draws, "how many gamma draws are averaged")
         if rate not in ("after", "before", "batch"):
             raise ValueError(f"`rate` must be 'after', 'before' or 'batch'. Received: rate={rate!r}.")
-        if not max_weight >= 1:
-            raise ValueError(f"`max_weight` must be at least 1. Received: max_weight={max_weight}.")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
             raise TypeError(f"`seed` must be an integer or `None`. Received: seed={seed!r}.")
-        self.num_items = num_items
         self.draws = draws
-        self.momentum = momentum
         self.rate = rate
         self.include_positive = include_positive
-        self.max_weight = max_weight
+        self.all_views = all_views
         self.seed = random.randrange(2**31) if seed is None else seed
-        self.state: Any = None  # `ItemRates`, once built
-
-    @property
-    def layers(self):
-        return [*super().layers, *([self.state] if self.state is not None else [])]
-
-    @property
-    def num_capped(self):
-        """How many weights `max_weight` has capped so far, as int; 0 where nothing is remembered."""
-        return 0 if self.state is None else int(ops.convert_to_numpy(self.state.num_capped))
-
-    def build(self, num_directions=2):
-        super().build(num_directions)
-        if self.state is None:
-            self.state = ItemRates(self.num_items or 0, num_directions, name="item_rates")
-            self.state.build()
-        elif self.num_items and self.state.num_directions != num_directions:
-            raise ValueError(
-                f"This loss remembers rates for {self.state.num_directions} directions and cannot serve "
-                f"{num_directions}. Give each model a loss of its own."
-            )
-
-    def call(self, y_true, y_pred, training=None, pairs=None):
-        if self.num_items and self.state is None:
-            raise ValueError(
-                "`GammaContrastive(num_items=...)` remembers a rate for each item, which a plain `keras.Model` neither "
-                "tracks nor saves. Compile a `keras_contrastive.ContrastiveTrainer` with it, leave `num_items` out, or "
-                "call `build()` and pass `training` in a loop of your own."
-            )
-        return super().call(y_true, y_pred, training=training, pairs=pairs)
 
     def per_direction(self, contrast, ids, training):
         valid = contrast.valid
-        value = contrast.softplus(contrast.negatives)
         log_count = ops.log(ops.maximum(contrast.num_negatives, 1))
         log_partition = contrast.negatives - log_count  # log of the mean over negatives, S / M
+        # In the mean over M negatives in all, an included positive counts one M-th.
+        log_population = math.log(max(self.num_items - 1, 1)) if self.num_items else log_count
         if self.include_positive:
-            # In the mean over M negatives in all, the positive counts one M-th.
-            log_population = math.log(max(self.num_items - 1, 1)) if self.num_items else log_count
+            value = contrast.softplus(contrast.negatives)
             log_partition = contrast.softplus(log_partition + log_population) + contrast.positive - log_population
         else:
             value = contrast.negatives - contrast.positive
         value = ops.where(valid, value, ops.zeros_like(value))
         if training is False:
             return value
+        weights = ops.stop_gradient(self._draw(contrast, ids))
         if self.num_items is None:
-            log_partition = jackknife(contrast, log_partition)
-            weights = self._draw(contrast, ids)
+            log_partition = log_partition_without_bias(contrast, self.include_positive)
             if self.state is not None:
                 self.state.advance(num_capped=0)
         else:
-            weights = self._draw(contrast, ids) * self._weights(ops.stop_gradient(log_partition), valid, ids)
+
+            def slope():
+                if not self.include_positive:
+                    return contrast.expected_logit()
+                share = ops.exp(contrast.positive - log_population - log_partition)
+                return (1 - share) * contrast.expected_logit() + share * contrast.positive
+
+            before, after = self.update_rates(contrast, ids, log_partition, slope, self.momentum)
+            rate = {"after": after, "before": before, "batch": ops.stop_gradient(log_partition)}[self.rate]
+            weights = weights * self.capped_weights(contrast, log_partition, rate)
         # The gradient of u * S is that of (u S, detached) * log S: the same, and it never overflows.
-        surrogate = ops.stop_gradient(weights) * log_partition - contrast.positive
-        surrogate = ops.where(valid, surrogate, ops.zeros_like(surrogate))
-        return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
+        return value_with_gradient_of(value, weights * log_partition - contrast.positive, valid)
 
     def _draw(self, contrast, ids):
         if self.draws is None:
@@ -195,45 +178,12 @@ class GammaContrastive(ContrastiveLoss):
             keys = hash_keys(self.seed, self.state.step, ids)
         return gamma_draws(keys, self.draws, contrast.positive.shape[1], self.dtype)
 
-    def _weights(self, fresh, valid, ids):
-        """S of the batch over the remembered rate, and remember."""
-        if ids is None:
-            raise ValueError(
-                "`GammaContrastive(num_items=...)` looks up a rate for each item, and this training step has no ids. "
-                "Pass integer ids as `y` (`fit` makes them itself only for arrays of exactly `num_items` rows), "
-                "or leave `num_items` out."
-            )
-        old = self.state.read(ids)
-        of_item = mean_by_id(ids, ops.where(valid, fresh, ops.full_like(fresh, float("-inf"))))
-        # An item not seen yet starts with this batch; a batch without negatives says nothing of an item.
-        old = ops.where(old > float("-inf"), old, of_item)
-        of_item = ops.where(of_item > float("-inf"), of_item, old)
-        log_momentum = math.log(self.momentum) if self.momentum else float("-inf")
-        new = ops.logaddexp(old + log_momentum, of_item + math.log1p(-self.momentum))
-        rate = {"after": new, "before": old, "batch": fresh}[self.rate]
-        gap = ops.where(valid, fresh - rate, ops.zeros_like(fresh))
-        too_far = gap > math.log(self.max_weight)
-        self.state.write(ids, new)
-        self.state.advance(ops.sum(ops.cast(too_far, "int32")))
-        return ops.exp(ops.where(too_far, ops.full_like(gap, math.log(self.max_weight)), gap))
-
     def get_config(self):
         return {
             **super().get_config(),
-            "num_items": self.num_items,
             "draws": self.draws,
-            "momentum": self.momentum,
             "rate": self.rate,
             "include_positive": self.include_positive,
-            "max_weight": self.max_weight,
             "seed": self.seed,
+            "all_views": self.all_views,
         }
-
-
-def _check_count(name, value, meaning):
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"`{name}` must be `None` or a positive integer, {meaning}. Received: {name}={value!r}.")
-    if value < 1:
-        raise ValueError(f"`{name}` must be positive, {meaning}. Received: {name}={value}.")

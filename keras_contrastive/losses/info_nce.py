@@ -1,8 +1,10 @@
 """InfoNCE, the contrastive loss of CPC, MoCo and CLIP."""
 
 import keras
+from keras import ops
 
-from keras_contrastive.losses.base import ContrastiveLoss
+from keras_contrastive.losses.base import ContrastiveLoss, value_with_gradient_of
+from keras_contrastive.losses.jackknife import check_bias_correction, log_partition_without_bias
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -12,12 +14,15 @@ class InfoNCE(ContrastiveLoss):
     With two views and `symmetric=True` this is CLIP's loss. It compares with the negatives of this
     batch only, and the gradient of the mean over batches is not that of the loss over all data: hard
     negatives get too little weight, the less the smaller the batch and the lower the temperature.
-    `GammaContrastive` corrects that.
+    `bias_correction` takes away the larger part of that, `GammaContrastive` the rest.
 
     Args:
         temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
+        bias_correction: `None`, or `"jackknife"`: the gradient is that of the loss whose partition is corrected
+            by leaving out each negative in turn, which removes the bias of order 1 / batch (at twice the time).
         symmetric: Whether both views of a pair are anchors in turn, or the first view only.
         normalize: Whether the similarity is the cosine, or the plain inner product.
+        memory: `None`, or a `kc.layers.EmbeddingQueue`.
         reduction: See `keras.losses.Loss`.
         name: Name of the loss.
         dtype: Dtype of the computation, at least float32.
@@ -44,13 +49,25 @@ class InfoNCE(ContrastiveLoss):
     def __init__(
         self,
         temperature=0.07,
+        bias_correction=None,
         symmetric=True,
         normalize=True,
+        memory=None,
         reduction="sum_over_batch_size",
         name="info_nce",
         dtype=None,
     ):
-        super().__init__(temperature, symmetric, normalize, reduction, name, dtype)
+        super().__init__(temperature, symmetric, normalize, memory, reduction, name, dtype)
+        check_bias_correction(bias_correction)
+        self.bias_correction = bias_correction
 
     def per_direction(self, contrast, ids, training):
-        return contrast.softplus(contrast.negatives)  # -log(e^positive / (e^positive + sum of e^negative))
+        value = contrast.softplus(contrast.negatives)  # -log(e^positive / (e^positive + sum of e^negative))
+        value = ops.where(contrast.valid, value, ops.zeros_like(value))
+        if self.bias_correction is None:
+            return value
+        corrected = log_partition_without_bias(contrast, include_positive=True) - contrast.positive
+        return value_with_gradient_of(value, corrected, contrast.valid)
+
+    def get_config(self):
+        return {**super().get_config(), "bias_correction": self.bias_correction}

@@ -1,21 +1,46 @@
 """Row sums over the logits between views."""
 
+import dataclasses
 import functools
+from typing import Any
 
-import keras
 from keras import ops
 
-_LOG_CAP = -0.01  # log of the largest share whose logarithm of the complement is taken as it is
+from keras_contrastive.similarity.kinds import (
+    LogComplements,
+    LogSumExp,
+    NegativeEntropy,
+    PositiveSoftplus,
+    SigmoidCrossEntropy,
+)
+from keras_contrastive.similarity.sums import Relation, logit_sums
+
+NOBODY, EMPTY = -1, -2  # ids of a candidate that is nobody's positive, and of one that does not exist
+_UNKNOWN = -3  # id of an anchor of which nothing is known, and which no candidate has
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """Candidates that are no rows of the batch: hard negatives, or embeddings remembered from other batches.
+
+    Args:
+        embeddings: Float tensor `(candidates, dim)`.
+        ids: int32 `(candidates,)`, where `NOBODY` is nobody's and `EMPTY` is left out; `None` if all are nobody's.
+    """
+
+    embeddings: Any
+    ids: Any = None
 
 
 class Contrast:
     """The logits between views, seen only through sums over each anchor's candidates.
 
     A *direction* compares the anchors of one view with the candidates of another; each pair of views
-    has two. Everything here has the shape `(batch, directions)`.
+    has two. Everything here has the shape `(batch, directions)`. No matrix of logits is stored: each sum
+    is one walk over their tiles, and so is its gradient.
 
     The positive of an anchor is its own row in the other view, its negatives are the rows with
-    another id. With a single view, the positives are the other rows with the same id, and what is
+    another id. With a single view, the positives are the other candidates with the same id, and what is
     said of "the positive" is the mean over them.
 
     Args:
@@ -23,54 +48,90 @@ class Contrast:
         pairs: List of pairs of indices into `views`: `(0, 1)` makes the directions 0 to 1 and 1 to 0.
             Empty for a single view.
         ids: Int tensor `(batch,)`, or `None` if all rows differ.
-        scale: Scalar, 1 / temperature.
+        scale: 1 / temperature: a scalar, or one for each direction, `(directions,)`, or for each of its anchors,
+            `(batch, directions)`. Only a scalar lets the two directions of a pair share their logits.
         symmetric: Whether a pair makes two directions or only its first.
+        all_views: Whether the candidates are the rows of all views (but the anchor itself), or of the other view.
+        extra: `None`, or for each view a list of `Candidates` that join its rows as candidates.
     """
 
-    def __init__(self, views, pairs, ids, scale, symmetric=True):
+    def __init__(self, views, pairs, ids, scale, symmetric=True, all_views=False, extra=None):
         self.views = views
-        batch = ops.shape(views[0])[0]
-        rows = ops.arange(batch, dtype="int32")
-        ids = rows if ids is None else ids
-        self._same_item = ops.expand_dims(ids, 1) == ops.expand_dims(ids, 0)  # (batch, batch)
-        self._logits = []  # one (batch, batch) for each direction, anchors by row
-        for a, b in pairs:
-            logits = ops.matmul(views[a], ops.transpose(views[b])) * scale
-            self._logits += [logits, ops.transpose(logits)] if symmetric else [logits]
-        self._is_positive = ops.expand_dims(rows, 1) == ops.expand_dims(rows, 0)
-        if not pairs:
-            self._logits = [ops.matmul(views[0], ops.transpose(views[0])) * scale]
-            self._is_positive = ops.logical_and(self._same_item, ops.logical_not(self._is_positive))
+        self.directions = [d for a, b in pairs for d in ([(a, b), (b, a)] if symmetric else [(a, b)])] or [(0, 0)]
+        self._single = not pairs
+        self._all_views = all_views
+        self._extra = extra or [[] for _ in views]
+        self._rows = ops.arange(ops.shape(views[0])[0], dtype="int32")
+        self._ids = ids
+        self._scale = scale
+        self._own_scale = len(getattr(scale, "shape", ())) > 0  # of a direction, which then shares no logits
+        self._diagonals = {}  # logits of the pairs of rows by direction, a gift of the first sweep
+
+    # What is counted
 
     @functools.cached_property
     def num_negatives(self):
         """How many negatives each anchor has, as float."""
-        dtype = self._logits[0].dtype
-        count = ops.sum(ops.cast(ops.logical_not(self._same_item), dtype), axis=1)
-        return ops.stack([count] * len(self._logits), axis=1)
+        own = ops.shape(self._rows)[0] - self._num_same
+        return self._count(own, lambda extra: ops.sum(ops.cast(_exists(extra), "int32")) - self._num_same_in(extra))
+
+    @functools.cached_property
+    def _num_positives(self):
+        return self._count(self._num_same - 1, self._num_same_in)
 
     @functools.cached_property
     def valid(self):
         """Whether an anchor has both a positive and a negative."""
-        has_positive = ops.any(self._is_positive, axis=1, keepdims=True)
-        return ops.logical_and(self.num_negatives > 0, has_positive)
+        some = self.num_negatives > 0
+        return ops.logical_and(some, self._num_positives > 0) if self._single else some
+
+    def _count(self, own, among):
+        columns = []
+        for _, candidates in self.directions:
+            seen = self._seen(candidates)
+            columns.append(len(seen) * own + sum(among(extra) for view in seen for extra in self._extra[view]))
+        return ops.cast(ops.stack(columns, axis=1), self.views[0].dtype)
+
+    @functools.cached_property
+    def _num_same(self):
+        """How many rows of a view have the id of each row, itself included."""
+        return ops.ones_like(self._rows) if self._ids is None else _count_equal(self._ids, self._ids)
+
+    def _num_same_in(self, extra):
+        if self._ids is None or extra.ids is None:
+            return ops.zeros_like(self._rows)
+        return _count_equal(self._ids, extra.ids)
+
+    def _seen(self, candidates):
+        return range(len(self.views)) if self._all_views else [candidates]
+
+    # Sums
+
+    @functools.cached_property
+    def negatives(self):
+        """Log of the sum of exp(logit) over the negatives; very low, but finite, where there are none."""
+        return self._sum(LogSumExp)
+
+    @functools.cached_property
+    def candidates(self):
+        """Log of the sum of exp(logit) over all candidates, positives included, but the anchor itself."""
+        return self._sum(LogSumExp, but_the_anchor_only=True)
 
     @functools.cached_property
     def positive(self):
         """Logit of the positive."""
-        return self._over_directions(self._mean_over_positives)
-
-    @functools.cached_property
-    def negatives(self):
-        """Log of the sum of exp(logit) over the negatives; the lowest finite number where there are none."""
-        return self._over_directions(self._log_sum_negatives)
+        if self._single:
+            return self._mean_of_positives()
+        missing = [direction for direction in self.directions if direction not in self._diagonals]
+        if missing:
+            self.negatives  # noqa: B018 - whose sweep brings them
+        return ops.stack([self._diagonals[direction] for direction in self.directions], axis=1)
 
     def softplus(self, threshold):
         """log(1 + exp(threshold - logit of the positive)), `threshold` of shape `(batch, directions)`."""
-        return self._over_directions(
-            lambda logits, limit: self._mean_over_positives(ops.softplus(ops.expand_dims(limit, 1) - logits)),
-            threshold,
-        )
+        if not self._single:
+            return ops.softplus(threshold - self.positive)
+        return self._sum(PositiveSoftplus, threshold) / ops.maximum(self._num_positives, 1)
 
     def log_complement_sum(self, reference):
         """Sum over the negatives of log(1 - exp(logit - reference)).
@@ -78,31 +139,118 @@ class Contrast:
         The share exp(logit - reference) must be at most 1. Beyond 0.99 the logarithm is continued by
         its tangent, so that a single dominating negative gives a large gradient, not an infinite one.
         """
-        return self._over_directions(self._log_complements, reference)
+        return self._sum(LogComplements, reference)
 
-    def _over_directions(self, reduce, *per_direction):
-        columns = zip(self._logits, *(ops.unstack(x, len(self._logits), axis=1) for x in per_direction), strict=True)
-        return ops.stack([reduce(*column) for column in columns], axis=1)
+    def sigmoid_cross_entropy(self, bias):
+        """Sum of log(1 + exp(logit + bias)) over the negatives and log(1 + exp(-logit - bias)) over the positives.
 
-    def _mean_over_positives(self, values):
-        is_positive = ops.cast(self._is_positive, values.dtype)
-        # `where` before the product: an overflow elsewhere in the row is not to become 0 * inf.
-        total = ops.sum(ops.where(self._is_positive, values, ops.zeros_like(values)), axis=1)
-        return total / ops.maximum(ops.sum(is_positive, axis=1), 1)
+        All candidates with the anchor's id are positives, in pairs of views as well.
+        """
+        reference = ops.zeros_like(ops.cast(self._rows, self.views[0].dtype)) - bias
+        return self._sum(SigmoidCrossEntropy, ops.stack([reference] * len(self.directions), axis=1))
 
-    def _log_sum_negatives(self, logits):
-        # Without any negative the maximum itself is masked, and every term is exp(0): finite, and never used.
-        lowest = ops.full_like(logits, _lowest(logits.dtype))
-        return ops.logsumexp(ops.where(self._same_item, lowest, logits), axis=1)
+    def expected_logit(self):
+        """Mean logit of the negatives, each weighted by its share exp(logit) of the partition; without a gradient.
 
-    def _log_complements(self, logits, reference):
-        log_share = logits - ops.expand_dims(reference, 1)
-        log_share = ops.where(self._same_item, ops.full_like(log_share, -100.0), log_share)
-        capped = ops.minimum(log_share, _LOG_CAP)
-        slope = -1.0 / ops.expm1(ops.convert_to_tensor(-_LOG_CAP, dtype=logits.dtype))
-        return ops.sum(ops.log1p(-ops.exp(capped)) + slope * (log_share - capped), axis=1)
+        It is the derivative of the log-partition `negatives` for the logarithm of the scale.
+        """
+        partition = ops.stop_gradient(self.negatives)
+        some = self.num_negatives > 0
+        reference = ops.where(some, partition, ops.zeros_like(partition))
+        detached = Contrast.__new__(Contrast)
+        detached.__dict__.update(self.__dict__, views=[ops.stop_gradient(view) for view in self.views])
+        return ops.where(some, reference + ops.stop_gradient(detached._sum(NegativeEntropy, reference)), 0.0)
+
+    def _sum(self, kind, references=None, but_the_anchor_only=False):
+        done = {}  # sums over one view, by (direction, view), or by (anchors, view) without references
+        columns = []
+        for d, (anchors, candidates) in enumerate(self.directions):
+            reference = None if references is None else references[:, d]
+            parts = []
+            for view in self._seen(candidates):
+                key = (anchors if references is None and not self._own_scale else d, view)
+                if key not in done:
+                    self._sum_over_view(kind, d, view, references, but_the_anchor_only, done, key)
+                parts.append(done[key])
+                for extra in self._extra[view]:
+                    relation = self._relation_to(extra, but_the_anchor_only)
+                    a, scale = self._anchors(d)
+                    parts.append(logit_sums(kind, a, extra.embeddings, scale, relation, reference)[0])
+            columns.append(functools.reduce(kind.combine, parts))
+        return ops.stack(columns, axis=1)
+
+    def _sum_over_view(self, kind, d, view, references, but_the_anchor_only, done, key):
+        """Also of the opposite direction, where there is one: its sums are those of the columns."""
+        anchors, candidates = self.directions[d]
+        a, scale = self._anchors(d)
+        b = None if anchors == view and not self._own_scale else self.views[view]
+        relation = self._relation(anchors == view and (kind.counts_same or but_the_anchor_only), but_the_anchor_only)
+        # The direction whose anchors are the candidates here, and whose candidates are the anchors here.
+        opposite = (view, anchors if candidates == view else candidates)
+        two_sided = anchors != view and opposite in self.directions and not self._own_scale
+        paired = anchors != view and (anchors, view) not in self._diagonals
+        reference = opposite_reference = None
+        if references is not None:
+            reference = references[:, d]
+            if two_sided and kind is not SigmoidCrossEntropy:  # whose references are one bias
+                opposite_reference = references[:, self.directions.index(opposite)]
+        rows, columns, pairs = logit_sums(kind, a, b, scale, relation, reference, opposite_reference, two_sided, paired)
+        done[key] = rows
+        if two_sided:
+            done[(view if references is None else self.directions.index(opposite), anchors)] = columns
+        if paired:
+            self._diagonals[(anchors, view)] = pairs
+            if not self._own_scale:
+                self._diagonals[(view, anchors)] = pairs
+
+    def _anchors(self, direction):
+        """The anchors of a direction, and their scale; one of each row is multiplied in at once."""
+        a = self.views[self.directions[direction][0]]
+        if not self._own_scale:
+            return a, self._scale
+        scale = self._scale[..., direction]
+        return (a * ops.expand_dims(scale, 1), 1.0) if len(scale.shape) == 1 else (a, scale)
+
+    def _relation(self, but_itself, but_the_anchor_only):
+        places = (self._rows, self._rows) if but_itself else None
+        if but_the_anchor_only:
+            return Relation(places=places)
+        ids = self._rows if self._ids is None else self._ids
+        return Relation(ids=(ids, ids), places=places)
+
+    def _relation_to(self, extra, but_the_anchor_only):
+        if extra.ids is None:
+            return Relation()
+        nowhere = ops.zeros_like(self._rows)
+        places = nowhere, ops.cast(_exists(extra), "int32")  # equal, and so left out, where there is none
+        if but_the_anchor_only:
+            return Relation(places=places)
+        ids = ops.full_like(self._rows, _UNKNOWN) if self._ids is None else self._ids
+        return Relation(ids=(ids, extra.ids), places=places)
+
+    def _mean_of_positives(self):
+        """Of a single view: the logits with the sum of all candidates with the anchor's id, less its own."""
+        (view,) = self.views
+        if self._ids is None and not self._extra[0]:
+            return ops.zeros_like(view[:, :1])
+        ids = self._rows if self._ids is None else self._ids
+        extra = [candidates for candidates in self._extra[0] if candidates.ids is not None and self._ids is not None]
+        everyone = ops.concatenate([view, *(candidates.embeddings for candidates in extra)])
+        everyones_ids = ops.concatenate([ids, *(candidates.ids for candidates in extra)])
+        # The place of an id among the sorted ones numbers the groups, without a (batch, batch) comparison.
+        groups = ops.cast(ops.searchsorted(ops.sort(everyones_ids), everyones_ids), "int32")
+        sums = ops.segment_sum(everyone, groups, num_segments=ops.shape(everyone)[0])
+        others = ops.take(sums, groups[: ops.shape(view)[0]], axis=0) - view
+        anchors, scale = self._anchors(0)
+        return ops.expand_dims(ops.sum(anchors * others, axis=1) * scale, 1) / ops.maximum(self._num_positives, 1)
 
 
-def _lowest(dtype):
-    # A quarter of the range: twice its negative is still finite.
-    return -1e308 / 4 if keras.backend.standardize_dtype(dtype) == "float64" else -3e38 / 4
+def _exists(extra):
+    return ops.ones_like(extra.embeddings[:, 0]) > 0 if extra.ids is None else extra.ids != EMPTY
+
+
+def _count_equal(values, among):
+    among = ops.sort(among)
+    return ops.cast(
+        ops.searchsorted(among, values, side="right") - ops.searchsorted(among, values, side="left"), "int32"
+    )

@@ -22,9 +22,32 @@ def normalize(embeddings):
     >>> np.allclose(keras.ops.convert_to_numpy(rows), [[0.6, 0.8], [0.6, 0.8], [0.0, 0.0]])
     True
     """
-    # The square of 1e30 is infinite in float32, hence the largest entry first. It may be detached:
-    # the result does not depend on it. The sum is then at least 1, so 0.5 is met by zero rows only.
+    return _normalize(embeddings)
+
+
+@ops.custom_gradient
+def _normalize(embeddings):
+    # Only the embeddings are kept for the gradient; what autodiff keeps is three times as much.
+    def gradient(*args, upstream=None):
+        # PyTorch hands over the input, and the upstream gradient by name; the others the latter alone.
+        if upstream is None:
+            (upstream,) = args
+            args = (embeddings,)
+        (x,) = args
+        scaled, inverse_length, divisor = _parts(x)
+        rows = scaled * inverse_length
+        along = ops.sum(rows * upstream, axis=-1, keepdims=True)
+        return (upstream - rows * along) * (inverse_length / divisor)
+
+    scaled, inverse_length, _ = _parts(embeddings)
+    return scaled * inverse_length, gradient
+
+
+def _parts(embeddings):
+    """Rows divided by `divisor`, which is about their largest entry, and 1 / length of those."""
+    # The square of 1e30 is infinite in float32, hence the largest entry first. It may be detached: the result does
+    # not depend on it. The sum of squares is then at least 1, so 0.5 is met by zero rows only.
     largest = ops.stop_gradient(ops.max(ops.abs(embeddings), axis=-1, keepdims=True))
     divisor = ops.where(largest > _SMALLEST, ops.minimum(largest, _LARGEST), ops.ones_like(largest))
     scaled = embeddings / divisor
-    return scaled * ops.rsqrt(ops.maximum(ops.sum(ops.square(scaled), axis=-1, keepdims=True), 0.5))
+    return scaled, ops.rsqrt(ops.maximum(ops.sum(ops.square(scaled), axis=-1, keepdims=True), 0.5)), divisor

@@ -200,9 +200,7 @@ class ContrastiveTrainer(keras.Model):
         metrics = [keras.metrics.get(metric) for metric in metrics or ()]
         weighted_metrics = [keras.metrics.get(metric) for metric in weighted_metrics or ()]
         _check_metrics(metrics + weighted_metrics, self._penalties)
-        pairs = self._pairs()
-        directions_of_a_pair = 2 if loss.symmetric else 1
-        loss.build(num_directions=directions_of_a_pair * len(pairs) if pairs else 1)
+        loss.build(list(self._pairs() or ()))
         self._loss_layers.hold(loss.layers)
         self._batch_metrics.hold(metrics + weighted_metrics)
         self._num_weighted = len(weighted_metrics)

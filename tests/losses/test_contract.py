@@ -141,10 +141,10 @@ def test_nothing_to_contrast_costs_nothing(case):
         np.testing.assert_array_equal(found, np.zeros_like(found))
 
 
-def test_equal_embeddings_cost_the_logarithm_of_the_candidates(case):
+def test_equal_embeddings_cost_what_the_reference_says(case):
     z = np.ones((6, 3), "float32")
-    candidates = 6 if case.value.__name__ == "info_nce" else 5
-    np.testing.assert_allclose(float(case.make(temperature=0.07)(None, (z, z))), np.log(candidates), rtol=1e-5)
+    expected = case.value((z, z), range(6), 0.07).mean()
+    np.testing.assert_allclose(float(case.make(temperature=0.07)(None, (z, z))), expected, rtol=1e-5)
 
 
 def test_length_of_embeddings_does_not_matter_unless_asked(case):
@@ -187,7 +187,8 @@ def test_configuration_survives_a_round_trip(case):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(again) is type(loss)
     assert again.get_config() == loss.get_config()
-    assert (again.temperature, again.symmetric, again.name, again.dtype) == (0.3, False, "mine", "float32")
+    assert (again.temperature, again.name, again.dtype) == (0.3, "mine", "float32")
+    assert again.symmetric is not case.directed
 
 
 def test_dtype_is_part_of_the_configuration(case):
@@ -229,6 +230,8 @@ def test_swapping_the_views_changes_nothing(case, seed):
 
 @hypothesis.given(seed=st.integers(0, 1000))
 def test_closer_positives_cost_less(case, seed):
+    if not case.monotone:
+        pytest.skip("its positives compete, or weigh one another")
     a, b = embeddings(seed=seed)
     a, b = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (a, b))
     closer = b.copy()

@@ -6,17 +6,59 @@ import math
 import numpy as np
 
 
-def info_nce(views, ids, temperature, symmetric=True):
+def info_nce(views, ids, temperature, symmetric=True, **candidates):
     """Oord et al., 2018, Eq. 4, for every pair of views: (batch,) values."""
-    return _mean_over_directions(views, ids, temperature, symmetric, _info_nce)
+    return _mean_over_directions(views, ids, temperature, symmetric, _info_nce, **candidates)
 
 
-def decoupled(views, ids, temperature, symmetric=True):
-    """InfoNCE with the positive left out of the partition (Yeh et al., 2022, Eq. 6)."""
-    return _mean_over_directions(views, ids, temperature, symmetric, _decoupled)
+def nt_xent(views, ids, temperature, symmetric=True, **candidates):
+    """Chen et al., 2020, Eq. 1: the candidates are the rows of all views."""
+    return info_nce(views, ids, temperature, symmetric, all_views=True, **candidates)
 
 
-def jackknifed(views, ids, temperature, symmetric=True, include_positive=False):
+def decoupled(views, ids, temperature, symmetric=True, sigma=None, **candidates):
+    """InfoNCE with the positive left out of the partition (Yeh et al., 2022, Eq. 6), and its weights (Sec. 3.2)."""
+    weights = np.ones((len(ids), 2 * len(views) ** 2))
+    if sigma is not None:
+        pulls = []
+        for logits, is_positive, _ in directions(views, ids, temperature, symmetric):
+            similarity = (logits * is_positive).sum(axis=1) / np.maximum(is_positive.sum(axis=1), 1)
+            shares = np.exp(similarity * temperature / sigma)
+            pulls.append(2 - len(ids) * shares / shares.sum())
+        weights = np.array(pulls).T
+    return _mean_over_directions(views, ids, temperature, symmetric, _decoupled, weights, **candidates)
+
+
+def sup_con(views, ids, temperature, symmetric=True, extra=None):
+    """Khosla et al., 2020, Eq. 2, on the rows of all views."""
+    everything = np.concatenate([normalized(view) for view in views])
+    labels = np.concatenate([ids] * len(views))
+    more = [candidates for of_view in (extra or {}).values() for candidates in of_view]
+    candidates = np.concatenate([everything, *(normalized(rows) for rows, _ in more)])
+    candidate_labels = [*labels, *(label for _, own in more for label in own)]
+    values = []
+    for i in range(len(everything)):
+        others = [k for k in range(len(candidates)) if k != i]
+        positives = [k for k in others if candidate_labels[k] == labels[i]]
+        logits = {k: float(everything[i] @ candidates[k]) / temperature for k in others}
+        log_sum = math.log(sum(math.exp(logits[k]) for k in others)) if others else 0.0
+        proper = positives and len(positives) < len(others)
+        values.append(sum(log_sum - logits[k] for k in positives) / len(positives) if proper else 0.0)
+    return np.reshape(values, (len(views), len(ids))).mean(axis=0)
+
+
+def sigmoid(views, ids, temperature, symmetric=True, bias=-10.0, **candidates):
+    """Zhai et al., 2023, Sec. 3.2; all candidates with the anchor's id are positives."""
+
+    def answers(positives, negatives):
+        return sum(math.log1p(math.exp(-(p + bias))) for p in positives) + sum(
+            math.log1p(math.exp(n + bias)) for n in negatives
+        )
+
+    return _mean_over_directions(views, ids, temperature, symmetric, answers, all_positives=True, **candidates)
+
+
+def jackknifed(views, ids, temperature, symmetric=True, include_positive=False, **candidates):
     """(P1-18): m f(S) - (m - 1) / m * sum of f(S without negative k), minus the positive's logit."""
 
     def estimate(positives, negatives):
@@ -37,7 +79,7 @@ def jackknifed(views, ids, temperature, symmetric=True, include_positive=False):
             values.append(corrected - positive)
         return np.mean(values)
 
-    return _mean_over_directions(views, ids, temperature, symmetric, estimate)
+    return _mean_over_directions(views, ids, temperature, symmetric, estimate, **candidates)
 
 
 def exponential(views, ids, temperature, weights, symmetric=True):
@@ -55,21 +97,34 @@ def exponential(views, ids, temperature, weights, symmetric=True):
 def log_mean_partitions(views, ids, temperature, symmetric=True):
     """Log of the mean of exp(logit) over the negatives, `(batch, directions)`."""
     columns = []
-    for logits, _ in directions(views, ids, temperature, symmetric):
-        columns.append([_log_mean(logits[i], ids, i) for i in range(len(ids))])
+    for logits, _, is_negative in directions(views, ids, temperature, symmetric):
+        rows = zip(logits, is_negative, strict=True)
+        columns.append([math.log(np.mean(np.exp(row[mask]))) if mask.any() else -math.inf for row, mask in rows])
     return np.array(columns).T
 
 
-def directions(views, ids, temperature, symmetric=True):
-    """Yield the logits and the positives of each direction, both `(batch, batch)`."""
-    views = [normalized(view) for view in views]
-    same = np.array([[i == j for j in ids] for i in ids])
-    if len(views) == 1:
-        yield views[0] @ views[0].T / temperature, same & ~np.eye(len(ids), dtype=bool)
-    for a, b in itertools.combinations(views, 2):
-        yield a @ b.T / temperature, np.eye(len(ids), dtype=bool)
-        if symmetric:
-            yield b @ a.T / temperature, np.eye(len(ids), dtype=bool)
+def directions(views, ids, temperature, symmetric=True, all_views=False, extra=None, all_positives=False):
+    """Yield the logits, the positives and the negatives of each direction, `(batch, candidates)` each.
+
+    `extra` maps a view's index to a list of `(embeddings, ids)` that join its candidates.
+    """
+    views, ids = [normalized(view) for view in views], list(ids)
+    ordered = [(a, b) for pair in itertools.combinations(range(len(views)), 2) for a, b in (pair, pair[::-1])]
+    if not symmetric:
+        ordered = ordered[::2]
+    for a, b in ordered or [(0, 0)]:
+        seen = range(len(views)) if all_views else [b]
+        blocks = [(v, row, view_id, views[v][row]) for v in seen for row, view_id in enumerate(ids)]
+        for v in seen:
+            for embeddings, own_ids in (extra or {}).get(v, []):
+                rows = normalized(embeddings)
+                blocks += [(None, None, own_id, rows[row]) for row, own_id in enumerate(own_ids)]
+        logits = np.array([[float(anchor @ block[3]) / temperature for block in blocks] for anchor in views[a]])
+        same = np.array([[block[2] == own for block in blocks] for own in ids])
+        is_self = np.array([[block[0] == a and block[1] == row for block in blocks] for row in range(len(ids))])
+        is_pair = np.array([[block[0] == b and block[1] == row for block in blocks] for row in range(len(ids))])
+        is_positive = same & ~is_self if len(views) == 1 or all_positives else is_pair
+        yield logits, is_positive, ~same
 
 
 def normalized(view):
@@ -90,27 +145,24 @@ def numeric_gradient(function, x, step=1e-6):
     return gradient
 
 
-def _log_mean(logits, ids, anchor):
-    negatives = [logits[j] for j in range(len(ids)) if ids[j] != ids[anchor]]
-    return math.log(np.mean(np.exp(negatives))) if negatives else -math.inf
-
-
 def _info_nce(positives, negatives):
     return np.mean([math.log(math.exp(p) + sum(math.exp(n) for n in negatives)) - p for p in positives])
 
 
-def _decoupled(positives, negatives):
-    return math.log(sum(math.exp(n) for n in negatives)) - np.mean(positives)
+def _decoupled(positives, negatives, weight=1.0):
+    return math.log(sum(math.exp(n) for n in negatives)) - weight * np.mean(positives)
 
 
-def _mean_over_directions(views, ids, temperature, symmetric, loss, *per_direction):
+def _mean_over_directions(views, ids, temperature, symmetric, loss, *per_direction, **candidates):
     columns = []
-    for d, (logits, is_positive) in enumerate(directions(views, ids, temperature, symmetric)):
+    for d, (logits, is_positive, is_negative) in enumerate(
+        directions(views, ids, temperature, symmetric, **candidates)
+    ):
         column = []
         for i in range(len(ids)):
-            positives = [logits[i, j] for j in range(len(ids)) if is_positive[i, j]]
-            negatives = [logits[i, j] for j in range(len(ids)) if ids[j] != ids[i]]
+            positives, negatives = logits[i][is_positive[i]], logits[i][is_negative[i]]
             extra = [values[i, d] for values in per_direction]
-            column.append(loss(positives, negatives, *extra) if positives and negatives else 0.0)
+            proper = len(positives) and len(negatives)
+            column.append(loss(list(positives), list(negatives), *extra) if proper else 0.0)
         columns.append(column)
     return np.mean(columns, axis=0)

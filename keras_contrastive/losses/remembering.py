@@ -1,0 +1,126 @@
+"""What losses share that weigh the batch by a remembered partition."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_contrastive.losses.base import ContrastiveLoss
+from keras_contrastive.losses.item_rates import ItemRates, mean_by_id
+
+
+class RememberingLoss(ContrastiveLoss):
+    """Base class of losses with a running estimate of each item's partition, its *rate*.
+
+    Args:
+        num_items: `None`, or the number of items: ids are in `[0, num_items)`.
+        momentum: In `[0, 1)`, share of the old rate in the new one. An item's first visit sets its rate.
+        max_weight: Cap of the partition of the batch over the rate; caps are counted.
+        **kwargs: See `ContrastiveLoss`.
+    """
+
+    def __init__(self, num_items, momentum, max_weight, **kwargs):
+        super().__init__(**kwargs)
+        check_count("num_items", num_items, "the number of items")
+        if not 0 <= momentum < 1:
+            raise ValueError(
+                "`momentum` must be in [0, 1), the share of the old rate in the new one. "
+                f"Received: momentum={momentum}."
+            )
+        if not max_weight >= 1:
+            raise ValueError(f"`max_weight` must be at least 1. Received: max_weight={max_weight}.")
+        self.num_items = num_items
+        self.momentum = momentum
+        self.max_weight = max_weight
+        self.state: Any = None  # `ItemRates`, once built
+
+    @property
+    def layers(self):
+        return [*super().layers, *([self.state] if self.state is not None else [])]
+
+    @property
+    def num_capped(self):
+        """How many weights `max_weight` has capped so far, as int; 0 where nothing is remembered."""
+        return 0 if self.state is None else int(ops.convert_to_numpy(self.state.num_capped))
+
+    def build(self, pairs=((0, 1),)):
+        super().build(pairs)
+        num_directions = self._num_directions(pairs)
+        if self.state is None:
+            moving_scale = isinstance(self.temperature, keras.layers.Layer)
+            self.state = ItemRates(self.num_items or 0, num_directions, moving_scale, name="item_rates")
+            self.state.build()
+        elif self.num_items and self.state.num_directions != num_directions:
+            raise ValueError(
+                f"This loss remembers rates for {self.state.num_directions} directions and cannot serve "
+                f"{num_directions}. Give each model a loss of its own."
+            )
+
+    def call(self, y_true, y_pred, training=None, pairs=None, hard_negatives=None):
+        if self.num_items and self.state is None:
+            raise ValueError(
+                f"`{type(self).__name__}(num_items=...)` remembers a rate for each item, which a plain `keras.Model` "
+                "neither tracks nor saves. Compile a `keras_contrastive.ContrastiveTrainer` with it, or call `build()` "
+                "and pass `training` in a loop of your own; some losses can do without `num_items`."
+            )
+        return super().call(y_true, y_pred, training=training, pairs=pairs, hard_negatives=hard_negatives)
+
+    def update_rates(self, contrast, ids, fresh, slope, momentum):
+        """Let the batch into the rates of its items.
+
+        Args:
+            contrast: A `Contrast`.
+            ids: int32 `(batch,)`.
+            fresh: `(batch, directions)`, the log-partition of the batch.
+            slope: Its derivative for the logarithm of the scale, called only where the scale moves.
+            momentum: Float or scalar tensor.
+
+        Returns:
+            Log-rates before and after, `(batch, directions)`.
+        """
+        if ids is None:
+            raise ValueError(
+                f"`{type(self).__name__}(num_items=...)` looks up a rate for each item, and this training step has no "
+                "ids. Pass integer ids as `y` (`fit` makes them itself only for arrays of exactly `num_items` rows)."
+            )
+        fresh, scale = ops.stop_gradient(fresh), ops.stop_gradient(self._scale())
+        fresh = ops.where(contrast.valid, fresh, ops.full_like(fresh, float("-inf")))
+        slope = ops.stop_gradient(slope()) / scale if self.state.moving_scale else None
+        old, old_slope = self.state.read(ids, scale)
+        of_item, slope = mean_by_id(ids, fresh, slope)
+        # An item not seen yet starts with this batch; a batch without negatives says nothing of an item.
+        was_seen, is_seen = old > float("-inf"), of_item > float("-inf")
+        old, of_item = ops.where(was_seen, old, of_item), ops.where(is_seen, of_item, old)
+        momentum = ops.convert_to_tensor(momentum, dtype=old.dtype)
+        kept, added = old + ops.log(momentum), of_item + ops.log1p(-momentum)
+        new = ops.logaddexp(kept, added)
+        if slope is not None:
+            old_slope, slope = ops.where(was_seen, old_slope, slope), ops.where(is_seen, slope, old_slope)
+            known = ops.logical_or(was_seen, is_seen)
+            share = ops.where(known, ops.exp(added - ops.where(known, new, ops.zeros_like(new))), ops.zeros_like(new))
+            slope = old_slope + share * (slope - old_slope)
+        self.state.write(ids, new, slope, scale)
+        return old, new
+
+    def capped_weights(self, contrast, fresh, rate):
+        """The partition of the batch over the rate, at most `max_weight`; ends the step."""
+        fresh = ops.stop_gradient(fresh)
+        gap = ops.where(contrast.valid, fresh - rate, ops.zeros_like(fresh))
+        too_far = gap > np.log(self.max_weight)
+        self.state.advance(ops.sum(ops.cast(too_far, "int32")))
+        return ops.exp(ops.where(too_far, ops.full_like(gap, float(np.log(self.max_weight))), gap))
+
+    def get_config(self):
+        own = {"num_items": self.num_items, "momentum": self.momentum, "max_weight": self.max_weight}
+        return {**super().get_config(), **own}
+
+
+def check_count(name, value, meaning):
+    """Refuse what is neither `None` nor a positive integer."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`{name}` must be `None` or a positive integer, {meaning}. Received: {name}={value!r}.")
+    if value < 1:
+        raise ValueError(f"`{name}` must be positive, {meaning}. Received: {name}={value}.")

@@ -1,0 +1,75 @@
+"""SupCon, supervised contrast with all positives of an anchor."""
+
+import keras
+from keras import ops
+
+from keras_contrastive.losses.base import ContrastiveLoss
+from keras_contrastive.similarity import Contrast
+
+
+@keras.saving.register_keras_serializable(package="keras_contrastive")
+class SupCon(ContrastiveLoss):
+    """Supervised contrast: all rows with the anchor's label attract it, all rows of all views repel it.
+
+    The labels are the ids: `fit(x, labels)`. All views of a row are anchors, and candidates of one another; the
+    partition holds everything but the anchor itself, the positives too, so that several positives compete.
+    Without labels and with two views it is NT-Xent.
+
+    Args:
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
+        normalize: Whether the similarity is the cosine, or the plain inner product.
+        memory: `None`, or a `kc.layers.EmbeddingQueue`.
+        reduction: See `keras.losses.Loss`.
+        name: Name of the loss.
+        dtype: Dtype of the computation, at least float32.
+
+    Call arguments: see `ContrastiveLoss`. `pairs` only says which views there are.
+
+    Returns:
+        Nats, at least 0. `log(number of candidates)` when all embeddings coincide. Zero for an anchor without
+        positives, and for one without negatives (where the published code has the competition of its positives).
+
+    Reference:
+        - [Khosla et al., 2020](https://arxiv.org/abs/2004.11362), Eq. 2 (the sum over positives outside the
+          logarithm), without its factor temperature / base temperature.
+
+    Example:
+
+    >>> embeddings = keras.ops.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> loss = SupCon(temperature=1.0, reduction="sum")
+    >>> round(float(loss(np.array([7, 7, 8]), embeddings)), 4)  # 2 (log(e + 1) - 1); the last row has no positive
+    0.6265
+    """
+
+    def __init__(
+        self,
+        temperature=0.07,
+        normalize=True,
+        memory=None,
+        reduction="sum_over_batch_size",
+        name="sup_con",
+        dtype=None,
+    ):
+        super().__init__(temperature, True, normalize, memory, reduction, name, dtype)
+
+    def of_views(self, views, pairs, ids, extra, training):
+        num_views, batch = len(views), ops.shape(views[0])[0]
+        if num_views > 1:
+            ids = ops.arange(batch, dtype="int32") if ids is None else ids
+            views, ids = [ops.concatenate(views)], ops.concatenate([ids] * num_views)
+            extra = [[candidates for of_view in extra for candidates in of_view]]
+        contrast = Contrast(views, [], ids, self._scale(), extra=extra)
+        losses = self.per_direction(contrast, ids, training)
+        return ops.mean(ops.reshape(losses, (num_views, batch)), axis=0)
+
+    def per_direction(self, contrast, ids, training):
+        losses = contrast.candidates - contrast.positive
+        return ops.where(contrast.valid, losses, ops.zeros_like(losses))
+
+    def _num_directions(self, pairs):
+        return 1
+
+    def get_config(self):
+        config = super().get_config()
+        del config["symmetric"]
+        return config

@@ -1,0 +1,230 @@
+"""Sums over the rows and the columns of logits that are never stored as a whole, forward or backward."""
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+from keras_contrastive.similarity.kinds import LOWEST, LogSumExp
+from keras_contrastive.similarity.tiles import fits_one_tile, walk
+
+
+@dataclasses.dataclass(frozen=True)
+class Relation:
+    """Who is who among anchors and candidates; tensors `(anchors,)` and `(candidates,)`, or `None`.
+
+    Args:
+        ids: A pair of int tensors; equal ones are the same item. `None` if nobody is the same.
+        places: A pair of int tensors; equal ones are left out altogether. `None` if nobody is.
+    """
+
+    ids: Any = None
+    places: Any = None
+
+
+def logit_sums(kind, a, b, scale, relation, row_reference=None, column_reference=None, two_sided=False, paired=False):
+    """Sum a kind of terms over each row, and each column, of the logits `a @ b.T * scale`.
+
+    The memory is that of `a`, `b`, their gradients and one tile. The logits are computed again for the gradient;
+    where all of them are but one tile they are kept, and everything is as if there were no tiles.
+
+    Args:
+        kind: A class of `kinds`.
+        a: Float tensor `(rows, dim)`.
+        b: Float tensor `(columns, dim)`, or `None` for `a` itself, which saves a product.
+        scale: Scalar, 1 / temperature.
+        relation: A `Relation` of rows and columns.
+        row_reference: `None` or `(rows,)`, subtracted from the logits of a row before its sum.
+        column_reference: `None` or `(columns,)`, from those of a column; `None` stands for `row_reference`.
+        two_sided: Whether the columns are summed as well.
+        paired: Whether the logits of row i with column i are wanted.
+
+    Returns:
+        Sums of rows `(rows,)`, of columns `(columns,)` or `None`, logits of pairs `(rows,)` or `None`.
+    """
+    inputs = {
+        "a": a,
+        "b": b,
+        "scale": ops.convert_to_tensor(scale, dtype=a.dtype),
+        "row_reference": row_reference,
+        "column_reference": column_reference,
+    }
+    inputs = {name: x for name, x in inputs.items() if x is not None}
+    sums = _Sums(kind, relation, two_sided, paired)
+    b = a if b is None else b
+    if fits_one_tile(a, b):
+        return sums.at_once(**inputs)
+    together = _with_gradient(sums, tuple(inputs))(*inputs.values())
+    num_rows, num_columns = ops.shape(a)[0], ops.shape(b)[0] if two_sided else 0
+    columns = together[num_rows : num_rows + num_columns] if two_sided else None
+    return together[:num_rows], columns, together[num_rows + num_columns :] if paired else None
+
+
+def _with_gradient(sums, names):
+    @ops.custom_gradient
+    def compute(*values):
+        inputs = dict(zip(names, values, strict=True))
+        parts = sums.forward(**inputs)
+        totals = tuple(part if part is None else ops.stop_gradient(part) for part in parts[:2])
+
+        def gradient(*args, upstream=None):
+            # PyTorch hands over the inputs, and the upstream gradient by name; the others the latter alone.
+            if upstream is None:
+                (upstream,) = args
+                args = values
+            inputs = {name: _once_differentiable(x) for name, x in zip(names, args, strict=True)}
+            grads = sums.backward(_once_differentiable(upstream), totals, **inputs)
+            return tuple(grads[name] for name in names)
+
+        # One tensor: Keras' custom gradients on PyTorch have a single upstream.
+        return ops.concatenate([part for part in parts if part is not None]), gradient
+
+    return compute
+
+
+@ops.custom_gradient
+def _once_differentiable(x):
+    def gradient(*args, upstream=None):
+        raise NotImplementedError(
+            "The contrastive losses have no second derivative beyond one tile of logits: the gradient is computed "
+            "tile by tile and cannot be differentiated again. For batches as small as yours are in such an experiment, "
+            "`keras_contrastive.similarity.set_tile_shape((batch, batch))` keeps the logits of a batch in one tile."
+        )
+
+    return x, gradient
+
+
+class _Sums:
+    """One sweep over the logits for the sums, one for their gradient."""
+
+    def __init__(self, kind, relation, two_sided, paired):
+        self.kind = kind
+        self.relation = relation
+        self.two_sided = two_sided
+        self.paired = paired
+
+    def at_once(self, a, scale, b=None, row_reference=None, column_reference=None):
+        """Sums of rows, of columns and logits of pairs, by plain operations."""
+        b = a if b is None else b
+        same, dropped = self._who(self._people(0), self._people(1))
+        logits = ops.matmul(a, ops.transpose(b * scale))
+        x = self.kind.mask(_minus(logits, row_reference, 1), same, dropped)
+        rows = columns = self.kind.total(x, axis=1)
+        if self.two_sided:
+            if column_reference is not None:
+                x = self.kind.mask(_minus(logits, column_reference, 0), same, dropped)
+            columns = self.kind.total(x, axis=0)
+        return rows, columns if self.two_sided else None, self._pairs(a, b, scale)
+
+    def forward(self, a, scale, b=None, row_reference=None, column_reference=None):
+        """The same, tile by tile."""
+        b = a if b is None else b
+
+        def body(rows, columns, of_rows, of_columns):
+            same, dropped = self._who(rows, columns)
+            logits = ops.matmul(rows["z"], ops.transpose(columns["z"] * scale))
+            x = self.kind.mask(_minus(logits, rows.get("reference"), 1), same, dropped)
+            of_rows = {"total": self.kind.combine(of_rows["total"], self.kind.total(x, axis=1))}
+            if self.two_sided:
+                if "reference" in columns:
+                    x = self.kind.mask(_minus(logits, columns["reference"], 0), same, dropped)
+                of_columns = {"total": self.kind.combine(of_columns["total"], self.kind.total(x, axis=0))}
+            return of_rows, of_columns
+
+        rows = _given(z=a, reference=row_reference, **self._people(0))
+        columns = _given(z=b, reference=column_reference, **self._people(1))
+        of_rows = {"total": ops.full_like(a[:, 0], self.kind.start)}
+        of_columns = {"total": ops.full_like(b[:, 0], self.kind.start)} if self.two_sided else {}
+        of_rows, of_columns = walk(body, rows, columns, of_rows, of_columns)
+        return of_rows["total"], of_columns.get("total"), self._pairs(a, b, scale)
+
+    def backward(self, upstream, totals, a, scale, b=None, row_reference=None, column_reference=None):
+        """Gradients by name, tile by tile, from that of all sums in one tensor and from the sums themselves."""
+        itself = b is None
+        b = a if itself else b
+        num_rows, num_columns = ops.shape(a)[0], ops.shape(b)[0] if self.two_sided else 0
+        row_gradient, column_gradient = upstream[:num_rows], upstream[num_rows : num_rows + num_columns]
+        if self.paired:
+            of_pairs = ops.expand_dims(upstream[num_rows + num_columns :] * scale, 1)
+            of_rows, of_columns = {"z": of_pairs * b}, {"z": of_pairs * a}
+        else:
+            of_rows, of_columns = {"z": ops.zeros_like(a)}, {"z": ops.zeros_like(b)}
+        if row_reference is not None:
+            of_rows["reference"] = ops.zeros_like(row_reference)
+        if column_reference is not None:
+            of_columns["reference"] = ops.zeros_like(column_reference)
+        if self.kind is LogSumExp:
+            row_reference, column_reference = (_softmax_reference(total) for total in totals)
+        if itself:  # what a row gives as an anchor and what it gives as a candidate, in one product
+            of_columns, column_reference, column_gradient = {}, row_reference, row_gradient
+        shares_terms = self.two_sided and column_reference is None
+        has_own_terms = itself or (self.two_sided and not shares_terms)
+
+        def body(rows, columns, of_rows, of_columns):
+            same, dropped = self._who(rows, columns)
+            candidates = columns["z"] * scale
+            logits = ops.matmul(rows["z"], ops.transpose(candidates))
+            upstream = ops.expand_dims(rows["upstream"], 1)
+            if shares_terms:
+                upstream = upstream + ops.expand_dims(columns["upstream"], 0)
+            weights = self._slope(_minus(logits, rows.get("reference"), 1), same, dropped) * upstream
+            of_rows, of_columns = dict(of_rows), dict(of_columns)
+            if "reference" in of_rows:
+                of_rows["reference"] -= ops.sum(weights, axis=1)
+            if has_own_terms:
+                others = self._slope(_minus(logits, columns.get("reference"), 0), same, dropped)
+                others *= ops.expand_dims(columns["upstream"], 0)
+                if "reference" in of_columns:
+                    of_columns["reference"] -= ops.sum(others, axis=0)
+                weights += others
+            of_rows["z"] += ops.matmul(weights, candidates)
+            if "z" in of_columns:
+                of_columns["z"] += ops.matmul(ops.transpose(weights), rows["z"]) * scale
+            return of_rows, of_columns
+
+        rows = _given(z=a, reference=row_reference, upstream=row_gradient, **self._people(0))
+        columns = _given(z=b, reference=column_reference, **self._people(1))
+        if shares_terms or has_own_terms:
+            columns["upstream"] = column_gradient
+        of_rows, of_columns = walk(body, rows, columns, of_rows, of_columns)
+        of_scale = ops.vdot(ops.reshape(of_rows["z"], (-1,)), ops.reshape(a, (-1,))) / scale
+        return {
+            "a": of_rows["z"],
+            "b": of_columns.get("z"),
+            "scale": of_scale / 2 if itself else of_scale,  # each pair of rows was counted from both ends
+            "row_reference": of_rows.get("reference"),
+            "column_reference": of_columns.get("reference"),
+        }
+
+    def _slope(self, x, same, dropped):
+        return self.kind.slope(self.kind.mask(x, same, dropped), same)
+
+    def _pairs(self, a, b, scale):
+        return ops.einsum("nd,nd->n", a, b) * scale if self.paired else None
+
+    def _people(self, side):
+        people = {"ids": self.relation.ids, "places": self.relation.places}
+        return {name: pair[side] for name, pair in people.items() if pair is not None}
+
+    @staticmethod
+    def _who(rows, columns):
+        """Which pairs have the same id, and which are dropped; `None` for none."""
+        return tuple(
+            ops.expand_dims(rows[name], 1) == ops.expand_dims(columns[name], 0) if name in rows else None
+            for name in ("ids", "places")
+        )
+
+
+def _given(**tensors):
+    return {name: x for name, x in tensors.items() if x is not None}
+
+
+def _minus(logits, reference, axis):
+    return logits if reference is None else logits - ops.expand_dims(reference, axis)
+
+
+def _softmax_reference(log_partition):
+    # Of a row without any negative, whose masked logits would be at their own log-sum.
+    if log_partition is None:
+        return None
+    return ops.where(log_partition > LOWEST / 2, log_partition, ops.zeros_like(log_partition))

@@ -1,0 +1,168 @@
+"""The walk over the logits: block of rows by block of rows, tile by tile, whatever the batch."""
+
+import functools
+
+import keras
+from keras import ops
+
+# Where a tile of logits, and the rows that make it, stay in the cache; and where a kernel must be worth its launch.
+_CPU, _ACCELERATOR = (1024, 512), (4096, 4096)
+# TensorFlow copies the whole accumulator whenever a block of it changes, unless it compiles: few large blocks.
+_TENSORFLOW_CPU = (8192, 1024)
+_chosen = None
+
+
+def tile_shape(x):
+    """The number of rows and of columns of the logits of `x` that exist at one moment."""
+    if _chosen:
+        return _chosen
+    if not _is_on_cpu(x):
+        return _ACCELERATOR
+    return _TENSORFLOW_CPU if keras.backend.backend() == "tensorflow" else _CPU
+
+
+def set_tile_shape(shape):
+    """Choose how many logits exist at one moment: more need more memory, fewer more time.
+
+    Programs that are compiled already keep theirs.
+
+    Args:
+        shape: `(rows, columns)`, positive ints, or `None` for the default.
+
+    Raises:
+        ValueError: Not two positive integers.
+    """
+    global _chosen
+    if shape is not None and (len(shape) != 2 or any(not isinstance(size, int) or size < 1 for size in shape)):
+        raise ValueError(f"`shape` must be two positive integers, (rows, columns), or `None`. Received: shape={shape}.")
+    _chosen = shape
+
+
+def _is_on_cpu(x):
+    if keras.backend.backend() == "torch":
+        return x.device.type == "cpu"
+    return all(device.startswith("cpu") for device in _devices())
+
+
+@functools.cache
+def _devices():
+    return keras.distribution.list_devices()
+
+
+def fits_one_tile(a, b):
+    """Whether the logits of these rows are so few, for certain, that they may exist all at once."""
+    rows, columns = tile_shape(a)
+    return None not in (a.shape[0], b.shape[0]) and a.shape[0] * b.shape[0] <= rows * columns
+
+
+def walk(body, rows, columns, of_rows, of_columns):
+    """Visit all tiles, and carry what is accumulated for each row and for each column.
+
+    Args:
+        body: Called as `body(rows, columns, of_rows, of_columns)` with a block of each dict; returns the new
+            `(of_rows, of_columns)`.
+        rows: Dict of tensors `(num_rows, ...)`, with the embeddings as `"z"`.
+        columns: Dict of tensors `(num_columns, ...)`, likewise.
+        of_rows: Dict of tensors `(num_rows, ...)`, where the accumulation starts. They are handed over: they, and
+            what `body` gets of them, may be changed in place.
+        of_columns: Dict of tensors `(num_columns, ...)`, likewise; may be empty.
+
+    Returns:
+        `(of_rows, of_columns)`, accumulated over all tiles.
+    """
+    row_size, column_size = tile_shape(rows["z"])
+    row_spans, column_spans = _spans(rows["z"], row_size), _spans(columns["z"], column_size)
+    visit = _walk_in_place if keras.backend.backend() == "torch" else _walk_by_updates
+    return visit(body, rows, columns, of_rows, of_columns, row_spans, column_spans)
+
+
+def _spans(x, size):
+    """`(start, size, count)` of the full blocks, and of what remains."""
+    length = x.shape[0]
+    if length is None:
+        length = ops.shape(x)[0]
+        size = ops.minimum(size, ops.maximum(length, 1))  # a loop that never runs must not slice more than there is
+        full = length // size
+        return [(0, size, full), (full * size, length - full * size, 1)]
+    size = max(min(size, length), 1)
+    full = length // size
+    spans = [(0, size, full), (full * size, length - full * size, 1)]
+    return [(start, size, count) for start, size, count in spans if size and count]
+
+
+def _walk_by_updates(body, rows, columns, of_rows, of_columns, row_spans, column_spans):
+    def visit_block(block, of_block, of_columns):
+        for first, size, count in column_spans:
+
+            def visit_tile(j, carry, first=first, size=size):
+                of_block, of_columns = carry
+                start = first + (j + _zero(of_block)) * size
+                of_tile = _slice(of_columns, start, size)
+                of_block, of_tile = body(block, _slice(columns, start, size), of_block, of_tile)
+                return of_block, _update(of_columns, of_tile, start)
+
+            of_block, of_columns = _repeat(count, visit_tile, (of_block, of_columns))
+        return of_block, of_columns
+
+    if len(row_spans) == 1 and _is_one(row_spans[0][2]):
+        return visit_block(rows, of_rows, of_columns)
+    for first, size, count in row_spans:
+
+        def visit_rows(i, carry, first=first, size=size):
+            of_rows, of_columns = carry
+            start = first + (i + _zero(of_rows)) * size
+            of_block, of_columns = visit_block(_slice(rows, start, size), _slice(of_rows, start, size), of_columns)
+            return _update(of_rows, of_block, start), of_columns
+
+        of_rows, of_columns = _repeat(count, visit_rows, (of_rows, of_columns))
+    return of_rows, of_columns
+
+
+def _walk_in_place(body, rows, columns, of_rows, of_columns, row_spans, column_spans):
+    # PyTorch's loops are Python's: an update of a slice would copy the whole, but a slice is a view that can be set.
+    tiles = list(zip(_blocks(columns, column_spans), _blocks(of_columns, column_spans), strict=True))
+    for block, of_block in zip(_blocks(rows, row_spans), _blocks(of_rows, row_spans), strict=True):
+        accumulated = of_block
+        for tile, of_tile in tiles:
+            accumulated, new = body(block, tile, accumulated, of_tile)
+            _set(of_tile, new)
+        _set(of_block, accumulated)
+    return of_rows, of_columns
+
+
+def _blocks(tensors, spans):
+    for first, size, count in spans:
+        for start in range(first, first + size * count, size):
+            yield {name: x[start : start + size] for name, x in tensors.items()}
+
+
+def _set(views, values):
+    for name, view in views.items():
+        if values[name] is not view:  # else `body` has changed it in place
+            view[:] = values[name]
+
+
+def _repeat(count, step, carry):
+    return step(0, carry) if _is_one(count) else ops.fori_loop(0, count, step, carry)
+
+
+def _is_one(count):
+    return isinstance(count, int) and count == 1
+
+
+def _zero(of_rows):
+    # Ties an iteration to the one before: TensorFlow would run ten at a time, in ten times the memory.
+    first = ops.reshape(next(iter(of_rows.values())), (-1,))[:1]
+    return ops.cast(ops.any(first < first), "int32")
+
+
+def _slice(tensors, start, size):
+    return {name: ops.slice(x, (start, *_at_zero(x)), (size, *x.shape[1:])) for name, x in tensors.items()}
+
+
+def _update(tensors, parts, start):
+    return {name: ops.slice_update(x, (start, *_at_zero(x)), parts[name]) for name, x in tensors.items()}
+
+
+def _at_zero(x):
+    return (0,) * (len(x.shape) - 1)
