@@ -25,6 +25,19 @@ def compiled(function):
     return _COMPILERS[keras.backend.backend()](function)
 
 
+def second_derivative(function, x):
+    """Of a scalar function of a scalar, by differentiating twice."""
+    return _SECOND[keras.backend.backend()](function, ops.convert_to_tensor(x))
+
+
+def largest_tensor(function, *inputs):
+    """Number of elements of the largest tensor that exists while a scalar function and its gradients are computed.
+
+    On JAX and TensorFlow it is read from the traced program, loops included; on torch every operation is watched.
+    """
+    return _LARGEST[keras.backend.backend()](function, inputs)
+
+
 def _jax(function, inputs, compile_it, variables):
     import jax
 
@@ -85,6 +98,86 @@ def _compile_tensorflow(function):
     return call
 
 
+def _largest_of_jax(function, inputs):
+    import jax
+
+    def sizes(jaxpr):
+        for equation in jaxpr.eqns:
+            yield from (variable.aval.size for variable in equation.outvars)
+            for part in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+                part = getattr(part, "jaxpr", part)  # a closed one has it inside
+                if hasattr(part, "eqns"):
+                    yield from sizes(part)
+
+    evaluate = jax.value_and_grad(function, argnums=tuple(range(len(inputs))))
+    return max(sizes(jax.make_jaxpr(evaluate)(*map(ops.convert_to_tensor, inputs)).jaxpr))
+
+
+def _largest_of_tensorflow(function, inputs):
+    import tensorflow as tf
+
+    def evaluate(*tensors):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+        return value, tape.gradient(value, tensors)
+
+    graph = (
+        tf.function(evaluate)
+        .get_concrete_function(*map(ops.convert_to_tensor, inputs))
+        .graph.as_graph_def(add_shapes=True)
+    )
+    nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+    shapes = [[d.size for d in shape.dim] for node in nodes for shape in node.attr["_output_shapes"].list.shape]
+    return max(int(np.prod(np.maximum(shape, 0), initial=1)) for shape in shapes)
+
+
+def _largest_of_torch(function, inputs):
+    import torch
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        largest = 0
+
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            result = operation(*args, **(kwargs or {}))
+            tensors = [x for x in torch.utils._pytree.tree_leaves(result) if isinstance(x, torch.Tensor)]
+            self.largest = max([self.largest, *(x.numel() for x in tensors)])
+            return result
+
+    with Watch() as watch:
+        _torch(function, inputs, False, ())
+    return watch.largest
+
+
+def _second_of_jax(function, x):
+    import jax
+
+    return float(jax.grad(jax.grad(function))(x))
+
+
+def _second_of_tensorflow(function, x):
+    import tensorflow as tf
+
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            value = function(x)
+        slope = inner.gradient(value, x)
+    return float(outer.gradient(slope, x))
+
+
+def _second_of_torch(function, x):
+    import torch
+
+    x = x.detach().clone().requires_grad_(True)
+    (slope,) = torch.autograd.grad(function(x), x, create_graph=True)
+    (second,) = torch.autograd.grad(slope, x)
+    return float(second)
+
+
+_SECOND = {"jax": _second_of_jax, "tensorflow": _second_of_tensorflow, "torch": _second_of_torch}
+_LARGEST = {"jax": _largest_of_jax, "tensorflow": _largest_of_tensorflow, "torch": _largest_of_torch}
 _IMPLEMENTATIONS = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}
 _COMPILERS = {"jax": _compile_jax, "tensorflow": _compile_tensorflow, "torch": lambda function: function}
 

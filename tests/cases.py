@@ -30,22 +30,27 @@ _across = {"all_views": False}
 _jackknifed_infonce = functools.partial(reference.jackknifed, include_positive=True)
 _decoupled_of_all_views = functools.partial(reference.decoupled, all_views=True)
 
+# One row for each loss,
 LOSSES = {
     "InfoNCE": _case(losses.InfoNCE, reference.info_nce),
-    "InfoNCE, jackknife": _case(
-        functools.partial(losses.InfoNCE, bias_correction="jackknife"), reference.info_nce, _jackknifed_infonce
-    ),
     "NTXent": _case(losses.NTXent, reference.nt_xent),
-    "NTXent, jackknife": _case(
-        functools.partial(losses.NTXent, bias_correction="jackknife"),
-        reference.nt_xent,
-        functools.partial(_jackknifed_infonce, all_views=True),
-    ),
     "SupCon": _case(
         lambda symmetric=True, **kwargs: losses.SupCon(**kwargs), reference.sup_con, directed=False, monotone=False
     ),
     "SigmoidContrastive": _case(losses.SigmoidContrastive, reference.sigmoid),
     "DecoupledContrastive": _case(losses.DecoupledContrastive, _decoupled_of_all_views),
+    "GammaContrastive": _case(losses.GammaContrastive, reference.decoupled, reference.jackknifed),
+}
+# and one for each option that changes what it computes.
+VARIANTS = {
+    "InfoNCE, jackknife": _case(
+        functools.partial(losses.InfoNCE, bias_correction="jackknife"), reference.info_nce, _jackknifed_infonce
+    ),
+    "NTXent, jackknife": _case(
+        functools.partial(losses.NTXent, bias_correction="jackknife"),
+        reference.nt_xent,
+        functools.partial(_jackknifed_infonce, all_views=True),
+    ),
     "DecoupledContrastive, across": _case(
         functools.partial(losses.DecoupledContrastive, **_across), reference.decoupled
     ),
@@ -59,7 +64,6 @@ LOSSES = {
         reference.decoupled,
         reference.jackknifed,
     ),
-    "GammaContrastive": _case(losses.GammaContrastive, reference.decoupled, reference.jackknifed),
     "GammaContrastive, positive included": _case(
         functools.partial(losses.GammaContrastive, include_positive=True), reference.info_nce, _jackknifed_infonce
     ),
@@ -69,5 +73,6 @@ LOSSES = {
         functools.partial(reference.jackknifed, all_views=True),
     ),
 }
+EVERY = LOSSES | VARIANTS
 # Losses that cannot do without state: they have tests of their own.
 REMEMBERING = {"GlobalContrastive": losses.GlobalContrastive}

@@ -44,7 +44,8 @@ class EmbeddingQueue(keras.layers.Layer):
         for name, value in (("size", size), ("dim", dim)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
-        kwargs.pop("dtype", None)  # float32 under every policy, as the losses compute
+        for name in ("dtype", "trainable"):  # float32 under every policy, as the losses compute, and never trained
+            kwargs.pop(name, None)
         super().__init__(trainable=False, dtype="float32", **kwargs)
         self.size = size
         self.dim = dim
@@ -60,9 +61,20 @@ class EmbeddingQueue(keras.layers.Layer):
         self.next_row = self.add_weight(name="next_row", shape=(), dtype="int32", initializer="zeros", **state)
         self.built = True
 
-    def candidates(self, view):
-        """What is remembered of a view, as `Candidates`."""
-        return Candidates(ops.convert_to_tensor(self.embeddings)[:, view], ops.convert_to_tensor(self.ids))
+    def candidates(self, views):
+        """What is remembered of each view, as a list of `Candidates`.
+
+        Args:
+            views: The views of the batch, a list of tensors `(batch, dim)`.
+        """
+        expected, found = self.embeddings.shape[1:], (len(views), views[0].shape[1])
+        if found != tuple(expected):
+            raise ValueError(
+                f"This queue remembers {expected[0]} views of dimension {expected[1]}. "
+                f"Received: {found[0]} views of dimension {found[1]}."
+            )
+        # Copies: the gradient needs them as they are now, and on PyTorch `push` changes the weights in place before it.
+        return [Candidates(ops.copy(self.embeddings[:, view]), ops.copy(self.ids)) for view in range(len(views))]
 
     def push(self, views, ids):
         """Remember a batch, in the place of the oldest rows.
@@ -72,11 +84,6 @@ class EmbeddingQueue(keras.layers.Layer):
             ids: int32 `(batch,)`, or `None`.
         """
         rows = ops.stop_gradient(ops.stack(views, axis=1))
-        if rows.shape[1:] != self.embeddings.shape[1:]:
-            raise ValueError(
-                f"This queue remembers {self.embeddings.shape[1]} views of dimension {self.dim}. "
-                f"Received: {rows.shape[1]} views of dimension {rows.shape[2]}."
-            )
         batch = ops.shape(rows)[0]
         ids = ops.full((batch,), NOBODY, dtype="int32") if ids is None else ids
         kept = ops.minimum(batch, self.size) if rows.shape[0] is None else min(batch, self.size)

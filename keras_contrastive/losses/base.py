@@ -121,7 +121,8 @@ class ContrastiveLoss(keras.losses.Loss):
         views = [self._comparable(view) for view in views]
         extra = self._hard_negatives(hard_negatives, y_pred, views)
         if self.memory is not None:
-            extra = [[*own, self.memory.candidates(view)] for view, own in enumerate(extra)]
+            remembered = self.memory.candidates(views)
+            extra = [[*own, candidates] for own, candidates in zip(extra, remembered, strict=True)]
         pairs = self._pairs(pairs, len(views))
         losses = self.of_views(views, pairs, ids, extra, training)
         if self.memory is not None and training:

@@ -55,7 +55,7 @@ class SigmoidContrastive(ContrastiveLoss):
         dtype=None,
     ):
         super().__init__(temperature, symmetric, normalize, memory, reduction, name, dtype)
-        if not isinstance(bias, (int, float)) and not (isinstance(bias, keras.layers.Layer) and hasattr(bias, "bias")):
+        if not isinstance(bias, (int, float, keras.layers.Layer)):
             raise TypeError(
                 f"`bias` must be a float or a `keras_contrastive.layers.LearnableBias`. Received: bias={bias!r}."
             )

@@ -7,6 +7,7 @@ from keras import ops
 
 # Where a tile of logits, and the rows that make it, stay in the cache; and where a kernel must be worth its launch.
 _CPU, _ACCELERATOR = (1024, 512), (4096, 4096)
+_FEW = 2**20  # logits that cost less kept than computed again
 # TensorFlow copies the whole accumulator whenever a block of it changes, unless it compiles: few large blocks.
 _TENSORFLOW_CPU = (8192, 1024)
 _chosen = None
@@ -33,9 +34,11 @@ def set_tile_shape(shape):
         ValueError: Not two positive integers.
     """
     global _chosen
-    if shape is not None and (len(shape) != 2 or any(not isinstance(size, int) or size < 1 for size in shape)):
+    if shape is not None and not (
+        isinstance(shape, (tuple, list)) and len(shape) == 2 and all(isinstance(x, int) and x > 0 for x in shape)
+    ):
         raise ValueError(f"`shape` must be two positive integers, (rows, columns), or `None`. Received: shape={shape}.")
-    _chosen = shape
+    _chosen = None if shape is None else tuple(shape)
 
 
 def _is_on_cpu(x):
@@ -51,8 +54,10 @@ def _devices():
 
 def fits_one_tile(a, b):
     """Whether the logits of these rows are so few, for certain, that they may exist all at once."""
+    if None in (a.shape[0], b.shape[0]):
+        return False
     rows, columns = tile_shape(a)
-    return None not in (a.shape[0], b.shape[0]) and a.shape[0] * b.shape[0] <= rows * columns
+    return a.shape[0] * b.shape[0] <= (rows * columns if _chosen else max(rows * columns, _FEW))
 
 
 def walk(body, rows, columns, of_rows, of_columns):

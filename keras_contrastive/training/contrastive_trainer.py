@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.similarity import check_ids
+from keras_contrastive.training.checks import check_hard_negatives, check_metrics, check_modalities, check_parts
 from keras_contrastive.training.portable import portable_optimizer
 
 
@@ -35,6 +36,9 @@ class ContrastiveTrainer(keras.Model):
         regularizers: Layers with a method `penalty(views)` that returns a scalar, added to the loss and
             reported under the layer's name. `views` is a dict: the modalities and, for augmented ones,
             `"<modality>_augmented"`; for one encoder, `"view_1"` and `"view_2"`.
+        hard_negatives: `None`, or a dict from the names of further inputs in `x` to the modalities that embed
+            them, such as `{"wrong_text": "text"}`: they join the candidates of that modality, for all anchors,
+            and are nobody's positive. `predict` does without them.
         in_modal_weight: In [0, 1], share of the contrast between each modality and its augmented view, if
             there are any; the rest is the contrast between modalities. One half is (P2-3) of
             [Jiang et al., 2023](https://arxiv.org/abs/2303.05952), with augmented keys.
@@ -57,17 +61,28 @@ class ContrastiveTrainer(keras.Model):
     (5, 4)
     """
 
-    def __init__(self, encoders, augmenters=None, projectors=None, regularizers=(), in_modal_weight=0.5, **kwargs):
+    def __init__(
+        self,
+        encoders,
+        augmenters=None,
+        projectors=None,
+        regularizers=(),
+        hard_negatives=None,
+        in_modal_weight=0.5,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self._towers = isinstance(encoders, dict)
         self._names = tuple(encoders) if self._towers else ()
-        _check_parts(encoders, augmenters, projectors, regularizers)
+        check_parts(encoders, augmenters, projectors, regularizers)
         if not 0 <= in_modal_weight <= 1:
             raise ValueError(f"`in_modal_weight` must be in [0, 1]. Received: in_modal_weight={in_modal_weight}.")
         self.encoders = encoders
         self.augmenters = _without_none(augmenters)
         self.projectors = projectors
         self.regularizers = list(regularizers)
+        check_hard_negatives(hard_negatives, encoders)
+        self.hard_negatives = dict(hard_negatives or {})
         self.in_modal_weight = in_modal_weight
         self._penalties = [keras.metrics.Mean(name=regularizer.name) for regularizer in self.regularizers]
         # What `compile` brings may come after the model was built, when Keras takes no new attributes.
@@ -86,7 +101,7 @@ class ContrastiveTrainer(keras.Model):
             embeddings = self._embed(None, inputs, training)
             self._build_regularizers({"view_1": embeddings.shape, "view_2": embeddings.shape})
             return embeddings
-        _check_modalities(inputs, self._names)
+        check_modalities(inputs, self._names)
         for name, augmenter in (self.augmenters or {}).items():
             self._build_augmenter(augmenter, inputs[name])
         embeddings = {name: self._embed(name, inputs[name], training) for name in self._names}
@@ -123,7 +138,14 @@ class ContrastiveTrainer(keras.Model):
         # Now, as of `call`: of the passes to come, some backends would keep these losses and some not.
         own_losses = super().compute_loss(x, None, None, None, training) if self.losses else 0.0
         views, pairs = self._views(x, y_pred, training)
-        total = self.loss(y, list(views.values()), sample_weight, training=bool(training), pairs=pairs)
+        total = self.loss(
+            y,
+            list(views.values()),
+            sample_weight,
+            training=bool(training),
+            pairs=pairs,
+            hard_negatives=self._embed_hard_negatives(x, training),
+        )
         for regularizer, penalty in zip(self.regularizers, self._penalties, strict=True):
             value = regularizer.penalty(views)
             penalty.update_state(value)
@@ -144,6 +166,15 @@ class ContrastiveTrainer(keras.Model):
                 augmented = self.augmenters[name](x[name], training=True)
                 views[f"{name}_augmented"] = self._embed(name, augmented, training)
         return views, self._pairs()
+
+    def _embed_hard_negatives(self, x, training):
+        """Embeddings by the index of the view whose candidates they join."""
+        by_view = {}
+        if self.hard_negatives:
+            check_modalities(x, (*self._names, *self.hard_negatives))
+        for name, modality in self.hard_negatives.items():
+            by_view.setdefault(self._names.index(modality), []).append(self._embed(modality, x[name], training))
+        return {view: ops.concatenate(embeddings) for view, embeddings in by_view.items()}
 
     def _pairs(self):
         """Between modalities, and between each modality and its augmented view; `None` for a single view."""
@@ -199,7 +230,7 @@ class ContrastiveTrainer(keras.Model):
             )
         metrics = [keras.metrics.get(metric) for metric in metrics or ()]
         weighted_metrics = [keras.metrics.get(metric) for metric in weighted_metrics or ()]
-        _check_metrics(metrics + weighted_metrics, self._penalties)
+        check_metrics(metrics + weighted_metrics, self._penalties)
         loss.build(list(self._pairs() or ()))
         self._loss_layers.hold(loss.layers)
         self._batch_metrics.hold(metrics + weighted_metrics)
@@ -268,6 +299,7 @@ class ContrastiveTrainer(keras.Model):
             "augmenters": _map(serialize, self.augmenters),
             "projectors": _map(serialize, self.projectors),
             "regularizers": [serialize(regularizer) for regularizer in self.regularizers],
+            "hard_negatives": self.hard_negatives,
             "in_modal_weight": self.in_modal_weight,
         }
 
@@ -318,75 +350,3 @@ def _row_numbers(x, num_items=None):
             "Pass the ids of the rows as `y`, or the number of rows as `num_items`."
         )
     return np.arange(rows, dtype="int32")
-
-
-def _check_modalities(inputs, names):
-    if not isinstance(inputs, dict):
-        raise TypeError(
-            f"`x` must be a dict with the modalities {', '.join(names)}, as the encoders are. "
-            f"Received: {type(inputs).__name__}."
-        )
-    missing = [name for name in names if name not in inputs]
-    if missing:
-        raise ValueError(
-            f"`x` lacks {', '.join(missing)}. Expected the modalities {', '.join(names)}. "
-            f"Received: {', '.join(map(str, inputs))}."
-        )
-
-
-def _check_metrics(metrics, penalties):
-    for metric in metrics:
-        if not isinstance(metric, keras.metrics.Metric):
-            raise TypeError(
-                "`metrics` and `weighted_metrics` must be metrics that compare views, such as "
-                f"`keras_contrastive.metrics.RecallAtK()`. Received: {metric!r}."
-            )
-    names = ["loss", *(metric.name for metric in metrics + penalties)]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Each metric and each regularizer needs a name of its own. Received the names {names}.")
-
-
-def _check_parts(encoders, augmenters, projectors, regularizers):
-    parts = {"encoders": encoders, "augmenters": augmenters, "projectors": projectors}
-    for part, layers in parts.items():
-        for layer in layers.values() if isinstance(layers, dict) else [layers]:
-            if not isinstance(layer, keras.layers.Layer) and (layer is not None or part == "encoders"):
-                raise TypeError(
-                    f"`{part}` must be a Keras layer or model, or a dict of them by modality. "
-                    f"Received: {part}={layers!r}."
-                )
-    if isinstance(encoders, dict):
-        _check_towers(encoders, augmenters, projectors)
-    else:
-        if isinstance(augmenters, dict) or isinstance(projectors, dict):
-            raise TypeError("With one encoder, `augmenters` and `projectors` are layers, not dicts by modality.")
-        if augmenters is None:
-            raise ValueError(
-                "One encoder needs `augmenters`, a layer that makes two different views of each input. If the "
-                "encoder's own dropout is noise enough, pass `augmenters=keras.layers.Identity()`. "
-                "Received: augmenters=None."
-            )
-    for regularizer in regularizers:
-        if not isinstance(regularizer, keras.layers.Layer) or not callable(getattr(regularizer, "penalty", None)):
-            raise TypeError(
-                "`regularizers` must be Keras layers with a method `penalty(views)` that returns a scalar. "
-                f"Received: {regularizer!r}."
-            )
-
-
-def _check_towers(encoders, augmenters, projectors):
-    if not encoders:
-        raise ValueError("`encoders` must have at least one modality. Received: encoders={}.")
-    for part, layers in (("augmenters", augmenters), ("projectors", projectors)):
-        if isinstance(layers, dict):
-            unknown = [name for name in layers if name not in encoders]
-            if unknown:
-                raise ValueError(
-                    f"`{part}` has modalities that `encoders` has not: {', '.join(unknown)}. "
-                    f"Expected some of {', '.join(encoders)}."
-                )
-    if augmenters is not None and not isinstance(augmenters, dict):
-        raise TypeError(
-            "With a dict of encoders, `augmenters` must be a dict by modality as well. "
-            f"Received: augmenters={augmenters!r}."
-        )

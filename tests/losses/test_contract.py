@@ -8,10 +8,11 @@ import pytest
 from keras import ops
 
 from tests.backend import compiled, gradients, to_numpy, value_and_gradients
-from tests.cases import LOSSES
+from tests.cases import EVERY, LOSSES
 from tests.reference.losses import numeric_gradient
 
-pytestmark = pytest.mark.parametrize("case", LOSSES.values(), ids=LOSSES.keys())
+each_loss = pytest.mark.parametrize("case", LOSSES.values(), ids=LOSSES.keys())
+every_variant = pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
 
 ALL_DIFFER = [0, 1, 2, 3, 4]
 SOME_EQUAL = [7, 3, 7, 0, 3]
@@ -26,6 +27,7 @@ def tolerance(temperature):
     return 2e-6 / temperature
 
 
+@every_variant
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 5.0])
 @pytest.mark.parametrize("ids", [ALL_DIFFER, SOME_EQUAL], ids=["all differ", "some equal"])
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -37,6 +39,7 @@ def test_value_equals_the_reference(case, views, symmetric, ids, temperature):
     np.testing.assert_allclose(to_numpy(loss(np.array(ids), z)), expected, rtol=1e-5, atol=tolerance(temperature))
 
 
+@every_variant
 @pytest.mark.parametrize("labels", [[0, 1, 0, 1, 0], [0, 1, 0, 1, 2]], ids=["all matched", "one alone"])
 def test_one_view_with_labels_equals_the_reference(case, labels):
     z = embeddings(views=1)
@@ -45,6 +48,7 @@ def test_one_view_with_labels_equals_the_reference(case, labels):
     np.testing.assert_allclose(to_numpy(loss(np.array(labels), z[0])), expected, rtol=1e-5, atol=1e-5)
 
 
+@each_loss
 def test_all_forms_of_two_views_give_the_same(case):
     a, b = embeddings()
     loss = case.make(temperature=0.2)
@@ -54,6 +58,7 @@ def test_all_forms_of_two_views_give_the_same(case):
     np.testing.assert_allclose(float(loss(np.arange(5)[:, None], (a, b))), expected, rtol=1e-6)
 
 
+@each_loss
 @pytest.mark.parametrize("offset", [0, 2**24, 2**31 - 6], ids=["small", "2**24", "2**31"])
 def test_ids_stay_integers(case, offset):
     z = embeddings()
@@ -62,6 +67,7 @@ def test_ids_stay_integers(case, offset):
     np.testing.assert_allclose(to_numpy(loss(ids, z)), to_numpy(loss(None, z)), rtol=1e-6)
 
 
+@every_variant
 @pytest.mark.parametrize("ids", [ALL_DIFFER, SOME_EQUAL], ids=["all differ", "some equal"])
 def test_gradient_equals_differences_of_the_reference(case, ids):
     a, b = embeddings(rows=5)
@@ -72,6 +78,7 @@ def test_gradient_equals_differences_of_the_reference(case, ids):
         np.testing.assert_allclose(gradient, expected, atol=2e-5)
 
 
+@every_variant
 def test_gradient_with_labels_equals_differences_of_the_reference(case):
     (z,) = embeddings(views=1)
     labels = [0, 1, 0, 1, 2]
@@ -85,6 +92,7 @@ def test_gradient_with_labels_equals_differences_of_the_reference(case):
     assert np.any(found[:4] != 0)
 
 
+@every_variant
 def test_eager_equals_compiled(case):
     a, b = embeddings()
     loss = case.make(temperature=0.2)
@@ -94,6 +102,7 @@ def test_eager_equals_compiled(case):
     np.testing.assert_allclose(fast[1], eager[1], atol=1e-5)
 
 
+@each_loss
 def test_compiles_for_batches_of_any_size(case):
     loss = case.make(temperature=0.2)
     evaluate = compiled(lambda a, b: loss(None, (a, b)))
@@ -103,6 +112,7 @@ def test_compiles_for_batches_of_any_size(case):
         np.testing.assert_allclose(float(value), float(loss(None, z)), rtol=1e-5, atol=1e-6)
 
 
+@every_variant
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("temperature", [1e-3, 1e-2, 0.1, 1.0, 10.0])
 def test_hard_pairs_give_finite_and_living_gradients(case, temperature, dtype):
@@ -119,6 +129,7 @@ def test_hard_pairs_give_finite_and_living_gradients(case, temperature, dtype):
     assert np.linalg.norm(found[0]) > 0.1 / temperature
 
 
+@every_variant
 @pytest.mark.parametrize(
     "z",
     [np.zeros((4, 3)), np.ones((4, 3)), np.full((4, 3), 1e30), np.full((4, 3), 1e-30), np.eye(4) * 1e20, np.eye(1, 3)],
@@ -132,6 +143,7 @@ def test_finite_on_degenerate_rows(case, z):
     assert np.all(np.isfinite(found))
 
 
+@every_variant
 def test_nothing_to_contrast_costs_nothing(case):
     z = embeddings()
     for ids, views in ((np.zeros(5, "int32"), z), (None, [view[:1] for view in z])):
@@ -141,12 +153,14 @@ def test_nothing_to_contrast_costs_nothing(case):
         np.testing.assert_array_equal(found, np.zeros_like(found))
 
 
+@every_variant
 def test_equal_embeddings_cost_what_the_reference_says(case):
     z = np.ones((6, 3), "float32")
     expected = case.value((z, z), range(6), 0.07).mean()
     np.testing.assert_allclose(float(case.make(temperature=0.07)(None, (z, z))), expected, rtol=1e-5)
 
 
+@each_loss
 def test_length_of_embeddings_does_not_matter_unless_asked(case):
     a, b = embeddings()
     lengths = np.array([[0.1], [1], [7], [100], [3]], "float32")
@@ -156,6 +170,7 @@ def test_length_of_embeddings_does_not_matter_unless_asked(case):
     assert abs(float(plain(None, (a * lengths, b))) - float(plain(None, (a, b)))) > 1
 
 
+@each_loss
 @pytest.mark.parametrize("reduction", ["sum", "mean", "sum_over_batch_size", "mean_with_sample_weight", None])
 def test_weights_and_reduction_are_those_of_keras(case, reduction):
     z = embeddings()
@@ -172,6 +187,7 @@ def test_weights_and_reduction_are_those_of_keras(case, reduction):
     np.testing.assert_allclose(to_numpy(loss(None, z, sample_weight=weights)), expected, rtol=1e-5, atol=1e-6)
 
 
+@each_loss
 def test_computes_in_float32_at_least(case):
     z = embeddings()
     exact = float(case.make(temperature=0.01)(None, z))
@@ -182,6 +198,7 @@ def test_computes_in_float32_at_least(case):
     assert float(case.make(temperature=0.01)(None, z)) == exact
 
 
+@every_variant
 def test_configuration_survives_a_round_trip(case):
     loss = case.make(temperature=0.3, symmetric=False, normalize=False, reduction="sum", name="mine")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
@@ -191,10 +208,12 @@ def test_configuration_survives_a_round_trip(case):
     assert again.symmetric is not case.directed
 
 
+@each_loss
 def test_dtype_is_part_of_the_configuration(case):
     assert case.make(dtype="float64").get_config()["dtype"] == case.make(dtype="float64").dtype
 
 
+@each_loss
 def test_trains_a_plain_model(case):
     generator = np.random.default_rng(0)
     x, targets = generator.normal(size=(2, 20, 4)).astype("float32")
@@ -204,6 +223,7 @@ def test_trains_a_plain_model(case):
     assert losses[-1] < losses[0] - 0.1
 
 
+@each_loss
 def test_trains_a_plain_model_on_stacked_views_without_ids(case):
     x = np.random.default_rng(0).normal(size=(12, 2, 4)).astype("float32")
     model = keras.Sequential([keras.Input((2, 4)), keras.layers.Dense(3)])
@@ -211,6 +231,7 @@ def test_trains_a_plain_model_on_stacked_views_without_ids(case):
     assert np.isfinite(model.fit(x, batch_size=5, epochs=1, verbose=0).history["loss"][0])
 
 
+@each_loss
 @hypothesis.given(order=st.permutations(range(5)), ids=st.lists(st.integers(0, 4), min_size=5, max_size=5))
 def test_shuffling_the_batch_shuffles_the_values(case, order, ids):
     order, ids = np.array(order), np.array(ids)
@@ -221,6 +242,7 @@ def test_shuffling_the_batch_shuffles_the_values(case, order, ids):
     np.testing.assert_allclose(shuffled, values[order], rtol=1e-4, atol=1e-5)
 
 
+@each_loss
 @hypothesis.given(seed=st.integers(0, 1000))
 def test_swapping_the_views_changes_nothing(case, seed):
     a, b = embeddings(seed=seed)
@@ -228,6 +250,7 @@ def test_swapping_the_views_changes_nothing(case, seed):
     np.testing.assert_allclose(float(loss(None, (a, b))), float(loss(None, (b, a))), rtol=1e-5, atol=1e-6)
 
 
+@each_loss
 @hypothesis.given(seed=st.integers(0, 1000))
 def test_closer_positives_cost_less(case, seed):
     if not case.monotone:

@@ -12,8 +12,8 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
-from keras_contrastive.layers import LearnableTemperature
-from keras_contrastive.losses import GammaContrastive, InfoNCE
+from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
+from keras_contrastive.losses import GammaContrastive, GlobalContrastive, InfoNCE
 from keras_contrastive.metrics import RecallAtK
 from tests.towers import Directions, Shift, pairs, towers
 
@@ -27,7 +27,9 @@ def losses():
         "gamma_draws": GammaContrastive(num_items=ROWS, draws=2, seed=1, temperature=0.5),
         "gamma_mean": GammaContrastive(num_items=ROWS, temperature=0.5),
         "gamma_stateless": GammaContrastive(draws=2, seed=1, temperature=0.5),
-        "info_nce": InfoNCE(temperature=LearnableTemperature(0.5)),
+        "global": GlobalContrastive(num_items=ROWS, temperature=LearnableTemperature(0.5), momentum_steps=10),
+        "info_nce": InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True)),
+        "queue": InfoNCE(temperature=0.5, memory=EmbeddingQueue(12, dim=4)),
     }
 
 
@@ -50,7 +52,8 @@ def trained(policy="float32"):
     regularizers = [Directions(name="directions")]
     model = ContrastiveTrainer(towers(), augmenters={"text": Shift(0.5)}, regularizers=regularizers)
     temperature = LearnableTemperature(0.5)
-    loss = GammaContrastive(num_items=ROWS, draws=2, seed=1, temperature=temperature)
+    queue = EmbeddingQueue(10, dim=4)
+    loss = GammaContrastive(num_items=ROWS, draws=2, seed=1, temperature=temperature, memory=queue)
     model.compile(keras.optimizers.Adam(0.01), loss, metrics=[RecallAtK(1)])
     model.fit(pairs(ROWS), batch_size=8, shuffle=False, verbose=0)
     keras.config.set_dtype_policy("float32")
@@ -62,6 +65,8 @@ def facts(model):
     return {
         "predictions": {name: rows[:4].tolist() for name, rows in model.predict(pairs(ROWS), verbose=0).items()},
         "log_rates": ops.convert_to_numpy(model.loss.state.log_rates).tolist()[:-1],
+        "queue": ops.convert_to_numpy(model.loss.memory.embeddings).tolist(),
+        "queue_ids": ops.convert_to_numpy(model.loss.memory.ids).tolist(),
         "scale": float(ops.convert_to_numpy(model.loss.temperature.scale)),
         "iterations": int(ops.convert_to_numpy(model.optimizer.iterations)),
     }

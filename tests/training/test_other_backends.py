@@ -37,6 +37,9 @@ def test_a_model_saved_on_any_backend_is_the_same_here(backend):
     for name, rows in expected["predictions"].items():
         np.testing.assert_allclose(result["predictions"][name], rows, atol=1e-5)
     np.testing.assert_allclose(result["log_rates"], expected["log_rates"], atol=1e-6)
+    np.testing.assert_allclose(result["queue"], expected["queue"], atol=1e-6)
+    assert result["queue_ids"] == expected["queue_ids"]
+    assert sorted(result["queue_ids"]) == list(range(14, 24))  # the last ten rows of three batches of eight
     assert result["scale"] == pytest.approx(expected["scale"], rel=1e-6)
     assert result["iterations"] == expected["iterations"] == 3
 
