@@ -11,7 +11,7 @@ hypothesis.settings.load_profile("here")
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)  # whose garbage collection took longer than most tests
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
