@@ -62,7 +62,11 @@ class InfoNCE(ContrastiveLoss):
         self.bias_correction = bias_correction
 
     def per_direction(self, contrast, ids, training):
-        value = contrast.softplus(contrast.negatives)  # -log(e^positive / (e^positive + sum of e^negative))
+        # -log(e^positive / (e^positive + sum of e^negative)), without a mask where none is needed.
+        if contrast.positive_is_one_of_the_candidates and self.bias_correction is None:
+            value = contrast.candidates - contrast.positive
+        else:
+            value = contrast.softplus(contrast.negatives)
         value = ops.where(contrast.valid, value, ops.zeros_like(value))
         if self.bias_correction is None:
             return value

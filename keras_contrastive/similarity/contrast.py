@@ -105,6 +105,11 @@ class Contrast:
     def _seen(self, candidates):
         return range(len(self.views)) if self._all_views else [candidates]
 
+    @property
+    def positive_is_one_of_the_candidates(self):
+        """Whether the candidates of an anchor are just its positive and its negatives."""
+        return self._ids is None and not self._single and (len(self.views) == 2 or not self._all_views)
+
     # Sums
 
     @functools.cached_property

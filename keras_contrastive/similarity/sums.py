@@ -114,7 +114,7 @@ class _Sums:
             if column_reference is not None:
                 x = self.kind.mask(_minus(logits, column_reference, 0), same, dropped)
             columns = self.kind.total(x, axis=0)
-        return rows, columns if self.two_sided else None, self._pairs(a, b, scale)
+        return rows, columns if self.two_sided else None, ops.diagonal(logits) if self.paired else None
 
     def forward(self, a, scale, b=None, row_reference=None, column_reference=None):
         """The same, tile by tile."""

@@ -8,8 +8,8 @@ from keras import ops
 # Where a tile of logits, and the rows that make it, stay in the cache; and where a kernel must be worth its launch.
 _CPU, _ACCELERATOR = (1024, 512), (4096, 4096)
 _FEW = 2**20  # logits that cost less kept than computed again
-# TensorFlow copies the whole accumulator whenever a block of it changes, unless it compiles: few large blocks.
-_TENSORFLOW_CPU = (8192, 1024)
+# TensorFlow copies the whole accumulator whenever a block of it changes, unless it compiles: few blocks of rows.
+_TENSORFLOW_BLOCKS, _TENSORFLOW_COLUMNS = 8, 1024
 _chosen = None
 
 
@@ -19,7 +19,9 @@ def tile_shape(x):
         return _chosen
     if not _is_on_cpu(x):
         return _ACCELERATOR
-    return _TENSORFLOW_CPU if keras.backend.backend() == "tensorflow" else _CPU
+    if keras.backend.backend() == "tensorflow":
+        return max((x.shape[0] or 0) // _TENSORFLOW_BLOCKS, 2048), _TENSORFLOW_COLUMNS
+    return _CPU
 
 
 def set_tile_shape(shape):

@@ -1,0 +1,287 @@
+"""Time and memory of one value and gradient of every loss, beside plain formulas and the losses of other libraries.
+
+    KERAS_BACKEND=torch python benchmarks/losses.py
+    KERAS_BACKEND=jax python benchmarks/losses.py --batches 8192 65536 --losses InfoNCE --no-peers
+    KERAS_BACKEND=tensorflow python benchmarks/losses.py --compile jit --memory-only
+    python benchmarks/losses.py --picture out/losses_*.json
+
+Time: medians of calls that take turns, after one call each. The *floor*, in the same turns, is one compiled loop over
+tiles that does no more than the four products of (batch, batch, dim): logits, logits again, two gradients. It is scaled
+for losses that need more of them (`PRODUCTS` in `peers.py`). Where all logits are but one tile ours keeps them, and may
+be faster. The *plain* formula stores the logits. *Of product* is the share of the rate of a large square product.
+
+Memory: above the inputs and their gradients, each in a fresh process. *Resident* is the resident set on a CPU, sampled
+every 5 ms, and the device's own peak on an accelerator. A call with 64 rows comes before, and JAX and TensorFlow have
+compiled; below about 50 MiB the resident set is mostly chance. *Live* is the peak of what PyTorch's allocator has
+handed out, and XLA's temporary buffers on JAX; *kept* is what PyTorch holds between forward and backward. TensorFlow
+tells neither.
+
+Before it is timed, everything is compared with ours, in value and gradient, at 128 pairs in tiles of (64, 32).
+
+Where other programs are running set `OMP_NUM_THREADS=1`: PyTorch's threads wait for one another after each product.
+"""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+import keras
+import measure
+import numpy as np
+import peers
+from keras import ops
+
+from keras_contrastive.similarity import set_tile_shape
+
+COLUMNS = ["loss", "who, mode", "batch", "ms", "/ floor", "/ plain", "GFLOP/s", "of product"]
+COLUMNS += ["MiB resident", "MiB live", "MiB kept", "note"]
+VERSIONS = ["numpy", "torch", "jax", "tensorflow", "pytorch-metric-learning", "open_clip_torch", "lightly"]
+VERSIONS += ["sentence-transformers", "optax"]
+
+
+@dataclasses.dataclass
+class Run:
+    """A candidate in one mode at one batch size, and what was found."""
+
+    candidate: peers.Candidate
+    mode: str
+    batch: int
+    seconds: list = dataclasses.field(default_factory=list)
+    memory: dict = dataclasses.field(default_factory=dict)
+    difference: list = dataclasses.field(default_factory=list)  # from ours, relative: of value and gradient
+    failure: str = ""
+
+    @property
+    def names(self):
+        return {"loss": self.candidate.loss, "who": self.candidate.who, "mode": self.mode, "batch": self.batch}
+
+    def record(self):
+        found = {"seconds": self.seconds, **self.memory, "difference": self.difference}
+        return {**self.names, **found, "note": self.failure or self.candidate.note}
+
+    def report(self, found):
+        print(*self.names.values(), found, self.failure, file=sys.stderr, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batches", type=int, nargs="+", default=[512, 1024, 2048, 4096, 8192])
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--losses", nargs="+", choices=peers.names(), default=peers.names())
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--compile", nargs="+", choices=measure.MODES, default=measure.DEFAULT_MODES)
+    parser.add_argument("--plain-limit", type=float, default=6, help="GiB; what needs more, by estimate, is not run")
+    parser.add_argument("--time-only", action="store_true")
+    parser.add_argument("--memory-only", action="store_true")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
+    parser.add_argument("--picture", type=pathlib.Path, nargs="+", metavar="JSON", help="only draw what was measured")
+    parser.add_argument("--measure-one", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure_one:
+        return print(json.dumps(measure_one(**options.measure_one)))
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.picture:
+        return draw([json.loads(path.read_text()) for path in options.picture], options.out / "losses.png")
+    runs = planned(options)
+    if not options.time_only:  # first: an accelerator that this process holds may have no room for another
+        for run in runs:
+            measure_memory(run, options)
+    references = {} if options.memory_only else measure_time(runs, options)
+    setting = {"machine": machine(), "backend": measure.BACKEND, "dim": options.dim, "dtype": options.dtype}
+    result = {**setting, "references": references, "runs": [run.record() for run in runs]}
+    (options.out / f"losses_{measure.BACKEND}.json").write_text(json.dumps(result, indent=1))
+    draw([result], options.out / f"losses_{measure.BACKEND}.png")
+    print(table(result))
+
+
+def planned(options):
+    """Every candidate, mode and batch; peers in the first mode only."""
+    runs = []
+    for candidate in peers.candidates(options.losses, options.peers):
+        for mode in options.compile if candidate.who in ("ours", "plain") else options.compile[:1]:
+            for batch in sorted(options.batches):
+                gigabytes = candidate.stores(batch, options.dim) * 4 / 2**30
+                failure = f"would need about {gigabytes:.0f} GiB" if gigabytes > options.plain_limit else ""
+                runs.append(Run(candidate, mode, batch, failure=failure))
+    return runs
+
+
+def measure_memory(run, options):
+    if run.failure:
+        return
+    what = json.dumps({**run.names, "dim": options.dim, "dtype": options.dtype})
+    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    command = [sys.executable, __file__, "--measure-one", what]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode == 0:
+        run.memory = json.loads(done.stdout.splitlines()[-1])
+    else:
+        run.failure = trouble("out of memory" if done.returncode < 0 else done.stderr.strip().splitlines()[-1])
+    run.report(run.memory)
+
+
+def measure_one(loss, who, mode, batch, dim, dtype):
+    every = peers.candidates([loss], with_peers=who not in ("ours", "plain"))
+    candidate = next(candidate for candidate in every if candidate.who == who)
+    return measure.memory(candidate.make, mode, batch, dim, dtype, candidate.single)
+
+
+def measure_time(runs, options):
+    """Fill in the seconds of the runs; return those of the floor and of a square product, by batch."""
+    compare(runs, options)
+    references = {}
+    tile, side = ((4096, 4096), 8192) if measure.accelerator() else ((1024, 512), 2048)
+    square = ops.convert_to_tensor(np.ones((side, side)), dtype=options.dtype)
+    for batch in sorted(options.batches):
+        rows, columns = (min(size, batch) for size in tile)
+        if batch % rows or batch % columns:
+            sys.exit(f"The floor has no ragged tiles: {batch} rows are no multiple of a tile {rows, columns}.")
+        inputs = {single: measure.embeddings(batch, options.dim, options.dtype, single) for single in (False, True)}
+        references[batch] = {"floor": [], "product": [], "side": side}
+        turns = [(references[batch]["floor"], measure.tile_products(rows, columns), inputs[False])]
+        turns += [(references[batch]["product"], measure.square_product(), [square])]
+        for _, step, given in turns:
+            measure.seconds(step, given)
+        of_batch = [run for run in runs if run.batch == batch]
+        for run in of_batch:
+            if not run.failure:
+                step, given = run.candidate.make(batch), inputs[run.candidate.single]
+                step = measure.value_and_gradient(step, run.mode)
+                try:
+                    measure.seconds(step, given)
+                    turns.append((run.seconds, step, given))
+                except Exception as error:  # the others go on
+                    run.failure = trouble(error)
+        for _ in range(options.repeats):
+            for seconds, step, given in turns:
+                seconds.append(measure.seconds(step, given))
+        for run in of_batch:
+            run.report(f"{np.median(run.seconds) * 1e3:.1f} ms" if run.seconds else "")
+    return references
+
+
+def compare(runs, options, batch=128):
+    """Compare value and gradient of each with those of ours; what differs is not run."""
+    set_tile_shape((64, 32))
+    tolerance = 1e-4 if options.dtype == "float32" else 3e-2
+    ours, found = {}, {}
+    for run in runs:
+        who = run.candidate.loss, run.candidate.who, run.mode
+        if who not in found:
+            step = measure.value_and_gradient(run.candidate.make(batch), run.mode)
+            try:
+                value, gradients = step(*measure.embeddings(batch, options.dim, options.dtype, run.candidate.single))
+            except Exception as error:
+                found[who] = [], trouble(error)
+                continue
+            parts = flat([value]), flat(gradients)
+            if run.candidate.who == "ours":
+                ours.setdefault(run.candidate.loss, parts)
+            reference = ours.get(run.candidate.loss, parts)  # itself where ours has failed
+            difference = [
+                float(np.linalg.norm(x - y) / np.linalg.norm(y)) for x, y in zip(parts, reference, strict=True)
+            ]
+            failure = "" if max(difference) < tolerance else f"differs from ours by {max(difference):.1e}"
+            found[who] = difference, failure
+            print(
+                *who, f"of {batch} pairs: value {difference[0]:.0e}, gradient {difference[1]:.0e} off ours", flush=True
+            )
+        run.difference, failure = found[who]
+        run.failure = run.failure or failure
+    set_tile_shape(None)
+
+
+def flat(tensors):
+    return np.concatenate([np.ravel(ops.convert_to_numpy(ops.cast(x, "float32"))) for x in tensors])
+
+
+def trouble(error):
+    message = str(error).splitlines()[0][:150] or type(error).__name__
+    full = any(sign in message.lower().replace("_", "") for sign in ("out of memory", "allocate", "resourceexhausted"))
+    return "out of memory" if full else message
+
+
+def machine():
+    """What the numbers depend on."""
+    model = platform.processor()
+    if os.path.exists("/proc/cpuinfo"):
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    versions = [f"keras {keras.__version__}"]
+    for name in VERSIONS:
+        if any(importlib.metadata.distributions(name=name)):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    device = measure.accelerator() or "no accelerator"
+    cores = f"{os.cpu_count()} cores (OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'unset')})"
+    return f"{model}, {cores}, {memory:.0f} GiB; {device}; {', '.join(versions)}"
+
+
+def table(result):
+    """Markdown."""
+    medians = {key(run): np.median(run["seconds"]) for run in result["runs"] if run["seconds"]}
+    lines = [COLUMNS, ["---"] * len(COLUMNS)]
+    for run in result["runs"]:
+        cells = [""] * 5
+        if key(run) in medians:
+            time, references = medians[key(run)], result["references"][run["batch"]]
+            plain, products = medians.get(key({**run, "who": "plain"})), peers.PRODUCTS.get(run["loss"], 4)
+            rate = products * 2 * run["batch"] ** 2 * result["dim"] / time
+            full_rate = 2 * references["side"] ** 3 / np.median(references["product"])
+            cells = [f"{time * 1e3:.1f}", f"{time / np.median(references['floor']) * 4 / products:.2f}"]
+            cells += [f"{time / plain:.2f}" if plain else "", f"{rate / 1e9:.0f}", f"{rate / full_rate:.2f}"]
+        memory = [run.get(name) for name in ("resident", "live", "kept")]
+        cells += ["" if count is None else f"{count / 2**20:.1f}" for count in memory]
+        lines.append([run["loss"], f"{run['who']}, {run['mode']}", str(run["batch"]), *cells, run["note"]])
+    title = f"{result['machine']}. Backend {result['backend']}, dim {result['dim']}, {result['dtype']}."
+    return "\n".join([title, "", *("| " + " | ".join(line) + " |" for line in lines)])
+
+
+def key(run):
+    return run["loss"], run["who"], run["mode"], run["batch"]
+
+
+def draw(results, path):
+    """Memory and time over the batch: InfoNCE, its plain formula, and every peer."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(16, 5.5), layout="constrained")
+    for axis in axes:
+        axis.set_prop_cycle(color=plt.get_cmap("tab20").colors)
+    lines = {}
+    for result in results:
+        for run in result["runs"]:
+            if run["loss"] == "InfoNCE" or run["who"] not in ("ours", "plain"):
+                name = f"{result['backend']} {run['mode']}: {run['loss']}, {run['who']}"
+                lines.setdefault((name, run["who"]), []).append(run)
+    for (name, who), runs in lines.items():
+        style = {"ours": "o-", "plain": "s--"}.get(who, "^:")
+        memory = [(run["batch"], run["resident"] / 2**20) for run in runs if run.get("resident", 0) > 0]
+        time = [(run["batch"], np.median(run["seconds"]) * 1e3) for run in runs if run["seconds"]]
+        for axis, points in zip(axes, (memory, time), strict=True):
+            # Also where there is nothing to draw, so that both panels have the same colours.
+            axis.plot(*(zip(*points, strict=True) if points else ([], [])), style, label=name)
+    batches = sorted({run["batch"] for runs in lines.values() for run in runs})
+    for axis, label in zip(axes, ("MiB above inputs and gradients", "ms, value and gradient"), strict=True):
+        scale = "log" if any(len(line.get_xdata()) for line in axis.lines) else "linear"
+        axis.set(xscale=scale, yscale=scale, xlabel="batch", ylabel=label)
+        axis.set_xticks(batches, [str(batch) for batch in batches])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

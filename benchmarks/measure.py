@@ -1,0 +1,249 @@
+"""Time and memory of one value-and-gradient call, on the backend and the device that Keras has chosen."""
+
+import contextlib
+import ctypes
+import functools
+import gc
+import os
+import pathlib
+import threading
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+BACKEND = keras.backend.backend()
+MODES = {"torch": ("eager", "torch"), "jax": ("jit", "eager"), "tensorflow": ("function", "jit", "eager")}[BACKEND]
+DEFAULT_MODES = {"torch": ["eager"], "jax": ["jit"], "tensorflow": ["function", "jit"]}[BACKEND]
+_SENTINEL = 123_457  # bytes, a size that nothing else has
+
+
+@functools.cache
+def accelerator():
+    """Its name, or `None` on a CPU."""
+    if BACKEND == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    if BACKEND == "jax":
+        import jax
+
+        return None if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(devices[0])["device_name"] if devices else None
+
+
+def embeddings(batch, dim, dtype, single):
+    """Two views of a batch, the second a noisy first; or both as one tensor of 2 * batch rows."""
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal((batch, dim), dtype="float32")
+    views = [first, first + 2 * rng.standard_normal((batch, dim), dtype="float32")]
+    return [ops.convert_to_tensor(x, dtype=dtype) for x in ([np.concatenate(views)] if single else views)]
+
+
+def compiled(function, mode):
+    if mode == "eager":
+        return function
+    if BACKEND == "torch":
+        import torch
+
+        return torch.compile(function)
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=mode == "jit")
+
+
+def value_and_gradient(function, mode):
+    """A callable from inputs to the value and the list of gradients."""
+    if BACKEND == "torch":
+        forward = compiled(function, mode)
+
+        def step(*inputs, after_forward=lambda: None):
+            leaves = [x.detach().requires_grad_() for x in inputs]
+            value = forward(*leaves)
+            if value.requires_grad:  # else it has gone backward by itself
+                after_forward()
+                value.backward()
+            return value.detach(), [x.grad for x in leaves]
+
+        return step
+    if BACKEND == "jax":
+        import jax
+
+        return compiled(lambda *inputs: jax.value_and_grad(function, tuple(range(len(inputs))))(*inputs), mode)
+    import tensorflow as tf
+
+    def step(*inputs):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            value = function(*inputs)
+        return value, tape.gradient(value, inputs)
+
+    return compiled(step, mode)
+
+
+def finish(result):
+    """Wait until the device has computed it."""
+    if BACKEND == "jax":
+        import jax
+
+        jax.block_until_ready(result)
+    elif BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        tf.test.experimental.sync_devices()
+    elif accelerator():
+        import torch
+
+        torch.cuda.synchronize()
+    return result
+
+
+def seconds(step, inputs):
+    start = time.perf_counter()
+    finish(step(*inputs))
+    return time.perf_counter() - start
+
+
+def tile_products(rows, columns):
+    """The products that a blocked loss cannot avoid, in one compiled loop: logits, logits again, and both gradients.
+
+    The second logits are transposed, lest a compiler sees that they are the first.
+    """
+
+    def torch_loop(a, b):
+        import torch
+
+        da, db = torch.zeros_like(a), torch.zeros_like(b)
+        logits, transposed = a.new_empty(rows, columns), a.new_empty(columns, rows)
+        for a_rows, da_rows in zip(a.split(rows), da.split(rows), strict=True):
+            for b_rows, db_rows in zip(b.split(columns), db.split(columns), strict=True):
+                da_rows.addmm_(torch.mm(a_rows, b_rows.T, out=logits), b_rows)
+                db_rows.addmm_(torch.mm(b_rows, a_rows.T, out=transposed), a_rows)
+        return da, db
+
+    def keras_loop(a, b):
+        dim = a.shape[1]
+
+        def product(x, y):
+            return ops.matmul(ops.matmul(x, ops.transpose(y)), y)
+
+        def visit_tile(k, carry):
+            da, db = carry
+            i, j = k // (b.shape[0] // columns) * rows, k % (b.shape[0] // columns) * columns
+            a_rows, b_rows = ops.slice(a, (i, 0), (rows, dim)), ops.slice(b, (j, 0), (columns, dim))
+            da_rows = ops.slice(da, (i, 0), (rows, dim)) + product(a_rows, b_rows)
+            db_rows = ops.slice(db, (j, 0), (columns, dim)) + product(b_rows, a_rows)
+            return ops.slice_update(da, (i, 0), da_rows), ops.slice_update(db, (j, 0), db_rows)
+
+        tiles = a.shape[0] // rows * (b.shape[0] // columns)
+        return ops.fori_loop(0, tiles, visit_tile, (ops.zeros_like(a), ops.zeros_like(b)))
+
+    return torch_loop if BACKEND == "torch" else compiled(keras_loop, "jit")
+
+
+def square_product():
+    return compiled(lambda x: ops.matmul(x, x), "eager" if BACKEND == "torch" else "jit")
+
+
+def memory(make, mode, batch, dim, dtype, single):
+    """Bytes above inputs and gradients: `resident`, `live` and `kept` for backward, `None` where not to be had.
+
+    Call it in a fresh process. What libraries and compilers set up is not counted: a call with 64 rows comes before,
+    and JAX and TensorFlow have compiled. There is no whole call before: TensorFlow would not give its memory back.
+    """
+    step = value_and_gradient(make(64), mode)
+    finish(step(*embeddings(64, dim, dtype, single)))
+    step, inputs = value_and_gradient(make(batch), mode), embeddings(batch, dim, dtype, single)
+    found = {"resident": None, "live": None, "kept": None}
+    if mode == "torch":
+        finish(step(*inputs))
+    elif mode == "function" or (BACKEND, mode) == ("tensorflow", "jit"):
+        step.get_concrete_function(*inputs)
+    elif mode == "jit":
+        step = step.lower(*inputs).compile()
+        found["live"] = step.memory_analysis().temp_size_in_bytes
+    _give_back()
+    gradients = 2 * batch * dim * (2 if dtype == "bfloat16" else 4)
+    if accelerator():
+        found.update(_on_accelerator(step, inputs))
+    else:
+        if (BACKEND, mode) == ("tensorflow", "jit"):  # lets the compiler have its memory beforehand
+            step.experimental_get_compiler_ir(*inputs)(stage="optimized_hlo")
+        found["resident"] = _peak_resident(step, inputs)
+        if BACKEND == "torch":
+            peak, found["kept"] = _allocated(step, inputs)
+            found["live"] = peak - gradients
+    found["resident"] -= gradients
+    return found
+
+
+def _give_back():
+    gc.collect()
+    with contextlib.suppress(OSError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _resident():
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _peak_resident(step, inputs):
+    """Sampled every 5 ms, on Linux."""
+    before = highest = _resident()
+    done = threading.Event()
+
+    def watch():
+        nonlocal highest
+        while not done.wait(0.005):
+            highest = max(highest, _resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    result = finish(step(*inputs))  # noqa: F841 - the gradients are there at the end
+    done.set()
+    watcher.join()
+    return max(highest, _resident()) - before
+
+
+def _allocated(step, inputs):
+    """Peak of what PyTorch's allocator hands out, and what of it is left between forward and backward."""
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step(*inputs, after_forward=lambda: torch.empty(_SENTINEL, dtype=torch.uint8))
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    totals = np.cumsum(changes)
+    return int(totals.max()), int(totals[changes.index(_SENTINEL) - 1]) if _SENTINEL in changes else None
+
+
+def _on_accelerator(step, inputs):
+    if BACKEND == "torch":
+        import torch
+
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before, kept = torch.cuda.memory_allocated(), []
+        finish(step(*inputs, after_forward=lambda: kept.append(torch.cuda.memory_allocated() - before)))
+        return {"resident": torch.cuda.max_memory_allocated() - before, "kept": kept[0] if kept else None}
+    if BACKEND == "jax":
+        import jax
+
+        statistics = jax.devices()[0].memory_stats
+        before = statistics()["bytes_in_use"]
+        finish(step(*inputs))
+        return {"resident": statistics()["peak_bytes_in_use"] - before}
+    import tensorflow as tf
+
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    before = tf.config.experimental.get_memory_info("GPU:0")["current"]
+    finish(step(*inputs))
+    return {"resident": tf.config.experimental.get_memory_info("GPU:0")["peak"] - before}

@@ -1,0 +1,235 @@
+"""The losses that are compared: ours, their plain formulas, and those of other libraries.
+
+Each is a function of two views `(batch, dim)`, or of one tensor `(2 * batch, dim)` whose row `i + batch` is the other
+view of row `i`. `SupCon` and its peer have classes of eight rows, four items in both views. `GlobalContrastive` is
+at its first step, where the rates are those of the batch.
+"""
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+import keras_contrastive as kc
+
+TEMPERATURE, BIAS = 0.07, -10.0
+# How many products of (batch, batch, dim) a value and its gradient need tile by tile, if not four (logits, logits again
+# and two gradients): a view with itself needs three more, and one view of 2 * batch rows three of four times the size.
+PRODUCTS = {"NTXent": 10, "DecoupledContrastive": 10, "SupCon": 12}
+
+
+@dataclasses.dataclass
+class Candidate:
+    """One loss of one library.
+
+    Args:
+        loss: Name of our loss that it is compared with.
+        who: "ours", "plain", or the library.
+        make: From the batch size to the function of the inputs.
+        stores: From batch and dim to about how many float32 it stores at once.
+        single: Whether the input is one tensor.
+        backend: Where it runs.
+        note: What is particular about it.
+    """
+
+    loss: str
+    who: str
+    make: Callable
+    stores: Callable = lambda batch, dim: 0
+    single: bool = False
+    backend: str = "torch"
+    note: str = ""
+
+
+def names():
+    base = kc.losses.ContrastiveLoss
+    return [
+        name for name, x in vars(kc.losses).items() if isinstance(x, type) and issubclass(x, base) and x is not base
+    ]
+
+
+def candidates(losses, with_peers):
+    """Ours, plain and peers of each loss; prints which peers are missing."""
+    found = []
+    for loss in losses:
+        single, matrices = loss == "SupCon", 24 if loss in PRODUCTS else 10
+        found.append(Candidate(loss, "ours", lambda batch, loss=loss: _ours(loss, batch), single=single))
+        if loss in PLAIN:
+            stores = lambda batch, dim, matrices=matrices: matrices * batch**2  # noqa: E731
+            found.append(Candidate(loss, "plain", lambda batch, loss=loss: PLAIN[loss], stores, single))
+    for peer in PEERS if with_peers else []:
+        if peer.loss in losses and peer.backend == keras.backend.backend():
+            try:
+                peer.make(8)
+                found.append(peer)
+            except Exception as error:  # a package may be there and fail to import
+                print(f"{peer.who}: left out, {type(error).__name__}: {str(error).splitlines()[0]}", flush=True)
+    return found
+
+
+def _ours(name, batch):
+    if name == "GlobalContrastive":
+        loss = kc.losses.GlobalContrastive(batch, TEMPERATURE, normalize=True)
+        loss.build()
+
+        def first_step(a, b):
+            with keras.StatelessScope():
+                return loss(ops.arange(batch, dtype="int32"), (a, b), training=True)
+
+        return first_step
+    loss = getattr(kc.losses, name)(temperature=TEMPERATURE, normalize=True)
+    return (lambda z: loss(_classes(z), z)) if name == "SupCon" else (lambda a, b: loss(None, (a, b)))
+
+
+def _items(z):
+    return ops.arange(z.shape[0], dtype="int32") % (z.shape[0] // 2)
+
+
+def _classes(z):
+    return _items(z) // 4
+
+
+# Plain formulas, as a user writes them.
+
+
+def _logits(a, b):
+    a, b = (ops.cast(ops.normalize(ops.cast(x, "float32"), axis=1), x.dtype) for x in (a, b))
+    return ops.cast(ops.matmul(a, ops.transpose(b)), "float32") / TEMPERATURE
+
+
+def _off_diagonal(logits):
+    return ops.where(ops.eye(logits.shape[0], dtype="bool"), -1e30, logits)
+
+
+def _info_nce(a, b):
+    logits = _logits(a, b)
+    both = ops.logsumexp(logits, axis=1) + ops.logsumexp(logits, axis=0)
+    return ops.mean(both / 2 - ops.diagonal(logits))
+
+
+def _global(a, b):
+    logits = _logits(a, b)
+    negatives = _off_diagonal(logits)
+    both = ops.logsumexp(negatives, axis=1) + ops.logsumexp(negatives, axis=0)
+    return ops.mean(both / 2 - ops.diagonal(logits)) - ops.log(logits.shape[0] - 1.0)
+
+
+def _gamma(a, b):
+    # The value is that of the batch, the gradient that of the partition without its bias.
+    logits = _logits(a, b)
+    negatives, count = _off_diagonal(logits), logits.shape[0] - 1
+    value = corrected = -ops.diagonal(logits)
+    for axis in (0, 1):
+        partition = ops.logsumexp(negatives, axis=axis, keepdims=True)
+        one_left_out = partition + ops.log1p(-ops.exp(negatives - partition))
+        partition = ops.squeeze(partition, axis)
+        sum_left_out = ops.sum(one_left_out, axis=axis) - partition  # the diagonal is none of the negatives
+        value = value + partition / 2
+        corrected = corrected + (count * partition - (count - 1) / count * sum_left_out) / 2
+    return ops.mean(ops.stop_gradient(value - corrected) + corrected)
+
+
+def _all_views(a, b, decoupled):
+    z = ops.concatenate([a, b])
+    logits = _off_diagonal(_logits(z, z))
+    pairs = ops.concatenate([ops.diagonal(logits, offset=len(a)), ops.diagonal(logits, offset=-len(a))])
+    if decoupled:
+        items = _items(z)
+        logits = ops.where(ops.expand_dims(items, 0) == ops.expand_dims(items, 1), -1e30, logits)
+    return ops.mean(ops.logsumexp(logits, axis=1) - pairs)
+
+
+def _sup_con(z):
+    logits, classes = _off_diagonal(_logits(z, z)), _classes(z)
+    same = ops.cast(ops.expand_dims(classes, 0) == ops.expand_dims(classes, 1), "float32") - ops.eye(z.shape[0])
+    log_shares = logits - ops.logsumexp(logits, axis=1, keepdims=True)
+    return -ops.mean(ops.sum(same * log_shares, axis=1) / ops.sum(same, axis=1))
+
+
+def _sigmoid(a, b):
+    logits = _logits(a, b) + BIAS
+    return -ops.mean(ops.sum(ops.log_sigmoid((2 * ops.eye(logits.shape[0]) - 1) * logits), axis=1))
+
+
+PLAIN = {
+    "InfoNCE": _info_nce,
+    "NTXent": lambda a, b: _all_views(a, b, decoupled=False),
+    "DecoupledContrastive": lambda a, b: _all_views(a, b, decoupled=True),
+    "SupCon": _sup_con,
+    "SigmoidContrastive": _sigmoid,
+    "GammaContrastive": _gamma,
+    "GlobalContrastive": _global,
+}
+
+# Other libraries.
+
+
+def _metric_learning(name, labels):
+    def make(batch):
+        from pytorch_metric_learning import losses
+
+        loss = getattr(losses, name)(temperature=TEMPERATURE)
+        return lambda z: loss(z, labels(z).long())
+
+    return make
+
+
+def _lightly(name):
+    def make(batch):
+        from lightly import loss
+
+        return getattr(loss, name)(temperature=TEMPERATURE)
+
+    return make
+
+
+def _open_clip(name, *arguments):
+    def make(batch):
+        # The package imports all models and what they need; its losses are one file that needs PyTorch only.
+        package = importlib.util.find_spec("open_clip")
+        if package is None:
+            raise ModuleNotFoundError("No module named 'open_clip'")
+        path = f"{package.submodule_search_locations[0]}/loss.py"
+        spec = importlib.util.spec_from_file_location("open_clip_loss", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        loss = getattr(module, name)()
+        return lambda a, b: loss(ops.normalize(a, axis=1), ops.normalize(b, axis=1), *arguments)
+
+    return make
+
+
+def _sentence_transformers(batch):
+    import torch
+    from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
+
+    how = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction", "mini_batch_size": 512}
+    # The encoder is only asked for its kind: the embeddings go to the stage that comes after it.
+    loss = CachedMultipleNegativesRankingLoss(torch.nn.Sequential(torch.nn.Identity()), 1 / TEMPERATURE, **how)
+    return lambda a, b: loss.calculate_loss([[a], [b]], with_backward=a.requires_grad)
+
+
+def _optax(batch):
+    import optax
+
+    return lambda z: optax.losses.ntxent(z, _items(z), TEMPERATURE)
+
+
+def _matrices(count):
+    return lambda batch, dim: count * batch**2
+
+
+PML = "pytorch-metric-learning"
+CACHED = "it goes backward by itself, 512 anchors at a time"
+PEERS = [
+    Candidate("InfoNCE", "open_clip", _open_clip("ClipLoss", 1 / TEMPERATURE), _matrices(6)),
+    Candidate("InfoNCE", "sentence-transformers cached", _sentence_transformers, note=CACHED),
+    Candidate("NTXent", PML, _metric_learning("NTXentLoss", _items), lambda batch, dim: 48 * batch**3, True),
+    Candidate("NTXent", "lightly", _lightly("NTXentLoss"), _matrices(32)),
+    Candidate("NTXent", "optax", _optax, lambda batch, dim: 12 * batch**2 * dim, True, "jax"),
+    Candidate("SupCon", PML, _metric_learning("SupConLoss", _classes), _matrices(32), True),
+    Candidate("DecoupledContrastive", "lightly", _lightly("DCLLoss"), _matrices(24)),
+    Candidate("SigmoidContrastive", "open_clip", _open_clip("SigLipLoss", 1 / TEMPERATURE, BIAS), _matrices(8)),
+]
