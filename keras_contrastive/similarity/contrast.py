@@ -65,6 +65,11 @@ class Contrast:
         self._ids = ids
         self._scale = scale
         self._own_scale = len(getattr(scale, "shape", ())) > 0  # of a direction, which then shares no logits
+        if self._own_scale and scale.shape[-1] != len(self.directions):
+            raise ValueError(
+                f"There are {len(self.directions)} directions and {scale.shape[-1]} temperatures. "
+                "Was the loss built for another number of views?"
+            )
         self._diagonals = {}  # logits of the pairs of rows by direction, a gift of the first sweep
 
     # What is counted
@@ -162,9 +167,7 @@ class Contrast:
         partition = ops.stop_gradient(self.negatives)
         some = self.num_negatives > 0
         reference = ops.where(some, partition, ops.zeros_like(partition))
-        detached = Contrast.__new__(Contrast)
-        detached.__dict__.update(self.__dict__, views=[ops.stop_gradient(view) for view in self.views])
-        return ops.where(some, reference + ops.stop_gradient(detached._sum(NegativeEntropy, reference)), 0.0)
+        return ops.stop_gradient(ops.where(some, reference + self._sum(NegativeEntropy, reference), 0.0))
 
     def _sum(self, kind, references=None, but_the_anchor_only=False):
         done = {}  # sums over one view, by (direction, view), or by (anchors, view) without references

@@ -35,9 +35,10 @@ def _normalize(embeddings):
             args = (embeddings,)
         (x,) = args
         scaled, inverse_length, divisor = _parts(x)
-        rows = scaled * inverse_length
-        along = ops.sum(rows * upstream, axis=-1, keepdims=True)
-        return (upstream - rows * along) * (inverse_length / divisor)
+        along = ops.sum(scaled * upstream, axis=-1, keepdims=True) * inverse_length
+        gradient = upstream * (inverse_length / divisor)
+        gradient -= scaled * (along * inverse_length * (inverse_length / divisor))  # in place, on PyTorch
+        return gradient
 
     scaled, inverse_length, _ = _parts(embeddings)
     return scaled * inverse_length, gradient

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_contrastive.similarity.kinds import LOWEST, LogSumExp
@@ -67,11 +68,14 @@ def _with_gradient(sums, names):
         parts = sums.forward(**inputs)
         totals = tuple(part if part is None else ops.stop_gradient(part) for part in parts[:2])
 
+        # PyTorch keeps the inputs itself, and lets go of them sooner than of this closure.
+        remembered = None if keras.backend.backend() == "torch" else values
+
         def gradient(*args, upstream=None):
             # PyTorch hands over the inputs, and the upstream gradient by name; the others the latter alone.
             if upstream is None:
                 (upstream,) = args
-                args = values
+                args = remembered
             inputs = {name: _once_differentiable(x) for name, x in zip(names, args, strict=True)}
             grads = sums.backward(_once_differentiable(upstream), totals, **inputs)
             return tuple(grads[name] for name in names)

@@ -8,8 +8,8 @@ from keras import ops
 from keras_contrastive.layers import EmbeddingQueue
 from keras_contrastive.losses import InfoNCE, SupCon
 from keras_contrastive.similarity import set_tile_shape
-from tests.backend import gradients, to_numpy
-from tests.cases import EVERY
+from tests.backend import gradients, to_numpy, value_and_gradients
+from tests.cases import EVERY, LOSSES
 from tests.reference.losses import normalized, numeric_gradient
 
 IDS = [7, 3, 7, 0, 3]
@@ -56,6 +56,27 @@ def test_hard_negatives_get_their_gradient(name):
             z,
         )
         np.testing.assert_allclose(gradient, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", [*LOSSES, "InfoNCE, jackknife", "DecoupledContrastive, weighted"])
+def test_tiles_change_neither_value_nor_gradient(name):
+    ids, weights = np.array([7, 3, 7, 0, 3, 9, 9]), np.linspace(0, 2, 7).astype("float32")
+    first, z, hard = embeddings(2, 7, 3, seed=1), embeddings(2, 7, 3), embeddings(5, 3, seed=9)
+    results = []
+    for shape in (None, (3, 2)):
+        set_tile_shape(shape)
+        loss = remembering(EVERY[name], size=9, temperature=0.5)
+        loss(ids, list(first), training=True)
+
+        def weighted(a, b, hard, loss=loss):
+            return loss(ids, (a, b), weights, training=True, hard_negatives={1: hard})
+
+        results.append(value_and_gradients(weighted, *z, hard, variables=loss.memory.variables))
+    (value, expected), (tiled_value, found) = results
+    assert tiled_value == pytest.approx(value, rel=1e-5)
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5)
+        assert np.abs(x).max() > 1e-5  # SigLIP starts where almost all pairs are negatives, and says little
 
 
 def test_hard_negatives_go_by_the_name_of_their_view():

@@ -56,6 +56,13 @@ def test_directions_have_temperatures_of_their_own():
     assert found == pytest.approx((float(expected[0](None, (a, b))) + float(expected[1](None, (b, a)))) / 2, rel=1e-5)
 
 
+def test_as_many_temperatures_as_directions():
+    loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
+    loss.build()
+    with pytest.raises(ValueError, match="6 directions and 2 temperatures"):
+        loss(None, list(embeddings(3, 5, 3)), training=True)
+
+
 @pytest.mark.parametrize("pairs", [[(0, 1)], []], ids=["pair", "one view"])
 def test_anchors_may_have_scales_of_their_own(pairs):
     views = [normalized(view).astype("float32") for view in embeddings(2 if pairs else 1, 5, 3)]
