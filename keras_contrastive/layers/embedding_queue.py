@@ -1,6 +1,7 @@
 """A memory of past embeddings."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_contrastive.similarity import EMPTY, NOBODY, Candidates
@@ -42,13 +43,13 @@ class EmbeddingQueue(keras.layers.Layer):
 
     def __init__(self, size, dim, **kwargs):
         for name, value in (("size", size), ("dim", dim)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
         for name in ("dtype", "trainable"):  # float32 under every policy, as the losses compute, and never trained
             kwargs.pop(name, None)
         super().__init__(trainable=False, dtype="float32", **kwargs)
-        self.size = size
-        self.dim = dim
+        self.size = int(size)
+        self.dim = int(dim)
 
     def build(self, num_views=2):
         """Create the memory of so many views."""

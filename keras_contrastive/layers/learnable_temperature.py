@@ -45,6 +45,11 @@ class LearnableTemperature(keras.layers.Layer):
 
     def build(self, input_shape=None):
         """Create the weight; with `per_direction`, `input_shape` ends in the number of directions."""
+        if self.per_direction and not (input_shape and input_shape[-1]):
+            raise ValueError(
+                "With `per_direction`, the last entry of `input_shape` must be the number of directions; a loss that "
+                f"is given this layer builds it so. Received: input_shape={input_shape}."
+            )
         self.log_scale = self.add_weight(
             name="log_scale",
             shape=tuple(input_shape[-1:]) if self.per_direction else (),

@@ -62,7 +62,8 @@ class ContrastiveLoss(keras.losses.Loss):
         name=None,
         dtype=None,
     ):
-        dtype = keras.backend.result_type(keras.backend.standardize_dtype(dtype or keras.config.floatx()), "float32")
+        asked = keras.backend.standardize_dtype(dtype or keras.config.floatx())
+        dtype = asked if asked == "float64" else "float32"
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         _check_temperature(temperature)
         _check_memory(memory)
@@ -114,15 +115,22 @@ class ContrastiveLoss(keras.losses.Loss):
             owned = ", ".join(layer.name for layer in self.layers)
             raise ValueError(
                 f"`{type(self).__name__}` owns layers ({owned}), which a plain `keras.Model` neither trains nor "
-                "updates. Compile a `keras_contrastive.ContrastiveTrainer` with it, or say `training=True` or `False` "
-                "in a loop of your own. Received: training=None."
+                "updates. Compile a `keras_contrastive.ContrastiveTrainer` with it, or call `build()` and say "
+                "`training=True` or `False` in a loop of your own. Received: training=None."
+            )
+        unbuilt = [layer.name for layer in self.layers if not layer.built]
+        if unbuilt:
+            raise ValueError(
+                f"The layers of this loss are not built: {', '.join(unbuilt)}. `ContrastiveTrainer.compile` does it; "
+                "in a loop of your own, call `loss.build(pairs)` once, before anything is traced or optimised."
             )
         ids, views = as_views(y_true, y_pred)
         views = [self._comparable(view) for view in views]
         extra = self._hard_negatives(hard_negatives, y_pred, views)
         if self.memory is not None:
             remembered = self.memory.candidates(views)
-            extra = [[*own, candidates] for own, candidates in zip(extra, remembered, strict=True)]
+            for own, candidates in zip(extra, remembered, strict=True):
+                own.append(Candidates(ops.cast(candidates.embeddings, self.dtype), candidates.ids))
         pairs = self._pairs(pairs, len(views))
         losses = self.of_views(views, pairs, ids, extra, training)
         if self.memory is not None and training:
@@ -158,7 +166,8 @@ class ContrastiveLoss(keras.losses.Loss):
                     "Hard negatives must have the shape `(any, dim)`, with the `dim` of the views. "
                     f"Received: hard_negatives[{name!r}].shape={tuple(embeddings.shape)}, dim={views[0].shape[1]}."
                 )
-            extra[names.index(name)].append(Candidates(self._comparable(embeddings)))
+            if embeddings.shape[0] != 0:
+                extra[names.index(name)].append(Candidates(self._comparable(embeddings)))
         return extra
 
     @property
@@ -172,8 +181,11 @@ class ContrastiveLoss(keras.losses.Loss):
         if pairs is None:
             every = list(itertools.combinations(range(num_views), 2))
             return {pair: 1 / len(every) for pair in every}
-        if not pairs or any(not 0 <= view < num_views for pair in pairs for view in pair):
-            raise ValueError(f"`pairs` must be pairs of indices into the {num_views} views. Received: pairs={pairs}.")
+        if not isinstance(pairs, dict) or not pairs or any(not _is_pair(pair, num_views) for pair in pairs):
+            raise ValueError(
+                f"`pairs` must be a dict from pairs of different indices into the {num_views} views to their weights. "
+                f"Received: pairs={pairs}."
+            )
         return pairs
 
     def _scale(self):
@@ -209,6 +221,10 @@ def value_with_gradient_of(value, surrogate, valid):
     """The value, with the gradient of a surrogate where it is valid."""
     surrogate = ops.where(valid, surrogate, ops.zeros_like(surrogate))
     return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
+
+
+def _is_pair(pair, num_views):
+    return len(pair) == 2 and pair[0] != pair[1] and all(0 <= view < num_views for view in pair)
 
 
 def serialized(part):

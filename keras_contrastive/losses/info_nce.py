@@ -31,7 +31,7 @@ class InfoNCE(ContrastiveLoss):
     positives of an anchor; each is contrasted with the anchor's negatives, not with other positives.
 
     Returns:
-        Nats, at least 0. `log(batch)` when all embeddings coincide; near zero when every positive is
+        Nats, at least 0 up to rounding. `log(batch)` when all embeddings coincide; near zero when every positive is
         recognised; zero for an anchor without negatives.
 
     Reference:
@@ -63,7 +63,7 @@ class InfoNCE(ContrastiveLoss):
 
     def per_direction(self, contrast, ids, training):
         # -log(e^positive / (e^positive + sum of e^negative)), without a mask where none is needed.
-        if contrast.positive_is_one_of_the_candidates and self.bias_correction is None:
+        if contrast.needs_no_mask and self.bias_correction is None:
             value = contrast.candidates - contrast.positive
         else:
             value = contrast.softplus(contrast.negatives)

@@ -27,8 +27,8 @@ class NTXent(InfoNCE):
     the anchor's item in further views are neither its positive nor its negatives there.
 
     Returns:
-        Nats, at least 0. `log(2 batch - 1)` when all embeddings of two views coincide; zero for an anchor without
-        negatives. SimCLR's code adds the two directions of which this is the mean.
+        Nats, at least 0 up to rounding. `log(2 batch - 1)` when all embeddings of two views coincide; zero for
+        an anchor without negatives. SimCLR's code adds the two directions of which this is the mean.
 
     Reference:
         - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), Eq. 1.

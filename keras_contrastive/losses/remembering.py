@@ -84,10 +84,16 @@ class RememberingLoss(ContrastiveLoss):
                 f"`{type(self).__name__}(num_items=...)` looks up a rate for each item, and this training step has no "
                 "ids. Pass integer ids as `y` (`fit` makes them itself only for arrays of exactly `num_items` rows)."
             )
+        if fresh.shape[1] != self.state.num_directions:
+            raise ValueError(
+                f"There are {fresh.shape[1]} directions, and rates for {self.state.num_directions}. "
+                "Was the loss built for another number of views?"
+            )
         fresh, scale = ops.stop_gradient(fresh), ops.stop_gradient(self._scale())
         fresh = ops.where(contrast.valid, fresh, ops.full_like(fresh, float("-inf")))
         slope = ops.stop_gradient(slope()) / scale if self.state.moving_scale else None
         old, old_slope = self.state.read(ids, scale)
+        old = ops.cast(old, fresh.dtype)
         of_item, slope = mean_by_id(ids, fresh, slope)
         # An item not seen yet starts with this batch; a batch without negatives says nothing of an item.
         was_seen, is_seen = old > float("-inf"), of_item > float("-inf")

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.losses.base import ContrastiveLoss
-from keras_contrastive.similarity import Contrast
+from keras_contrastive.similarity import UNKNOWN, Contrast
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -55,7 +55,7 @@ class SupCon(ContrastiveLoss):
     def of_views(self, views, pairs, ids, extra, training):
         num_views, batch = len(views), ops.shape(views[0])[0]
         if num_views > 1:
-            ids = ops.arange(batch, dtype="int32") if ids is None else ids
+            ids = UNKNOWN - 1 - ops.arange(batch, dtype="int32") if ids is None else ids  # which no candidate has
             views, ids = [ops.concatenate(views)], ops.concatenate([ids] * num_views)
             extra = [[candidates for of_view in extra for candidates in of_view]]
         contrast = Contrast(views, [], ids, self._scale(), extra=extra)

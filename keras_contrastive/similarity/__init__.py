@@ -2,6 +2,7 @@
 
 from keras_contrastive.similarity.contrast import EMPTY as EMPTY
 from keras_contrastive.similarity.contrast import NOBODY as NOBODY
+from keras_contrastive.similarity.contrast import UNKNOWN as UNKNOWN
 from keras_contrastive.similarity.contrast import Candidates as Candidates
 from keras_contrastive.similarity.contrast import Contrast as Contrast
 from keras_contrastive.similarity.normalize import normalize as normalize

@@ -16,7 +16,7 @@ from keras_contrastive.similarity.kinds import (
 from keras_contrastive.similarity.sums import Relation, logit_sums
 
 NOBODY, EMPTY = -1, -2  # ids of a candidate that is nobody's positive, and of one that does not exist
-_UNKNOWN = -3  # id of an anchor of which nothing is known, and which no candidate has
+UNKNOWN = -3  # from here down, ids of anchors of which nothing is known, and which no candidate has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Contrast:
         return range(len(self.views)) if self._all_views else [candidates]
 
     @property
-    def positive_is_one_of_the_candidates(self):
+    def needs_no_mask(self):
         """Whether the candidates of an anchor are just its positive and its negatives."""
         return self._ids is None and not self._single and (len(self.views) == 2 or not self._all_views)
 
@@ -180,11 +180,13 @@ class Contrast:
                 if key not in done:
                     self._sum_over_view(kind, d, view, references, but_the_anchor_only, done, key)
                 parts.append(done[key])
-                for extra in self._extra[view]:
-                    relation = self._relation_to(extra, but_the_anchor_only)
-                    a, scale = self._anchors(d)
-                    parts.append(logit_sums(kind, a, extra.embeddings, scale, relation, reference)[0])
-            columns.append(functools.reduce(kind.combine, parts))
+                for place, extra in enumerate(self._extra[view]):
+                    if (*key, place) not in done:
+                        relation = self._relation_to(extra, but_the_anchor_only)
+                        a, scale = self._anchors(d)
+                        done[(*key, place)] = logit_sums(kind, a, extra.embeddings, scale, relation, reference)[0]
+                    parts.append(done[(*key, place)])
+            columns.append(parts[0] if len(parts) == 1 else kind.over(ops.stack(parts)))
         return ops.stack(columns, axis=1)
 
     def _sum_over_view(self, kind, d, view, references, but_the_anchor_only, done, key):
@@ -196,7 +198,9 @@ class Contrast:
         # The direction whose anchors are the candidates here, and whose candidates are the anchors here.
         opposite = (view, anchors if candidates == view else candidates)
         two_sided = anchors != view and opposite in self.directions and not self._own_scale
-        paired = anchors != view and (anchors, view) not in self._diagonals
+        # With scales of their own, only the direction from these anchors to this view knows the logits of its pairs.
+        known = (anchors, view) in self._diagonals or (self._own_scale and view != candidates)
+        paired = anchors != view and not known
         reference = opposite_reference = None
         if references is not None:
             reference = references[:, d]
@@ -233,7 +237,7 @@ class Contrast:
         places = nowhere, ops.cast(_exists(extra), "int32")  # equal, and so left out, where there is none
         if but_the_anchor_only:
             return Relation(places=places)
-        ids = ops.full_like(self._rows, _UNKNOWN) if self._ids is None else self._ids
+        ids = ops.full_like(self._rows, UNKNOWN) if self._ids is None else self._ids
         return Relation(ids=(ids, extra.ids), places=places)
 
     def _mean_of_positives(self):

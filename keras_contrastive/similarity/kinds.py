@@ -1,8 +1,8 @@
 """What is summed over the logits of a row or a column, and how it is differentiated.
 
 Each kind sums terms `value(x)` of `x = logit - reference`. `mask` first moves x where it must not count to
-where the term vanishes; `same` tells the pairs with the same id, `dropped` (or `None`) those to be left out
-whatever the kind.
+where the term vanishes, and turns its sign where the kind says so; `same` tells the pairs with the same id,
+`dropped` (or `None`) those to be left out whatever the kind.
 """
 
 import math
@@ -32,8 +32,13 @@ class Sum:
 
     @staticmethod
     def combine(total, other):
-        """The sum over the terms of two tiles."""
+        """The sum over the terms of two tiles; never differentiated."""
         return total + other
+
+    @staticmethod
+    def over(totals):
+        """The sum over candidates of several sorts, from `(sorts, ...)`."""
+        return ops.sum(totals, axis=0)
 
     @staticmethod
     def value(x):
@@ -57,6 +62,12 @@ class LogSumExp(Sum):
     @staticmethod
     def combine(total, other):
         return ops.logaddexp(total, other)
+
+    @staticmethod
+    def over(totals):
+        return ops.logsumexp(
+            totals, axis=0
+        )  # whose gradient is right at ties, as that of `logaddexp` is not everywhere
 
     @staticmethod
     def slope(x, same):
@@ -99,6 +110,8 @@ class PositiveSoftplus(Sum):
 
     @staticmethod
     def mask(x, same, dropped):
+        if same is None:  # nobody is positive
+            return ops.full_like(x, -LOWEST)
         counts = same if dropped is None else ops.logical_and(same, ops.logical_not(dropped))
         return ops.where(counts, x, -LOWEST)
 

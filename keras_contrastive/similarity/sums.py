@@ -76,9 +76,9 @@ def _with_gradient(sums, names):
             if upstream is None:
                 (upstream,) = args
                 args = remembered
-            inputs = {name: _once_differentiable(x) for name, x in zip(names, args, strict=True)}
-            grads = sums.backward(_once_differentiable(upstream), totals, **inputs)
-            return tuple(grads[name] for name in names)
+            inputs = {name: ops.stop_gradient(x) for name, x in zip(names, args, strict=True)}
+            grads = sums.backward(ops.stop_gradient(upstream), totals, **inputs)
+            return tuple(_once_differentiable(grads[name], upstream, *args) for name in names)
 
         # One tensor: Keras' custom gradients on PyTorch have a single upstream.
         return ops.concatenate([part for part in parts if part is not None]), gradient
@@ -87,15 +87,17 @@ def _with_gradient(sums, names):
 
 
 @ops.custom_gradient
-def _once_differentiable(x):
-    def gradient(*args, upstream=None):
+def _once_differentiable(gradient, *inputs):
+    """The gradient, which depends on the inputs and refuses to be differentiated for them."""
+
+    def refuse(*args, upstream=None):
         raise NotImplementedError(
             "The contrastive losses have no second derivative beyond one tile of logits: the gradient is computed "
             "tile by tile and cannot be differentiated again. For batches as small as yours are in such an experiment, "
             "`keras_contrastive.similarity.set_tile_shape((batch, batch))` keeps the logits of a batch in one tile."
         )
 
-    return x, gradient
+    return gradient, refuse
 
 
 class _Sums:

@@ -84,9 +84,10 @@ def check_hard_negatives(hard_negatives, encoders):
         return
     names = list(encoders) if isinstance(encoders, dict) else []
     if not isinstance(hard_negatives, dict) or not set(hard_negatives.values()) <= set(names):
+        expected = f"some of {', '.join(names)}" if names else "which needs a dict of encoders"
         raise ValueError(
-            "`hard_negatives` must be a dict from names of inputs to the modalities that embed them, some of "
-            f"{names}. Received: hard_negatives={hard_negatives!r}."
+            "`hard_negatives` must be a dict from names of inputs to the modalities that embed them, "
+            f"{expected}. Received: hard_negatives={hard_negatives!r}."
         )
     taken = [name for name in hard_negatives if name in names]
     if taken:

@@ -280,13 +280,13 @@ class ContrastiveTrainer(keras.Model):
         arguments["y"] = _ids_for_weights(x, arguments["y"], arguments.get("sample_weight"))
         validation = arguments.get("validation_data")
         if isinstance(validation, (tuple, list)) and len(validation) == 3:
-            arguments["validation_data"] = (validation[0], _ids_for_weights(*validation), validation[2])
+            arguments["validation_data"] = (validation[0], _ids_for_weights(*validation, new=True), validation[2])
         return super().fit(*bound.args, **bound.kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; `y` holds integer ids `(batch,)`, or is left out."""
         bound = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs)
-        bound.arguments["y"] = _ids_for_weights(x, y, bound.arguments.get("sample_weight"))
+        bound.arguments["y"] = _ids_for_weights(x, y, bound.arguments.get("sample_weight"), new=True)
         return super().evaluate(*bound.args, **bound.kwargs)
 
     # Configuration
@@ -334,9 +334,13 @@ def _map(function, part):
     return None if part is None else function(part)
 
 
-def _ids_for_weights(x, y, sample_weight):
+def _ids_for_weights(x, y, sample_weight, new=False):
     # Without `y`, Keras drops the sample weights of arrays in silence.
-    return _row_numbers(x) if y is None and sample_weight is not None else y
+    if y is not None or sample_weight is None:
+        return y
+    rows = _row_numbers(x)
+    # New rows are none of those that a queue may remember.
+    return 2**31 - 1 - rows if new and rows is not None else rows
 
 
 def _row_numbers(x, num_items=None):

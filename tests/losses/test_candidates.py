@@ -175,3 +175,47 @@ def test_a_queue_is_part_of_the_configuration():
     loss = InfoNCE(memory=EmbeddingQueue(6, 3))
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert (again.memory.size, again.memory.dim) == (6, 3)
+
+
+def test_views_without_ids_meet_nobody_they_know_in_the_queue():
+    values = []
+    for offset in (0, 100):
+        loss = remembering(EVERY["SupCon"], size=6, temperature=0.5)
+        loss(np.arange(5) + offset, list(embeddings(2, 5, 3, seed=1)), training=True)
+        values.append(float(loss(None, list(embeddings(2, 5, 3)), training=False)))
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_one_view_with_labels_has_hard_negatives_too(name):
+    labels, z, hard = [0, 1, 0, 1, 2], embeddings(5, 3), embeddings(4, 3, seed=9)
+    loss = EVERY[name].make(temperature=0.5, reduction=None)
+    expected = EVERY[name].value([z], labels, 0.5, extra={0: [(hard, [NOBODY] * 4)]})
+    np.testing.assert_allclose(to_numpy(loss(np.array(labels), z, hard_negatives={0: hard})), expected, rtol=1e-4)
+
+
+def test_no_hard_negatives_are_none():
+    z = list(embeddings(2, 5, 3))
+    found = InfoNCE()(None, z, hard_negatives={1: np.zeros((0, 3), "float32")})
+    assert float(found) == float(InfoNCE()(None, z))
+
+
+def test_equal_views_share_the_gradient_of_their_candidates():
+    z = embeddings(5, 3)
+    found = gradients(lambda a, b: EVERY["NTXent"].make(temperature=0.5)(None, (a, b)), z, z)
+    for which, at in enumerate((lambda x: (x, z), lambda x: (z, x))):
+        expected = numeric_gradient(lambda x, at=at: EVERY["NTXent"].value(at(x), range(5), 0.5).mean(), z)
+        np.testing.assert_allclose(found[which], expected, atol=2e-5)
+
+
+def test_what_is_not_built_or_built_for_others_is_refused():
+    z = list(embeddings(2, 5, 3))
+    with pytest.raises(ValueError, match="not built"):
+        InfoNCE(memory=EmbeddingQueue(6, 3))(None, z, training=True)
+    loss = EVERY["GammaContrastive"].make(num_items=9)
+    loss.build()
+    with pytest.raises(ValueError, match="rates for 2"):
+        loss(np.arange(5), list(embeddings(3, 5, 3)), training=True)
+    for pairs in ({(0, 0): 1.0}, [(0, 1)], {(0, 2): 1.0}, {}):
+        with pytest.raises(ValueError, match="pairs of different indices"):
+            InfoNCE()(None, z, pairs=pairs)

@@ -5,11 +5,12 @@ import pytest
 from keras import ops
 
 from keras_contrastive.layers import LearnableBias, LearnableTemperature
-from keras_contrastive.losses import GlobalContrastive, InfoNCE, SigmoidContrastive
+from keras_contrastive.losses import DecoupledContrastive, GlobalContrastive, InfoNCE, SigmoidContrastive
 from keras_contrastive.similarity import Contrast, set_tile_shape
 from tests.backend import gradients, to_numpy
 from tests.cases import EVERY
 from tests.reference import contrast as reference_contrast
+from tests.reference import losses as reference_losses
 from tests.reference.losses import normalized
 
 
@@ -35,6 +36,7 @@ def test_a_temperature_gets_its_gradient(name):
         scale = None
 
     temperature = Fixed(0.5)
+    temperature.built = True
     loss = case.make(temperature=temperature)
 
     def at(scale):
@@ -140,3 +142,19 @@ def test_bias_and_temperature_are_checked():
     assert [type(layer) for layer in loss.layers] == [LearnableTemperature, LearnableBias]
     again = SigmoidContrastive.from_config(loss.get_config())
     assert (again.temperature.initial, again.bias.initial) == (0.1, -9.0)
+
+
+def test_three_views_with_all_candidates_and_temperatures_of_their_own():
+    z = embeddings(3, 5, 3)
+    scales = np.arange(1.0, 7.0, dtype="float32")
+    loss = DecoupledContrastive(LearnableTemperature(0.5, per_direction=True))
+    loss.build([(0, 1), (0, 2), (1, 2)])
+    loss.temperature.log_scale.assign(np.log(scales))
+    expected = []
+    for direction, scale in enumerate(scales):
+        logits, is_positive, is_negative = list(reference_losses.directions(z, range(5), 1 / scale, all_views=True))[
+            direction
+        ]
+        rows = zip(logits, is_positive, is_negative, strict=True)
+        expected.append(np.mean([np.log(np.exp(row[n]).sum()) - row[p].sum() for row, p, n in rows]))
+    assert float(loss(None, list(z), training=True)) == pytest.approx(np.mean(expected), rel=1e-5)
