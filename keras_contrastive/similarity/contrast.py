@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_contrastive.similarity.groups import count_equal, products_with_others_of_the_group
 from keras_contrastive.similarity.kinds import (
     LogComplements,
     LogSumExp,
@@ -100,12 +101,12 @@ class Contrast:
     @functools.cached_property
     def _num_same(self):
         """How many rows of a view have the id of each row, itself included."""
-        return ops.ones_like(self._rows) if self._ids is None else _count_equal(self._ids, self._ids)
+        return ops.ones_like(self._rows) if self._ids is None else count_equal(self._ids, self._ids)
 
     def _num_same_in(self, extra):
         if self._ids is None or extra.ids is None:
             return ops.zeros_like(self._rows)
-        return _count_equal(self._ids, extra.ids)
+        return count_equal(self._ids, extra.ids)
 
     def _seen(self, candidates):
         return range(len(self.views)) if self._all_views else [candidates]
@@ -247,22 +248,12 @@ class Contrast:
             return ops.zeros_like(view[:, :1])
         ids = self._rows if self._ids is None else self._ids
         extra = [candidates for candidates in self._extra[0] if candidates.ids is not None and self._ids is not None]
-        everyone = ops.concatenate([view, *(candidates.embeddings for candidates in extra)])
+        more = [candidates.embeddings for candidates in extra]
         everyones_ids = ops.concatenate([ids, *(candidates.ids for candidates in extra)])
-        # The place of an id among the sorted ones numbers the groups, without a (batch, batch) comparison.
-        groups = ops.cast(ops.searchsorted(ops.sort(everyones_ids), everyones_ids), "int32")
-        sums = ops.segment_sum(everyone, groups, num_segments=ops.shape(everyone)[0])
-        others = ops.take(sums, groups[: ops.shape(view)[0]], axis=0) - view
-        anchors, scale = self._anchors(0)
-        return ops.expand_dims(ops.sum(anchors * others, axis=1) * scale, 1) / ops.maximum(self._num_positives, 1)
+        total = products_with_others_of_the_group(view, more, everyones_ids)
+        scale = self._scale[..., 0] if self._own_scale else self._scale
+        return ops.expand_dims(total * scale, 1) / ops.maximum(self._num_positives, 1)
 
 
 def _exists(extra):
     return ops.ones_like(extra.embeddings[:, 0]) > 0 if extra.ids is None else extra.ids != EMPTY
-
-
-def _count_equal(values, among):
-    among = ops.sort(among)
-    return ops.cast(
-        ops.searchsorted(among, values, side="right") - ops.searchsorted(among, values, side="left"), "int32"
-    )
