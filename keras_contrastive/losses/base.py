@@ -153,7 +153,7 @@ class ContrastiveLoss(keras.losses.Loss):
     def _hard_negatives(self, hard_negatives, y_pred, views):
         """A list of `Candidates` for each view."""
         names = list(y_pred) if isinstance(y_pred, dict) else list(range(len(views)))
-        extra = [[] for _ in views]
+        extra: list = [[] for _ in views]
         for name, embeddings in (hard_negatives or {}).items():
             if name not in names:
                 raise ValueError(

@@ -171,7 +171,7 @@ class Contrast:
         return ops.stop_gradient(ops.where(some, reference + self._sum(NegativeEntropy, reference), 0.0))
 
     def _sum(self, kind, references=None, but_the_anchor_only=False):
-        done = {}  # sums over one view, by (direction, view), or by (anchors, view) without references
+        done: dict = {}  # sums over one view, by (direction, view), or by (anchors, view) without references
         columns = []
         for d, (anchors, candidates) in enumerate(self.directions):
             reference = None if references is None else references[:, d]

@@ -37,7 +37,8 @@ def _with_gradient(groups):
 
     @ops.custom_gradient
     def compute(*parts):
-        remembered = None if keras.backend.backend() == "torch" else parts
+        # PyTorch keeps the inputs itself, and lets go of them sooner than of this closure.
+        remembered = () if keras.backend.backend() == "torch" else parts
         batch = ops.shape(parts[0])[0]
 
         def gradient(*args, upstream=None):

@@ -69,7 +69,7 @@ def _with_gradient(sums, names):
         totals = tuple(part if part is None else ops.stop_gradient(part) for part in parts[:2])
 
         # PyTorch keeps the inputs itself, and lets go of them sooner than of this closure.
-        remembered = None if keras.backend.backend() == "torch" else values
+        remembered = () if keras.backend.backend() == "torch" else values
 
         def gradient(*args, upstream=None):
             # PyTorch hands over the inputs, and the upstream gradient by name; the others the latter alone.

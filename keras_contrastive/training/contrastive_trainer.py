@@ -169,7 +169,7 @@ class ContrastiveTrainer(keras.Model):
 
     def _embed_hard_negatives(self, x, training):
         """Embeddings by the index of the view whose candidates they join."""
-        by_view = {}
+        by_view: dict = {}
         if self.hard_negatives:
             check_modalities(x, (*self._names, *self.hard_negatives))
         for name, modality in self.hard_negatives.items():
@@ -280,7 +280,8 @@ class ContrastiveTrainer(keras.Model):
         arguments["y"] = _ids_for_weights(x, arguments["y"], arguments.get("sample_weight"))
         validation = arguments.get("validation_data")
         if isinstance(validation, (tuple, list)) and len(validation) == 3:
-            arguments["validation_data"] = (validation[0], _ids_for_weights(*validation, new=True), validation[2])
+            new_x, new_y, weights = validation
+            arguments["validation_data"] = (new_x, _ids_for_weights(new_x, new_y, weights, new=True), weights)
         return super().fit(*bound.args, **bound.kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
