@@ -93,8 +93,8 @@ class Contrast:
 
     def _count(self, own, among):
         columns = []
-        for _, candidates in self.directions:
-            seen = self._seen(candidates)
+        for _, target in self.directions:
+            seen = self._seen(target)
             columns.append(len(seen) * own + sum(among(extra) for view in seen for extra in self._extra[view]))
         return ops.cast(ops.stack(columns, axis=1), self.views[0].dtype)
 
@@ -108,8 +108,8 @@ class Contrast:
             return ops.zeros_like(self._rows)
         return count_equal(self._ids, extra.ids)
 
-    def _seen(self, candidates):
-        return range(len(self.views)) if self._all_views else [candidates]
+    def _seen(self, target):
+        return range(len(self.views)) if self._all_views else [target]
 
     @property
     def needs_no_mask(self):
@@ -173,10 +173,10 @@ class Contrast:
     def _sum(self, kind, references=None, but_the_anchor_only=False):
         done: dict = {}  # sums over one view, by (direction, view), or by (anchors, view) without references
         columns = []
-        for d, (anchors, candidates) in enumerate(self.directions):
+        for d, (anchors, target) in enumerate(self.directions):
             reference = None if references is None else references[:, d]
             parts = []
-            for view in self._seen(candidates):
+            for view in self._seen(target):
                 key = (anchors if references is None and not self._own_scale else d, view)
                 if key not in done:
                     self._sum_over_view(kind, d, view, references, but_the_anchor_only, done, key)
@@ -192,15 +192,15 @@ class Contrast:
 
     def _sum_over_view(self, kind, d, view, references, but_the_anchor_only, done, key):
         """Also of the opposite direction, where there is one: its sums are those of the columns."""
-        anchors, candidates = self.directions[d]
+        anchors, target = self.directions[d]
         a, scale = self._anchors(d)
         b = None if anchors == view and not self._own_scale else self.views[view]
         relation = self._relation(anchors == view and (kind.counts_same or but_the_anchor_only), but_the_anchor_only)
         # The direction whose anchors are the candidates here, and whose candidates are the anchors here.
-        opposite = (view, anchors if candidates == view else candidates)
+        opposite = (view, anchors if target == view else target)
         two_sided = anchors != view and opposite in self.directions and not self._own_scale
         # With scales of their own, only the direction from these anchors to this view knows the logits of its pairs.
-        known = (anchors, view) in self._diagonals or (self._own_scale and view != candidates)
+        known = (anchors, view) in self._diagonals or (self._own_scale and view != target)
         paired = anchors != view and not known
         reference = opposite_reference = None
         if references is not None:
