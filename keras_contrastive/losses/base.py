@@ -217,9 +217,8 @@ class _AsItIs(keras.losses.Loss):
         return y_pred
 
 
-def value_with_gradient_of(value, surrogate, valid):
-    """The value, with the gradient of a surrogate where it is valid."""
-    surrogate = ops.where(valid, surrogate, ops.zeros_like(surrogate))
+def value_with_gradient_of(value, surrogate):
+    """The value, with the gradient of a surrogate."""
     return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
 
 

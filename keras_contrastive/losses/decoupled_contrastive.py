@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.losses.base import ContrastiveLoss, value_with_gradient_of
-from keras_contrastive.losses.jackknife import check_bias_correction, log_partition_without_bias
+from keras_contrastive.losses.jackknife import check_bias_correction, jackknife
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -72,11 +72,10 @@ class DecoupledContrastive(ContrastiveLoss):
     def per_direction(self, contrast, ids, training):
         attraction = self._weights(contrast) * contrast.positive
         value = contrast.negatives - attraction
-        value = ops.where(contrast.valid, value, ops.zeros_like(value))
         if self.bias_correction is None:
-            return value
-        corrected = log_partition_without_bias(contrast, include_positive=False) - attraction
-        return value_with_gradient_of(value, corrected, contrast.valid)
+            return contrast.or_zero(value)
+        corrected = jackknife(contrast, contrast.negatives - contrast.log_num_negatives) - attraction
+        return value_with_gradient_of(contrast.or_zero(value), contrast.or_zero(corrected))
 
     def _weights(self, contrast):
         if self.weight_sigma is None:

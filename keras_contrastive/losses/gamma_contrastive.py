@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_contrastive.losses.base import value_with_gradient_of
 from keras_contrastive.losses.draws import gamma_draws, hash_embeddings, hash_keys
-from keras_contrastive.losses.jackknife import log_partition_without_bias
+from keras_contrastive.losses.jackknife import jackknife
 from keras_contrastive.losses.remembering import RememberingLoss, check_count
 
 
@@ -43,7 +43,7 @@ class GammaContrastive(RememberingLoss):
     Args:
         temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities. A
             remembered rate belongs to the temperature at which it was estimated; with a learnable one it is
-            read as it would be at the temperature of the day (to first order, at a fourth more time).
+            read as it would be at the temperature of the day (to first order, at one more forward sweep).
         num_items: `None`, or the number of items: ids are in `[0, num_items)`. An item with another id
             is safe: it counts as never seen, and nothing is remembered of it.
         draws: How many exponential draws u_i averages: 1 is the plain augmentation, more have a smaller
@@ -61,8 +61,7 @@ class GammaContrastive(RememberingLoss):
         seed: Int, seed of the draws. By default drawn from Python's `random`, which
             `keras.utils.set_random_seed` seeds. Saved with the loss.
         all_views: Whether an anchor's candidates are the rows of all views (but the anchor itself), or those of the
-            other view only. For
-            modalities, which may lie apart, the other is the right choice.
+            other view only. For modalities, which may lie apart, the other is the right choice.
         symmetric: Whether both views of a pair are anchors in turn, or the first view only.
         normalize: Whether the similarity is the cosine, or the plain inner product.
         memory: `None`, or a `kc.layers.EmbeddingQueue`.
@@ -116,6 +115,7 @@ class GammaContrastive(RememberingLoss):
             num_items,
             momentum,
             max_weight,
+            all_views,
             temperature=temperature,
             symmetric=symmetric,
             normalize=normalize,
@@ -132,12 +132,10 @@ class GammaContrastive(RememberingLoss):
         self.draws = draws
         self.rate = rate
         self.include_positive = include_positive
-        self.all_views = all_views
         self.seed = random.randrange(2**31) if seed is None else seed
 
     def per_direction(self, contrast, ids, training):
-        valid = contrast.valid
-        log_count = ops.log(ops.maximum(contrast.num_negatives, 1))
+        log_count = contrast.log_num_negatives
         log_partition = contrast.negatives - log_count  # log of the mean over negatives, S / M
         # In the mean over M negatives in all, an included positive counts one M-th.
         log_population = math.log(max(self.num_items - 1, 1)) if self.num_items else log_count
@@ -146,12 +144,12 @@ class GammaContrastive(RememberingLoss):
             log_partition = contrast.softplus(log_partition + log_population) + contrast.positive - log_population
         else:
             value = contrast.negatives - contrast.positive
-        value = ops.where(valid, value, ops.zeros_like(value))
+        value = contrast.or_zero(value)
         if training is False:
             return value
         weights = ops.stop_gradient(self._draw(contrast, ids))
         if self.num_items is None:
-            log_partition = log_partition_without_bias(contrast, self.include_positive)
+            log_partition = jackknife(contrast, log_partition)
             if self.state is not None:
                 self.state.advance(num_capped=0)
         else:
@@ -166,7 +164,7 @@ class GammaContrastive(RememberingLoss):
             rate = {"after": after, "before": before, "batch": ops.stop_gradient(log_partition)}[self.rate]
             weights = weights * self.capped_weights(contrast, log_partition, rate)
         # The gradient of u * S is that of (u S, detached) * log S: the same, and it never overflows.
-        return value_with_gradient_of(value, weights * log_partition - contrast.positive, valid)
+        return value_with_gradient_of(value, contrast.or_zero(weights * log_partition - contrast.positive))
 
     def _draw(self, contrast, ids):
         if self.draws is None:
@@ -185,5 +183,4 @@ class GammaContrastive(RememberingLoss):
             "rate": self.rate,
             "include_positive": self.include_positive,
             "seed": self.seed,
-            "all_views": self.all_views,
         }

@@ -29,8 +29,7 @@ class GlobalContrastive(RememberingLoss):
             cosine in so many steps. FastCLIP's advice is half of the training, and a `momentum` of 0.8.
         max_weight: Cap of the partition of the batch over its average. Caps are counted: see `num_capped`.
         all_views: Whether an anchor's candidates are the rows of all views (but the anchor itself), or those of the
-            other view only. SogCLR
-            for images has all, for image and text the other.
+            other view only. SogCLR has all for images, and the other for image and text.
         symmetric: Whether both views of a pair are anchors in turn, or the first view only.
         normalize: Whether the similarity is the cosine, or the plain inner product.
         memory: `None`, or a `kc.layers.EmbeddingQueue`.
@@ -80,6 +79,7 @@ class GlobalContrastive(RememberingLoss):
             num_items,
             momentum,
             max_weight,
+            all_views,
             temperature=temperature,
             symmetric=symmetric,
             normalize=normalize,
@@ -92,12 +92,9 @@ class GlobalContrastive(RememberingLoss):
             raise ValueError("`num_items` must be the number of items: this loss cannot do without their memory.")
         check_count("momentum_steps", momentum_steps, "in how many steps the momentum rises")
         self.momentum_steps = momentum_steps
-        self.all_views = all_views
 
     def per_direction(self, contrast, ids, training):
-        log_count = ops.log(ops.maximum(contrast.num_negatives, 1))
-        value = contrast.negatives - log_count - contrast.positive
-        value = ops.where(contrast.valid, value, ops.zeros_like(value))
+        value = contrast.or_zero(contrast.negatives - contrast.log_num_negatives - contrast.positive)
         if training is False:
             return value
         _, rate = self.update_rates(
@@ -105,7 +102,7 @@ class GlobalContrastive(RememberingLoss):
         )
         weights = self.capped_weights(contrast, value, rate)
         # The gradient of exp(value) / u is that of (exp(value) / u, detached) * value.
-        return value_with_gradient_of(value, weights * value, contrast.valid)
+        return value_with_gradient_of(value, weights * value)
 
     def _momentum_of_the_step(self):
         if self.momentum_steps is None:
@@ -114,4 +111,4 @@ class GlobalContrastive(RememberingLoss):
         return self.momentum * (1 - ops.cos(math.pi * progress)) / 2
 
     def get_config(self):
-        return {**super().get_config(), "momentum_steps": self.momentum_steps, "all_views": self.all_views}
+        return {**super().get_config(), "momentum_steps": self.momentum_steps}

@@ -1,10 +1,9 @@
 """InfoNCE, the contrastive loss of CPC, MoCo and CLIP."""
 
 import keras
-from keras import ops
 
 from keras_contrastive.losses.base import ContrastiveLoss, value_with_gradient_of
-from keras_contrastive.losses.jackknife import check_bias_correction, log_partition_without_bias
+from keras_contrastive.losses.jackknife import check_bias_correction, jackknife
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -67,11 +66,11 @@ class InfoNCE(ContrastiveLoss):
             value = contrast.candidates - contrast.positive
         else:
             value = contrast.softplus(contrast.negatives)
-        value = ops.where(contrast.valid, value, ops.zeros_like(value))
         if self.bias_correction is None:
-            return value
-        corrected = log_partition_without_bias(contrast, include_positive=True) - contrast.positive
-        return value_with_gradient_of(value, corrected, contrast.valid)
+            return contrast.or_zero(value)
+        # The positive counts as one of as many candidates as there are negatives.
+        corrected = jackknife(contrast, value + contrast.positive - contrast.log_num_negatives) - contrast.positive
+        return value_with_gradient_of(contrast.or_zero(value), contrast.or_zero(corrected))
 
     def get_config(self):
         return {**super().get_config(), "bias_correction": self.bias_correction}

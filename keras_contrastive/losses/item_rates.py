@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_contrastive.similarity import groups_by_id, sum_over_group
+
 _NOT_SEEN = float("-inf")  # the log of an empty sum
 
 
@@ -96,19 +98,13 @@ def mean_by_id(ids, log_values, slopes=None):
     Returns:
         `(batch, directions)`, `-inf` where no row of that id has anything to say; and its derivatives, or `None`.
     """
-    batch = ops.shape(ids)[0]
-    # The place of an id among the sorted ones numbers the groups, without a (batch, batch) comparison.
-    groups = ops.cast(ops.searchsorted(ops.sort(ids), ids), "int32")
-
-    def sum_by_id(x):
-        return ops.take(ops.segment_sum(x, groups, num_segments=batch), groups, axis=0)
-
+    groups = groups_by_id(ids)
     speaks = log_values > _NOT_SEEN
     finite = ops.where(speaks, log_values, ops.full_like(log_values, -1e30))
-    largest = ops.take(ops.segment_max(finite, groups, num_segments=batch), groups, axis=0)
+    largest = ops.take(ops.segment_max(finite, groups, num_segments=ops.shape(ids)[0]), groups, axis=0)
     shares = ops.where(speaks, ops.exp(finite - largest), ops.zeros_like(finite))
-    sums = ops.maximum(sum_by_id(shares), 1e-30)
-    counts = sum_by_id(ops.cast(speaks, finite.dtype))
+    sums = ops.maximum(sum_over_group(shares, groups), 1e-30)
+    counts = sum_over_group(ops.cast(speaks, finite.dtype), groups)
     means = largest + ops.log(sums / ops.maximum(counts, 1))
     means = ops.where(counts > 0, means, ops.full_like(means, _NOT_SEEN))
-    return means, None if slopes is None else sum_by_id(shares * slopes) / sums
+    return means, None if slopes is None else sum_over_group(shares * slopes, groups) / sums

@@ -37,20 +37,6 @@ def jackknife(contrast, log_partition):
     return ops.where(contrast.num_negatives >= 2, corrected, log_partition)
 
 
-def log_partition_without_bias(contrast, include_positive):
-    """The jackknifed log of the mean over each anchor's negatives, with or without the positive.
-
-    Returns:
-        `(batch, directions)`. Its mean over batches hardly depends on the batch size; the value of a single batch is
-        no likelihood of anything, so losses take its gradient only.
-    """
-    log_count = ops.log(ops.maximum(contrast.num_negatives, 1))
-    log_partition = contrast.negatives - log_count
-    if include_positive:  # it counts as one of as many candidates as there are negatives
-        log_partition = contrast.softplus(contrast.negatives) + contrast.positive - log_count
-    return jackknife(contrast, log_partition)
-
-
 def check_bias_correction(bias_correction):
     """Refuse what is neither `None` nor `"jackknife"`."""
     if bias_correction not in (None, "jackknife"):

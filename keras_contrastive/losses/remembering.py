@@ -17,10 +17,11 @@ class RememberingLoss(ContrastiveLoss):
         num_items: `None`, or the number of items: ids are in `[0, num_items)`.
         momentum: In `[0, 1)`, share of the old rate in the new one. An item's first visit sets its rate.
         max_weight: Cap of the partition of the batch over the rate; caps are counted.
+        all_views: Whether the candidates are the rows of all views.
         **kwargs: See `ContrastiveLoss`.
     """
 
-    def __init__(self, num_items, momentum, max_weight, **kwargs):
+    def __init__(self, num_items, momentum, max_weight, all_views, **kwargs):
         super().__init__(**kwargs)
         check_count("num_items", num_items, "the number of items")
         if not 0 <= momentum < 1:
@@ -33,6 +34,7 @@ class RememberingLoss(ContrastiveLoss):
         self.num_items = num_items
         self.momentum = momentum
         self.max_weight = max_weight
+        self.all_views = all_views
         self.state: Any = None  # `ItemRates`, once built
 
     @property
@@ -118,8 +120,13 @@ class RememberingLoss(ContrastiveLoss):
         return ops.exp(ops.where(too_far, ops.full_like(gap, float(np.log(self.max_weight))), gap))
 
     def get_config(self):
-        own = {"num_items": self.num_items, "momentum": self.momentum, "max_weight": self.max_weight}
-        return {**super().get_config(), **own}
+        return {
+            **super().get_config(),
+            "num_items": self.num_items,
+            "momentum": self.momentum,
+            "max_weight": self.max_weight,
+            "all_views": self.all_views,
+        }
 
 
 def check_count(name, value, meaning):

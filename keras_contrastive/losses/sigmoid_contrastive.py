@@ -72,8 +72,7 @@ class SigmoidContrastive(ContrastiveLoss):
 
     def per_direction(self, contrast, ids, training):
         bias = self.bias.bias if isinstance(self.bias, keras.layers.Layer) else self.bias
-        losses = contrast.sigmoid_cross_entropy(ops.cast(bias, self.dtype))
-        return ops.where(contrast.valid, losses, ops.zeros_like(losses))
+        return contrast.or_zero(contrast.sigmoid_cross_entropy(ops.cast(bias, self.dtype)))
 
     def get_config(self):
         return {**super().get_config(), "bias": serialized(self.bias)}

@@ -63,8 +63,7 @@ class SupCon(ContrastiveLoss):
         return ops.mean(ops.reshape(losses, (num_views, batch)), axis=0)
 
     def per_direction(self, contrast, ids, training):
-        losses = contrast.candidates - contrast.positive
-        return ops.where(contrast.valid, losses, ops.zeros_like(losses))
+        return contrast.or_zero(contrast.candidates - contrast.positive)
 
     def _num_directions(self, pairs):
         return 1

@@ -91,6 +91,15 @@ class Contrast:
         some = self.num_negatives > 0
         return ops.logical_and(some, self._num_positives > 0) if self._single else some
 
+    @property
+    def log_num_negatives(self):
+        """Log of the number of negatives; 0 where there are none."""
+        return ops.log(ops.maximum(self.num_negatives, 1))
+
+    def or_zero(self, losses):
+        """The losses `(batch, directions)` of the valid anchors, and zero, without a gradient, for the others."""
+        return ops.where(self.valid, losses, ops.zeros_like(losses))
+
     def _count(self, own, among):
         columns = []
         for _, target in self.directions:
@@ -244,12 +253,11 @@ class Contrast:
     def _mean_of_positives(self):
         """Of a single view: the logits with the sum of all candidates with the anchor's id, less its own."""
         (view,) = self.views
-        if self._ids is None and not self._extra[0]:
+        if self._ids is None:  # nobody has a positive
             return ops.zeros_like(view[:, :1])
-        ids = self._rows if self._ids is None else self._ids
-        extra = [candidates for candidates in self._extra[0] if candidates.ids is not None and self._ids is not None]
+        extra = [candidates for candidates in self._extra[0] if candidates.ids is not None]
         more = [candidates.embeddings for candidates in extra]
-        everyones_ids = ops.concatenate([ids, *(candidates.ids for candidates in extra)])
+        everyones_ids = ops.concatenate([self._ids, *(candidates.ids for candidates in extra)])
         total = products_with_others_of_the_group(view, more, everyones_ids)
         scale = self._scale[..., 0] if self._own_scale else self._scale
         return ops.expand_dims(total * scale, 1) / ops.maximum(self._num_positives, 1)

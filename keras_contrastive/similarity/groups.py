@@ -2,8 +2,19 @@
 
 import itertools
 
-import keras
 from keras import ops
+
+from keras_contrastive.similarity.gradients import with_gradient
+
+
+def groups_by_id(ids):
+    """Number the groups of equal ids: int32 in `[0, batch)`, the place of an id among the sorted ones."""
+    return ops.cast(ops.searchsorted(ops.sort(ids), ids), "int32")
+
+
+def sum_over_group(x, groups):
+    """Replace each row by the sum of the rows of its group."""
+    return ops.take(ops.segment_sum(x, groups, num_segments=ops.shape(x)[0]), groups, axis=0)
 
 
 def count_equal(values, among):
@@ -26,36 +37,19 @@ def products_with_others_of_the_group(rows, more, ids):
     Returns:
         `(batch,)`.
     """
-    groups = ops.cast(ops.searchsorted(ops.sort(ids), ids), "int32")  # the place of an id among the sorted ones
-    return _with_gradient(groups)(rows, *more)
+    groups, batch = groups_by_id(ids), ops.shape(rows)[0]
 
+    def forward(rows, *more):
+        others = sum_over_group(ops.concatenate([rows, *more]), groups)[:batch] - rows
+        return ops.sum(rows * others, axis=1), None
 
-def _with_gradient(groups):
-    def over_group(parts):
-        x = ops.concatenate(parts)
-        return ops.take(ops.segment_sum(x, groups, num_segments=ops.shape(x)[0]), groups, axis=0)
+    def backward(upstream, _, rows, *more):
+        weights = ops.expand_dims(upstream, 1)
+        everyone = sum_over_group(ops.concatenate([rows, *more]), groups)
+        of_rows = (everyone[:batch] - 2 * rows) * weights  # as anchors; twice, as they are no others
+        weighted = ops.concatenate([rows * weights, *map(ops.zeros_like, more)])
+        of_all = sum_over_group(weighted, groups)  # as candidates
+        ends = list(itertools.accumulate((ops.shape(part)[0] for part in more), initial=batch))
+        return of_rows + of_all[:batch], *(of_all[a:b] for a, b in itertools.pairwise(ends))
 
-    @ops.custom_gradient
-    def compute(*parts):
-        # PyTorch keeps the inputs itself, and lets go of them sooner than of this closure.
-        remembered = () if keras.backend.backend() == "torch" else parts
-        batch = ops.shape(parts[0])[0]
-
-        def gradient(*args, upstream=None):
-            # PyTorch hands over the inputs, and the upstream gradient by name; the others the latter alone.
-            if upstream is None:
-                (upstream,) = args
-                args = remembered
-            rows, *more = args
-            weights = ops.expand_dims(upstream, 1)
-            of_rows = (over_group(args)[:batch] - 2 * rows) * weights  # as anchors; twice, as they are no others
-            of_all = over_group([rows * weights, *map(ops.zeros_like, more)])  # as candidates
-            ends = [batch]
-            for part in more:
-                ends.append(ends[-1] + ops.shape(part)[0])
-            return of_rows + of_all[:batch], *(of_all[a:b] for a, b in itertools.pairwise(ends))
-
-        rows = parts[0]
-        return ops.sum(rows * (over_group(parts)[:batch] - rows), axis=1), gradient
-
-    return compute
+    return with_gradient(forward, backward)(rows, *more)

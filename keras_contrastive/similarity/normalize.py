@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_contrastive.similarity.gradients import with_gradient
+
 _SMALLEST = 1e-12  # rows whose entries are all below it have no direction worth following
 _LARGEST = 1e37  # XLA divides by multiplying with the reciprocal, and that of 1e38 is flushed to zero
 
@@ -25,23 +27,21 @@ def normalize(embeddings):
     return _normalize(embeddings)
 
 
-@ops.custom_gradient
-def _normalize(embeddings):
-    # Only the embeddings are kept for the gradient; what autodiff keeps is three times as much.
-    def gradient(*args, upstream=None):
-        # PyTorch hands over the input, and the upstream gradient by name; the others the latter alone.
-        if upstream is None:
-            (upstream,) = args
-            args = (embeddings,)
-        (x,) = args
-        scaled, inverse_length, divisor = _parts(x)
-        along = ops.sum(scaled * upstream, axis=-1, keepdims=True) * inverse_length
-        gradient = upstream * (inverse_length / divisor)
-        gradient -= scaled * (along * inverse_length * (inverse_length / divisor))  # in place, on PyTorch
-        return gradient
-
+def _forward(embeddings):
     scaled, inverse_length, _ = _parts(embeddings)
-    return scaled * inverse_length, gradient
+    return scaled * inverse_length, None
+
+
+def _backward(upstream, _, embeddings):
+    # Only the embeddings are kept for the gradient; what autodiff keeps is three times as much.
+    scaled, inverse_length, divisor = _parts(embeddings)
+    along = ops.sum(scaled * upstream, axis=-1, keepdims=True) * inverse_length
+    gradient = upstream * (inverse_length / divisor)
+    gradient -= scaled * (along * inverse_length * (inverse_length / divisor))  # in place, on PyTorch
+    return (gradient,)
+
+
+_normalize = with_gradient(_forward, _backward)
 
 
 def _parts(embeddings):

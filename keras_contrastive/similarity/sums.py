@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_contrastive.similarity.gradients import with_gradient
 from keras_contrastive.similarity.kinds import LOWEST, LogSumExp
 from keras_contrastive.similarity.tiles import fits_one_tile, walk
 
@@ -55,35 +55,24 @@ def logit_sums(kind, a, b, scale, relation, row_reference=None, column_reference
     b = a if b is None else b
     if fits_one_tile(a, b):
         return sums.at_once(**inputs)
-    together = _with_gradient(sums, tuple(inputs))(*inputs.values())
+    together = _tiled(sums, tuple(inputs))(*inputs.values())
     num_rows, num_columns = ops.shape(a)[0], ops.shape(b)[0] if two_sided else 0
     columns = together[num_rows : num_rows + num_columns] if two_sided else None
     return together[:num_rows], columns, together[num_rows + num_columns :] if paired else None
 
 
-def _with_gradient(sums, names):
-    @ops.custom_gradient
-    def compute(*values):
-        inputs = dict(zip(names, values, strict=True))
-        parts = sums.forward(**inputs)
-        totals = tuple(part if part is None else ops.stop_gradient(part) for part in parts[:2])
+def _tiled(sums, names):
+    def forward(*values):
+        rows, columns, pairs = sums.forward(**dict(zip(names, values, strict=True)))
+        totals = tuple(part if part is None else ops.stop_gradient(part) for part in (rows, columns))
+        return ops.concatenate([part for part in (rows, columns, pairs) if part is not None]), totals
 
-        # PyTorch keeps the inputs itself, and lets go of them sooner than of this closure.
-        remembered = () if keras.backend.backend() == "torch" else values
+    def backward(upstream, totals, *values):
+        inputs = {name: ops.stop_gradient(x) for name, x in zip(names, values, strict=True)}
+        grads = sums.backward(ops.stop_gradient(upstream), totals, **inputs)
+        return tuple(_once_differentiable(grads[name], upstream, *values) for name in names)
 
-        def gradient(*args, upstream=None):
-            # PyTorch hands over the inputs, and the upstream gradient by name; the others the latter alone.
-            if upstream is None:
-                (upstream,) = args
-                args = remembered
-            inputs = {name: ops.stop_gradient(x) for name, x in zip(names, args, strict=True)}
-            grads = sums.backward(ops.stop_gradient(upstream), totals, **inputs)
-            return tuple(_once_differentiable(grads[name], upstream, *args) for name in names)
-
-        # One tensor: Keras' custom gradients on PyTorch have a single upstream.
-        return ops.concatenate([part for part in parts if part is not None]), gradient
-
-    return compute
+    return with_gradient(forward, backward)
 
 
 @ops.custom_gradient
@@ -111,38 +100,37 @@ class _Sums:
 
     def at_once(self, a, scale, b=None, row_reference=None, column_reference=None):
         """Sums of rows, of columns and logits of pairs, by plain operations."""
-        b = a if b is None else b
-        same, dropped = self._who(self._people(0), self._people(1))
-        logits = ops.matmul(a, ops.transpose(b * scale))
-        x = self.kind.mask(_minus(logits, row_reference, 1), same, dropped)
-        rows = columns = self.kind.total(x, axis=1)
-        if self.two_sided:
-            if column_reference is not None:
-                x = self.kind.mask(_minus(logits, column_reference, 0), same, dropped)
-            columns = self.kind.total(x, axis=0)
-        return rows, columns if self.two_sided else None, ops.diagonal(logits) if self.paired else None
+        rows, columns = self._sides(a, b, row_reference, column_reference)
+        of_rows, of_columns, logits = self._of_tile(rows, columns, scale)
+        return of_rows, of_columns, ops.diagonal(logits) if self.paired else None
 
     def forward(self, a, scale, b=None, row_reference=None, column_reference=None):
         """The same, tile by tile."""
-        b = a if b is None else b
 
         def body(rows, columns, of_rows, of_columns):
-            same, dropped = self._who(rows, columns)
-            logits = ops.matmul(rows["z"], ops.transpose(columns["z"] * scale))
-            x = self.kind.mask(_minus(logits, rows.get("reference"), 1), same, dropped)
-            of_rows = {"total": self.kind.combine(of_rows["total"], self.kind.total(x, axis=1))}
+            row, column, _ = self._of_tile(rows, columns, scale)
+            of_rows = {"total": self.kind.combine(of_rows["total"], row)}
             if self.two_sided:
-                if "reference" in columns:
-                    x = self.kind.mask(_minus(logits, columns["reference"], 0), same, dropped)
-                of_columns = {"total": self.kind.combine(of_columns["total"], self.kind.total(x, axis=0))}
+                of_columns = {"total": self.kind.combine(of_columns["total"], column)}
             return of_rows, of_columns
 
-        rows = _given(z=a, reference=row_reference, **self._people(0))
-        columns = _given(z=b, reference=column_reference, **self._people(1))
-        of_rows = {"total": ops.full_like(a[:, 0], self.kind.start)}
-        of_columns = {"total": ops.full_like(b[:, 0], self.kind.start)} if self.two_sided else {}
-        of_rows, of_columns = walk(body, rows, columns, of_rows, of_columns)
-        return of_rows["total"], of_columns.get("total"), self._pairs(a, b, scale)
+        rows, columns = self._sides(a, b, row_reference, column_reference)
+        of_rows, of_columns = ({"total": ops.full_like(side["z"][:, 0], self.kind.start)} for side in (rows, columns))
+        of_rows, of_columns = walk(body, rows, columns, of_rows, of_columns if self.two_sided else {})
+        pairs = ops.einsum("nd,nd->n", a, columns["z"]) * scale if self.paired else None
+        return of_rows["total"], of_columns.get("total"), pairs
+
+    def _of_tile(self, rows, columns, scale):
+        """Sums of its rows, of its columns or `None`, and its logits."""
+        same, dropped = self._who(rows, columns)
+        logits = ops.matmul(rows["z"], ops.transpose(columns["z"] * scale))
+        x = self.kind.mask(_minus(logits, rows.get("reference"), 1), same, dropped)
+        of_rows = self.kind.total(x, axis=1)
+        if not self.two_sided:
+            return of_rows, None, logits
+        if "reference" in columns:
+            x = self.kind.mask(_minus(logits, columns["reference"], 0), same, dropped)
+        return of_rows, self.kind.total(x, axis=0), logits
 
     def backward(self, upstream, totals, a, scale, b=None, row_reference=None, column_reference=None):
         """Gradients by name, tile by tile, from that of all sums in one tensor and from the sums themselves."""
@@ -188,8 +176,8 @@ class _Sums:
                 of_columns["z"] += ops.matmul(ops.transpose(weights), rows["z"]) * scale
             return of_rows, of_columns
 
-        rows = _given(z=a, reference=row_reference, upstream=row_gradient, **self._people(0))
-        columns = _given(z=b, reference=column_reference, **self._people(1))
+        rows, columns = self._sides(a, b, row_reference, column_reference)
+        rows["upstream"] = row_gradient
         if shares_terms or has_own_terms:
             columns["upstream"] = column_gradient
         of_rows, of_columns = walk(body, rows, columns, of_rows, of_columns)
@@ -205,12 +193,13 @@ class _Sums:
     def _slope(self, x, same, dropped):
         return self.kind.slope(self.kind.mask(x, same, dropped), same)
 
-    def _pairs(self, a, b, scale):
-        return ops.einsum("nd,nd->n", a, b) * scale if self.paired else None
-
-    def _people(self, side):
+    def _sides(self, a, b, row_reference, column_reference):
+        """What there is to know of the rows, and of the columns."""
+        sides = {"z": a, "reference": row_reference}, {"z": a if b is None else b, "reference": column_reference}
         people = {"ids": self.relation.ids, "places": self.relation.places}
-        return {name: pair[side] for name, pair in people.items() if pair is not None}
+        for place, side in enumerate(sides):
+            side |= {name: pair[place] for name, pair in people.items() if pair is not None}
+        return tuple({name: x for name, x in side.items() if x is not None} for side in sides)
 
     @staticmethod
     def _who(rows, columns):
@@ -219,10 +208,6 @@ class _Sums:
             ops.expand_dims(rows[name], 1) == ops.expand_dims(columns[name], 0) if name in rows else None
             for name in ("ids", "places")
         )
-
-
-def _given(**tensors):
-    return {name: x for name, x in tensors.items() if x is not None}
 
 
 def _minus(logits, reference, axis):

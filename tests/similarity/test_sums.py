@@ -2,7 +2,6 @@
 
 import itertools
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -19,7 +18,7 @@ KINDS = [
     kinds.PositiveSoftplus,
     kinds.SigmoidCrossEntropy,
 ]
-TILES = [(4, 3), (5, 100), (100, 4), (1, 1)]  # rows and columns that remain, one or the other, or neither
+TILES = [(4, 3), (1, 100)]  # rows and columns that remain, or neither
 WHOLE = (10**4, 10**4)
 
 
@@ -93,7 +92,7 @@ def test_tiles_give_the_value_and_the_gradients_of_the_whole(case):
     function, inputs = weighted_sum(case[0], *case[1], *case[2:])
     set_tile_shape(WHOLE)
     value, expected = value_and_gradients(function, *inputs)
-    for shape in TILES[: 1 if keras.backend.backend() == "jax" else None]:  # where each loop is compiled anew
+    for shape in TILES:
         set_tile_shape(shape)
         found_value, found = value_and_gradients(function, *inputs)
         assert found_value == pytest.approx(value, rel=1e-4, abs=1e-4)
