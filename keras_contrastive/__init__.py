@@ -5,6 +5,7 @@ from keras_contrastive import evaluation as evaluation
 from keras_contrastive import layers as layers
 from keras_contrastive import losses as losses
 from keras_contrastive import metrics as metrics
+from keras_contrastive import random as random
 from keras_contrastive import similarity as similarity
 from keras_contrastive import training as training
 from keras_contrastive.losses import GammaContrastive as GammaContrastive

@@ -17,14 +17,15 @@ PACKAGE = pathlib.Path(keras_contrastive.__file__).parent
 # The rooms that each room leans on, besides itself. A new room needs a line.
 MAY_IMPORT = {
     "similarity": set(),
-    "losses": {"similarity"},
-    "layers": {"similarity"},
+    "random": set(),
+    "losses": {"similarity", "random"},
+    "layers": {"similarity", "random"},
     "training": {"losses", "layers", "similarity"},
     "models": {"training", "losses", "layers", "similarity"},
     "metrics": {"similarity"},
     "evaluation": {"similarity"},
     "encoders": {"similarity"},
-    "augmentation": {"similarity"},
+    "augmentation": {"random"},
     "datasets": {"similarity"},
 }
 FRAMEWORKS = {"tensorflow", "jax", "torch"}

@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive.losses.base import value_with_gradient_of
-from keras_contrastive.losses.draws import gamma_draws, hash_embeddings, hash_keys
 from keras_contrastive.losses.jackknife import jackknife
 from keras_contrastive.losses.remembering import RememberingLoss, check_count
+from keras_contrastive.random import gamma, hash_embeddings, hash_keys
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -174,7 +174,7 @@ class GammaContrastive(RememberingLoss):
         else:
             ids = ops.arange(ops.shape(contrast.positive)[0], dtype="int32") if ids is None else ids
             keys = hash_keys(self.seed, self.state.step, ids)
-        return gamma_draws(keys, self.draws, contrast.positive.shape[1], self.dtype)
+        return gamma(keys, self.draws, contrast.positive.shape[1], self.dtype)
 
     def get_config(self):
         return {

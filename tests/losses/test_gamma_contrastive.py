@@ -9,14 +9,12 @@ import pytest
 from keras import ops
 
 from keras_contrastive.losses import ContrastiveLoss, GammaContrastive, InfoNCE
-from keras_contrastive.losses.draws import gamma_draws, hash_keys
 from keras_contrastive.losses.item_rates import mean_by_id
+from keras_contrastive.random import gamma, hash_keys
 from tests.backend import gradients, to_numpy
 from tests.reference import losses as reference
 
 TEMPERATURE = 0.5
-KEYS = [-1109896330, 1881203392, -1450074989]  # computed on PyTorch
-DRAWS = [2.6694016456604004, 0.817855715751648, 0.2553354799747467]
 
 
 def embeddings(rows=6, dim=3, seed=0, views=2):
@@ -44,43 +42,6 @@ def rates_of(loss):
     return to_numpy(loss.state.log_rates)[: loss.num_items]
 
 
-# Draws
-
-
-@pytest.mark.parametrize("draws", [1, 2, 8])
-def test_draws_follow_the_gamma_distribution(draws):
-    keys = hash_keys(1, ops.arange(20000, dtype="int32"))
-    found = to_numpy(gamma_draws(keys, draws, directions=2, dtype="float32")).astype("float64")
-    assert found.shape == (20000, 2)
-    # Gamma(draws, 1) / draws: mean 1, variance 1 / draws, third central moment 2 / draws ** 2; 5 standard errors.
-    assert found.mean() == pytest.approx(1, abs=5 / math.sqrt(40000 * draws))
-    assert found.var() == pytest.approx(1 / draws, rel=0.07)
-    assert ((found - 1) ** 3).mean() == pytest.approx(2 / draws**2, rel=0.3)
-    assert abs(np.corrcoef(found.T)[0, 1]) < 0.035
-    assert abs(np.corrcoef(found[1:, 0], found[:-1, 0])[0, 1]) < 0.035
-
-
-def test_one_draw_is_exponential_in_every_quantile():
-    keys = hash_keys(7, ops.arange(20000, dtype="int32"))
-    found = np.sort(to_numpy(gamma_draws(keys, 1, directions=1, dtype="float32"))[:, 0])
-    distance = np.abs((1 - np.exp(-found)) - (np.arange(20000) + 0.5) / 20000).max()
-    assert distance < 1.63 / math.sqrt(20000)  # Kolmogorov-Smirnov at 1 %
-
-
-def test_draws_are_the_same_on_every_backend():
-    keys = hash_keys(123, ops.convert_to_tensor(5, dtype="int32"), ops.arange(3, dtype="int32"))
-    assert to_numpy(keys).tolist() == KEYS
-    np.testing.assert_allclose(to_numpy(gamma_draws(keys, 2, 1, "float32"))[:, 0], DRAWS, rtol=1e-6)
-
-
-def test_draws_change_with_seed_step_and_item():
-    ids = ops.arange(100, dtype="int32")
-    step = ops.convert_to_tensor(3, dtype="int32")
-    tables = [hash_keys(0, step, ids), hash_keys(1, step, ids), hash_keys(0, step + 1, ids)]
-    keys = np.stack([to_numpy(table) for table in tables])
-    assert len(np.unique(keys)) == 300
-
-
 # The augmented gradient
 
 
@@ -105,7 +66,7 @@ def test_draws_multiply_the_partition_and_nothing_else():
     loss = stateful(log_rates=log_rates, rate="before", draws=3, seed=11, max_weight=1e6)
     (found, _) = step(loss, ids, a, b)
     keys = hash_keys(11, ops.convert_to_tensor(0, dtype="int32"), ops.arange(6, dtype="int32"))
-    weights = to_numpy(gamma_draws(keys, 3, 2, "float32"))
+    weights = to_numpy(gamma(keys, 3, 2, "float32"))
     expected = reference.numeric_gradient(lambda x: reference.exponential((x, b), ids, TEMPERATURE, weights).mean(), a)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
