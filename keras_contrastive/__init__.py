@@ -1,5 +1,6 @@
 """Contrastive representation learning in Keras 3, on TensorFlow, JAX and PyTorch."""
 
+from keras_contrastive import augmentation as augmentation
 from keras_contrastive import datasets as datasets
 from keras_contrastive import evaluation as evaluation
 from keras_contrastive import layers as layers

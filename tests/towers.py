@@ -43,7 +43,7 @@ class Shift(keras.layers.Layer):
         self.by = by
 
     def call(self, inputs, training=None):
-        return inputs + self.by if training else inputs
+        return ops.add(inputs, self.by) if training else inputs
 
     def get_config(self):
         return {**super().get_config(), "by": self.by}

@@ -110,7 +110,11 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     def _embeddings(self):
         if self.embed is not None:
             return self.embed(self.model, self.x)
-        return self.model.predict(self.x, batch_size=self.batch_size, verbose=0)
+        embeddings = self.model.predict(self.x, batch_size=self.batch_size, verbose=0)
+        if not isinstance(embeddings, dict) or not isinstance(self.x, dict):
+            return embeddings
+        # Of a dict of inputs, what is named as they are: a model may also return independent features.
+        return {name: rows for name, rows in embeddings.items() if name in self.x} or embeddings
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 and logs is not None:

@@ -1,5 +1,10 @@
 """Layers that belong to contrastive training."""
 
+from keras_contrastive.layers.brownian_bridge import BrownianBridge as BrownianBridge
+from keras_contrastive.layers.deep_feature_separation import DeepFeatureSeparation as DeepFeatureSeparation
 from keras_contrastive.layers.embedding_queue import EmbeddingQueue as EmbeddingQueue
+from keras_contrastive.layers.geometric_consistency import GeometricConsistency as GeometricConsistency
 from keras_contrastive.layers.learnable_bias import LearnableBias as LearnableBias
 from keras_contrastive.layers.learnable_temperature import LearnableTemperature as LearnableTemperature
+from keras_contrastive.layers.view_regularizer import Modality as Modality
+from keras_contrastive.layers.view_regularizer import ViewRegularizer as ViewRegularizer

@@ -77,16 +77,20 @@ class EmbeddingQueue(keras.layers.Layer):
         # Copies: the gradient needs them as they are now, and on PyTorch `push` changes the weights in place before it.
         return [Candidates(ops.copy(self.embeddings[:, view]), ops.copy(self.ids)) for view in range(len(views))]
 
-    def push(self, views, ids):
+    def push(self, views, ids, present=()):
         """Remember a batch, in the place of the oldest rows.
 
         Args:
             views: List of tensors `(batch, dim)`.
             ids: int32 `(batch,)`, or `None`.
+            present: A list of bool `(batch,)` or `None`: only rows where all are True are remembered.
         """
         rows = ops.stop_gradient(ops.stack(views, axis=1))
         batch = ops.shape(rows)[0]
         ids = ops.full((batch,), NOBODY, dtype="int32") if ids is None else ids
+        for there in present:
+            if there is not None:
+                ids = ops.where(there, ids, ops.full_like(ids, EMPTY))
         kept = ops.minimum(batch, self.size) if rows.shape[0] is None else min(batch, self.size)
         places = (self.next_row + ops.arange(kept, dtype="int32")) % self.size
         indices = ops.expand_dims(places, 1)

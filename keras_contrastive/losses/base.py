@@ -41,10 +41,13 @@ class ContrastiveLoss(keras.losses.Loss):
         sample_weight: `(batch,)`, weighs the anchors.
         training: Whether this is a training step. A loss that owns layers needs to be told, as
             `ContrastiveTrainer` does; a plain `keras.Model` does not.
-        pairs: `None`, or a dict from pairs of view indices to their weights, which sum to 1. By
-            default all pairs of views, equally.
+        directions: `None`, or a dict from directions to their weights, which sum to 1. A direction is a pair of view
+            indices, those of the anchors and of their candidates. See `directions` for the default.
         hard_negatives: `None`, or a dict from view indices (or names, as in `y_pred`) to embeddings `(any, dim)`.
             They join the candidates of that view, for all anchors, and are nobody's positive.
+        present: `None`, or a dict from view indices (or names, as in `y_pred`) to bool `(batch,)`, False where a row
+            has no such view: it is then neither an anchor nor a candidate there, whatever finite numbers it holds. A
+            queue remembers only rows that have all views.
 
     Raises:
         TypeError: Embeddings that are not floats, ids that are not integers.
@@ -81,16 +84,23 @@ class ContrastiveLoss(keras.losses.Loss):
         """The layers that this loss owns, to be tracked by the model that is trained."""
         return [part for part in (self.temperature, self.memory) if isinstance(part, keras.layers.Layer)]
 
-    def build(self, pairs=((0, 1),)):
+    def directions(self, num_views):
+        """The directions between so many views that are compared by default, and their equal weights."""
+        pairs = itertools.combinations(range(num_views), 2)
+        both = [direction for a, b in pairs for direction in ([(a, b), (b, a)] if self.symmetric else [(a, b)])]
+        return {direction: 1 / len(both) for direction in both}
+
+    def build(self, directions=None):
         """Create the weights of the loss's layers, once; `ContrastiveTrainer.compile` calls it.
 
         Args:
-            pairs: The pairs of views that will be compared; empty for a single view.
+            directions: The directions that will be compared; empty for a single view. By default those of two views.
         """
+        directions = self.directions(2) if directions is None else directions
         if isinstance(self.temperature, keras.layers.Layer) and not self.temperature.built:
-            self.temperature.build((None, self._num_directions(pairs)))
+            self.temperature.build((None, self._num_directions(directions)))
         if self.memory is not None and not self.memory.built:
-            self.memory.build(1 + max((view for pair in pairs for view in pair), default=0))
+            self.memory.build(1 + max((view for direction in directions for view in direction), default=0))
 
     def per_direction(self, contrast, ids, training):
         """The loss of each anchor in each direction.
@@ -105,11 +115,13 @@ class ContrastiveLoss(keras.losses.Loss):
         """
         raise NotImplementedError
 
-    def __call__(self, y_true, y_pred, sample_weight=None, training=None, pairs=None, hard_negatives=None):
-        losses = self.call(y_true, y_pred, training=training, pairs=pairs, hard_negatives=hard_negatives)
+    def __call__(
+        self, y_true, y_pred, sample_weight=None, training=None, directions=None, hard_negatives=None, present=None
+    ):
+        losses = self.call(y_true, y_pred, training, directions, hard_negatives, present)
         return self._reducer(ops.zeros_like(losses), losses, sample_weight)
 
-    def call(self, y_true, y_pred, training=None, pairs=None, hard_negatives=None):
+    def call(self, y_true, y_pred, training=None, directions=None, hard_negatives=None, present=None):
         """The loss of each anchor, `(batch,)`, before weights and reduction."""
         if self.layers and training is None:
             owned = ", ".join(layer.name for layer in self.layers)
@@ -122,7 +134,7 @@ class ContrastiveLoss(keras.losses.Loss):
         if unbuilt:
             raise ValueError(
                 f"The layers of this loss are not built: {', '.join(unbuilt)}. `ContrastiveTrainer.compile` does it; "
-                "in a loop of your own, call `loss.build(pairs)` once, before anything is traced or optimised."
+                "in a loop of your own, call `loss.build()` once, before anything is traced or optimised."
             )
         ids, views = as_views(y_true, y_pred)
         views = [self._comparable(view) for view in views]
@@ -131,20 +143,23 @@ class ContrastiveLoss(keras.losses.Loss):
             remembered = self.memory.candidates(views)
             for own, candidates in zip(extra, remembered, strict=True):
                 own.append(Candidates(ops.cast(candidates.embeddings, self.dtype), candidates.ids))
-        pairs = self._pairs(pairs, len(views))
-        losses = self.of_views(views, pairs, ids, extra, training)
+        if directions is None:
+            directions = self.directions(len(views))
+        else:
+            _check_directions(directions, len(views))
+        present = self._presence(present, y_pred, views)
+        losses = self.of_views(views, directions, ids, extra, present, training)
         if self.memory is not None and training:
-            self.memory.push(views, ids)
+            self.memory.push(views, ids, present)
         return losses
 
-    def of_views(self, views, pairs, ids, extra, training):
-        """The loss of each anchor, `(batch,)`, from comparable views and the weights of their pairs."""
-        contrast = Contrast(views, list(pairs), ids, self._scale(), self.symmetric, self.all_views, extra)
+    def of_views(self, views, directions, ids, extra, present, training):
+        """The loss of each anchor, `(batch,)`, from comparable views and the weights of their directions."""
+        contrast = Contrast(views, list(directions), ids, self._scale(), self.all_views, extra, present)
         losses = self.per_direction(contrast, ids, training)  # (batch, directions)
-        if not pairs:
+        if not directions:
             return losses[:, 0]
-        of_pairs = np.array([weight / self._directions_of_a_pair for weight in pairs.values()], self.dtype)
-        return ops.sum(losses * ops.convert_to_tensor(np.repeat(of_pairs, self._directions_of_a_pair)), axis=1)
+        return ops.sum(losses * ops.convert_to_tensor(list(directions.values()), dtype=losses.dtype), axis=1)
 
     def _comparable(self, embeddings):
         embeddings = ops.cast(embeddings, self.dtype)
@@ -170,23 +185,18 @@ class ContrastiveLoss(keras.losses.Loss):
                 extra[names.index(name)].append(Candidates(self._comparable(embeddings)))
         return extra
 
-    @property
-    def _directions_of_a_pair(self):
-        return 2 if self.symmetric else 1
-
-    def _num_directions(self, pairs):
-        return self._directions_of_a_pair * len(pairs) or 1
-
-    def _pairs(self, pairs, num_views):
-        if pairs is None:
-            every = list(itertools.combinations(range(num_views), 2))
-            return {pair: 1 / len(every) for pair in every}
-        if not isinstance(pairs, dict) or not pairs or any(not _is_pair(pair, num_views) for pair in pairs):
+    def _presence(self, present, y_pred, views):
+        """Bool `(batch,)` for each view, or `None`."""
+        names = list(y_pred) if isinstance(y_pred, dict) else list(range(len(views)))
+        unknown = [name for name in present or () if name not in names]
+        if unknown:
             raise ValueError(
-                f"`pairs` must be a dict from pairs of different indices into the {num_views} views to their weights. "
-                f"Received: pairs={pairs}."
+                f"`present` must be a dict from views to booleans. Expected some of {names}. Received: {unknown}."
             )
-        return pairs
+        return [ops.cast(present[name], "bool") if name in (present or ()) else None for name in names]
+
+    def _num_directions(self, directions):
+        return len(self.directions(2) if directions is None else directions) or 1
 
     def _scale(self):
         """1 / temperature: a scalar tensor, or one for each direction."""
@@ -222,8 +232,14 @@ def value_with_gradient_of(value, surrogate):
     return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
 
 
-def _is_pair(pair, num_views):
-    return len(pair) == 2 and pair[0] != pair[1] and all(0 <= view < num_views for view in pair)
+def _check_directions(directions, num_views):
+    views = set(range(num_views))
+    pairs = list(directions) if isinstance(directions, dict) else []
+    if not pairs or any(len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= views for pair in pairs):
+        raise ValueError(
+            "`directions` must be a dict from pairs of different view indices, those of anchors and candidates, to "
+            f"their weights; there are {num_views} views. Received: directions={directions}."
+        )
 
 
 def serialized(part):

@@ -46,9 +46,9 @@ class RememberingLoss(ContrastiveLoss):
         """How many weights `max_weight` has capped so far, as int; 0 where nothing is remembered."""
         return 0 if self.state is None else int(ops.convert_to_numpy(self.state.num_capped))
 
-    def build(self, pairs=((0, 1),)):
-        super().build(pairs)
-        num_directions = self._num_directions(pairs)
+    def build(self, directions=None):
+        super().build(directions)
+        num_directions = self._num_directions(directions)
         if self.state is None:
             moving_scale = isinstance(self.temperature, keras.layers.Layer)
             self.state = ItemRates(self.num_items or 0, num_directions, moving_scale, name="item_rates")
@@ -59,14 +59,14 @@ class RememberingLoss(ContrastiveLoss):
                 f"{num_directions}. Give each model a loss of its own."
             )
 
-    def call(self, y_true, y_pred, training=None, pairs=None, hard_negatives=None):
+    def call(self, y_true, y_pred, training=None, directions=None, hard_negatives=None, present=None):
         if self.num_items and self.state is None:
             raise ValueError(
                 f"`{type(self).__name__}(num_items=...)` remembers a rate for each item, which a plain `keras.Model` "
                 "neither tracks nor saves. Compile a `keras_contrastive.ContrastiveTrainer` with it, or call `build()` "
                 "and pass `training` in a loop of your own; some losses can do without `num_items`."
             )
-        return super().call(y_true, y_pred, training=training, pairs=pairs, hard_negatives=hard_negatives)
+        return super().call(y_true, y_pred, training, directions, hard_negatives, present)
 
     def update_rates(self, contrast, ids, fresh, slope, momentum):
         """Let the batch into the rates of its items.

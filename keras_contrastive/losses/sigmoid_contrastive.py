@@ -65,8 +65,8 @@ class SigmoidContrastive(ContrastiveLoss):
     def layers(self):
         return [*super().layers, *([self.bias] if isinstance(self.bias, keras.layers.Layer) else [])]
 
-    def build(self, pairs=((0, 1),)):
-        super().build(pairs)
+    def build(self, directions=None):
+        super().build(directions)
         if isinstance(self.bias, keras.layers.Layer) and not self.bias.built:
             self.bias.build()
 

@@ -23,7 +23,7 @@ class SupCon(ContrastiveLoss):
         name: Name of the loss.
         dtype: Dtype of the computation, at least float32.
 
-    Call arguments: see `ContrastiveLoss`. `pairs` only says which views there are.
+    Call arguments: see `ContrastiveLoss`. `directions` is of no consequence: all views are compared with all.
 
     Returns:
         Nats, at least 0. `log(number of candidates)` when all embeddings coincide. Zero for an anchor without
@@ -52,20 +52,25 @@ class SupCon(ContrastiveLoss):
     ):
         super().__init__(temperature, True, normalize, memory, reduction, name, dtype)
 
-    def of_views(self, views, pairs, ids, extra, training):
+    def of_views(self, views, directions, ids, extra, present, training):
         num_views, batch = len(views), ops.shape(views[0])[0]
         if num_views > 1:
             ids = UNKNOWN - 1 - ops.arange(batch, dtype="int32") if ids is None else ids  # which no candidate has
             views, ids = [ops.concatenate(views)], ops.concatenate([ids] * num_views)
             extra = [[candidates for of_view in extra for candidates in of_view]]
-        contrast = Contrast(views, [], ids, self._scale(), extra=extra)
+            if any(rows is not None for rows in present):
+                everyone = ops.ones((batch,), dtype="bool")
+                present = [ops.concatenate([everyone if rows is None else rows for rows in present])]
+            else:
+                present = [None]
+        contrast = Contrast(views, [], ids, self._scale(), extra=extra, present=present)
         losses = self.per_direction(contrast, ids, training)
         return ops.mean(ops.reshape(losses, (num_views, batch)), axis=0)
 
     def per_direction(self, contrast, ids, training):
         return contrast.or_zero(contrast.candidates - contrast.positive)
 
-    def _num_directions(self, pairs):
+    def _num_directions(self, directions):
         return 1
 
     def get_config(self):

@@ -46,22 +46,27 @@ class Contrast:
 
     Args:
         views: List of float tensors `(batch, dim)`, normalised if they are to be.
-        pairs: List of pairs of indices into `views`: `(0, 1)` makes the directions 0 to 1 and 1 to 0.
-            Empty for a single view.
+        directions: List of pairs of indices into `views`, those of the anchors and of their candidates. Empty for a
+            single view.
         ids: Int tensor `(batch,)`, or `None` if all rows differ.
         scale: 1 / temperature: a scalar, or one for each direction, `(directions,)`, or for each of its anchors,
             `(batch, directions)`. Only a scalar lets the two directions of a pair share their logits.
-        symmetric: Whether a pair makes two directions or only its first.
         all_views: Whether the candidates are the rows of all views (but the anchor itself), or of the other view.
         extra: `None`, or for each view a list of `Candidates` that join its rows as candidates.
+        present: `None`, or for each view bool `(batch,)`, or `None` where no row is missing: a missing row is no anchor
+            and no candidate.
     """
 
-    def __init__(self, views, pairs, ids, scale, symmetric=True, all_views=False, extra=None):
+    def __init__(self, views, directions, ids, scale, all_views=False, extra=None, present=None):
         self.views = views
-        self.directions = [d for a, b in pairs for d in ([(a, b), (b, a)] if symmetric else [(a, b)])] or [(0, 0)]
-        self._single = not pairs
+        self.directions = list(directions) or [(0, 0)]
+        self._single = not directions
         self._all_views = all_views
         self._extra = extra or [[] for _ in views]
+        self._present = present or [None] * len(views)
+        if self._single and ids is not None and self._present[0] is not None:
+            ids = ops.where(self._present[0], ids, ops.full_like(ids, EMPTY))  # nobody's positive
+        self._ids = ids
         self._rows = ops.arange(ops.shape(views[0])[0], dtype="int32")
         self._ids = ids
         self._scale = scale
@@ -78,18 +83,32 @@ class Contrast:
     @functools.cached_property
     def num_negatives(self):
         """How many negatives each anchor has, as float."""
-        own = ops.shape(self._rows)[0] - self._num_same
-        return self._count(own, lambda extra: ops.sum(ops.cast(_exists(extra), "int32")) - self._num_same_in(extra))
+        return self._count(
+            lambda view: self._num_rows(view) - self._num_same(view),
+            lambda extra: ops.sum(ops.cast(_exists(extra), "int32")) - self._num_same_in(extra),
+        )
 
     @functools.cached_property
     def _num_positives(self):
-        return self._count(self._num_same - 1, self._num_same_in)
+        """Of a single view."""
+        return self._count(lambda view: self._num_same(view) - 1, self._num_same_in)
 
     @functools.cached_property
     def valid(self):
         """Whether an anchor has both a positive and a negative."""
-        some = self.num_negatives > 0
-        return ops.logical_and(some, self._num_positives > 0) if self._single else some
+        valid = self.num_negatives > 0
+        if self._single:
+            valid = ops.logical_and(valid, self._num_positives > 0)
+        return valid if self.complete is None else ops.logical_and(valid, self.complete)
+
+    @functools.cached_property
+    def complete(self):
+        """Whether an anchor and its own row in the other view are both present; `None` if all are."""
+        if all(present is None for present in self._present):
+            return None
+        everyone = ops.ones_like(self._rows) > 0
+        present = [everyone if rows is None else rows for rows in self._present]
+        return ops.stack([ops.logical_and(present[a], present[b]) for a, b in self.directions], axis=1)
 
     @property
     def log_num_negatives(self):
@@ -104,13 +123,27 @@ class Contrast:
         columns = []
         for _, target in self.directions:
             seen = self._seen(target)
-            columns.append(len(seen) * own + sum(among(extra) for view in seen for extra in self._extra[view]))
+            counts = [own(view) for view in seen] + [among(extra) for view in seen for extra in self._extra[view]]
+            columns.append(sum(counts))
         return ops.cast(ops.stack(columns, axis=1), self.views[0].dtype)
 
-    @functools.cached_property
-    def _num_same(self):
+    def _num_rows(self, view):
+        present = self._present[view]
+        return ops.shape(self._rows)[0] if present is None else ops.sum(ops.cast(present, "int32"))
+
+    def _num_same(self, view):
         """How many rows of a view have the id of each row, itself included."""
-        return ops.ones_like(self._rows) if self._ids is None else count_equal(self._ids, self._ids)
+        if self._ids is None:
+            present = self._present[view]
+            return ops.ones_like(self._rows) if present is None else ops.cast(present, "int32")
+        return self._num_same_ids if self._present[view] is None else self._count_same_ids(self._present[view])
+
+    @functools.cached_property
+    def _num_same_ids(self):
+        return count_equal(self._ids, self._ids)
+
+    def _count_same_ids(self, present):
+        return count_equal(self._ids, ops.where(present, self._ids, ops.full_like(self._ids, EMPTY)))
 
     def _num_same_in(self, extra):
         if self._ids is None or extra.ids is None:
@@ -123,7 +156,8 @@ class Contrast:
     @property
     def needs_no_mask(self):
         """Whether the candidates of an anchor are just its positive and its negatives."""
-        return self._ids is None and not self._single and (len(self.views) == 2 or not self._all_views)
+        of_two = not self._single and (len(self.views) == 2 or not self._all_views)
+        return of_two and self._ids is None and self.complete is None
 
     # Sums
 
@@ -204,7 +238,8 @@ class Contrast:
         anchors, target = self.directions[d]
         a, scale = self._anchors(d)
         b = None if anchors == view and not self._own_scale else self.views[view]
-        relation = self._relation(anchors == view and (kind.counts_same or but_the_anchor_only), but_the_anchor_only)
+        but_itself = anchors == view and (kind.counts_same or but_the_anchor_only)
+        relation = self._relation(anchors, view, but_itself, but_the_anchor_only)
         # The direction whose anchors are the candidates here, and whose candidates are the anchors here.
         opposite = (view, anchors if target == view else target)
         two_sided = anchors != view and opposite in self.directions and not self._own_scale
@@ -233,12 +268,13 @@ class Contrast:
         scale = self._scale[..., direction]
         return (a * ops.expand_dims(scale, 1), 1.0) if len(scale.shape) == 1 else (a, scale)
 
-    def _relation(self, but_itself, but_the_anchor_only):
+    def _relation(self, anchors, view, but_itself, but_the_anchor_only):
         places = (self._rows, self._rows) if but_itself else None
+        present = self._present[anchors], self._present[view]
         if but_the_anchor_only:
-            return Relation(places=places)
+            return Relation(places=places, present=present)
         ids = self._rows if self._ids is None else self._ids
-        return Relation(ids=(ids, ids), places=places)
+        return Relation(ids=(ids, ids), places=places, present=present)
 
     def _relation_to(self, extra, but_the_anchor_only):
         if extra.ids is None:

@@ -17,10 +17,12 @@ class Relation:
     Args:
         ids: A pair of int tensors; equal ones are the same item. `None` if nobody is the same.
         places: A pair of int tensors; equal ones are left out altogether. `None` if nobody is.
+        present: A pair of bool tensors or `None`s; who is not present is left out altogether.
     """
 
     ids: Any = None
     places: Any = None
+    present: Any = (None, None)
 
 
 def logit_sums(kind, a, b, scale, relation, row_reference=None, column_reference=None, two_sided=False, paired=False):
@@ -196,7 +198,7 @@ class _Sums:
     def _sides(self, a, b, row_reference, column_reference):
         """What there is to know of the rows, and of the columns."""
         sides = {"z": a, "reference": row_reference}, {"z": a if b is None else b, "reference": column_reference}
-        people = {"ids": self.relation.ids, "places": self.relation.places}
+        people = {"ids": self.relation.ids, "places": self.relation.places, "present": self.relation.present}
         for place, side in enumerate(sides):
             side |= {name: pair[place] for name, pair in people.items() if pair is not None}
         return tuple({name: x for name, x in side.items() if x is not None} for side in sides)
@@ -204,10 +206,15 @@ class _Sums:
     @staticmethod
     def _who(rows, columns):
         """Which pairs have the same id, and which are dropped; `None` for none."""
-        return tuple(
+        same, dropped = (
             ops.expand_dims(rows[name], 1) == ops.expand_dims(columns[name], 0) if name in rows else None
             for name in ("ids", "places")
         )
+        for axis, side in ((1, rows), (0, columns)):
+            if "present" in side:
+                absent = ops.expand_dims(ops.logical_not(side["present"]), axis)
+                dropped = absent if dropped is None else ops.logical_or(dropped, absent)
+        return same, dropped
 
 
 def _minus(logits, reference, axis):

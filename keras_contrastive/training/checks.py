@@ -2,6 +2,9 @@
 
 import keras
 
+from keras_contrastive.layers import DeepFeatureSeparation
+from keras_contrastive.layers.view_regularizer import AUGMENTED, INDEPENDENT
+
 
 def check_modalities(inputs, names):
     """Inputs that are not a dict with these names."""
@@ -52,6 +55,8 @@ def check_parts(encoders, augmenters, projectors, regularizers):
                 "encoder's own dropout is noise enough, pass `augmenters=keras.layers.Identity()`. "
                 "Received: augmenters=None."
             )
+    if sum(isinstance(regularizer, DeepFeatureSeparation) for regularizer in regularizers) > 1:
+        raise ValueError("`regularizers` can have one `DeepFeatureSeparation`: its features come out by name.")
     for regularizer in regularizers:
         if not isinstance(regularizer, keras.layers.Layer) or not callable(getattr(regularizer, "penalty", None)):
             raise TypeError(
@@ -63,6 +68,12 @@ def check_parts(encoders, augmenters, projectors, regularizers):
 def _check_towers(encoders, augmenters, projectors):
     if not encoders:
         raise ValueError("`encoders` must have at least one modality. Received: encoders={}.")
+    reserved = [name for name in encoders if str(name).endswith((AUGMENTED, INDEPENDENT))]
+    if reserved:
+        raise ValueError(
+            f"The names of modalities must not end in {AUGMENTED!r} or {INDEPENDENT!r}, which name views of them. "
+            f"Received: {', '.join(reserved)}."
+        )
     for part, layers in (("augmenters", augmenters), ("projectors", projectors)):
         if isinstance(layers, dict):
             unknown = [name for name in layers if name not in encoders]
@@ -78,17 +89,37 @@ def _check_towers(encoders, augmenters, projectors):
         )
 
 
-def check_hard_negatives(hard_negatives, encoders):
-    """Hard negatives that no tower embeds, or whose name is taken."""
-    if not hard_negatives:
+def check_in_modal_weight(weight, augmented):
+    """What is no share, or belongs to a modality that is not augmented."""
+    if isinstance(weight, dict):
+        unknown = [name for name in weight if name not in augmented]
+        if unknown:
+            raise ValueError(
+                f"`in_modal_weight` has modalities without an augmenter: {', '.join(map(str, unknown))}. "
+                f"Expected some of {', '.join(augmented) or 'none'}."
+            )
+    shares = list(weight.values()) if isinstance(weight, dict) else [weight]
+    if (
+        any(isinstance(x, bool) or not isinstance(x, (int, float)) or not 0 <= x <= 1 for x in shares)
+        or sum(shares) > 1 + 1e-6
+    ):
+        raise ValueError(
+            "`in_modal_weight` must be in [0, 1], or a dict of weights by modality that sum to at most 1. "
+            f"Received: in_modal_weight={weight!r}."
+        )
+
+
+def check_further_inputs(argument, inputs, encoders):
+    """Further inputs that belong to no modality, or whose name is taken."""
+    if not inputs:
         return
     names = list(encoders) if isinstance(encoders, dict) else []
-    if not isinstance(hard_negatives, dict) or not set(hard_negatives.values()) <= set(names):
+    if not isinstance(inputs, dict) or not set(inputs.values()) <= set(names):
         expected = f"some of {', '.join(names)}" if names else "which needs a dict of encoders"
         raise ValueError(
-            "`hard_negatives` must be a dict from names of inputs to the modalities that embed them, "
-            f"{expected}. Received: hard_negatives={hard_negatives!r}."
+            f"`{argument}` must be a dict from names of inputs to the modalities that they belong to, "
+            f"{expected}. Received: {argument}={inputs!r}."
         )
-    taken = [name for name in hard_negatives if name in names]
+    taken = [name for name in inputs if name in names]
     if taken:
-        raise ValueError(f"`hard_negatives` has names that are modalities already: {', '.join(taken)}.")
+        raise ValueError(f"`{argument}` has names that are modalities already: {', '.join(taken)}.")

@@ -1,15 +1,21 @@
 """ContrastiveTrainer: towers, views and a contrastive loss as one Keras model."""
 
 import inspect
-import itertools
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_contrastive.layers import DeepFeatureSeparation, ViewRegularizer
 from keras_contrastive.losses import ContrastiveLoss
-from keras_contrastive.similarity import check_ids
-from keras_contrastive.training.checks import check_hard_negatives, check_metrics, check_modalities, check_parts
+from keras_contrastive.similarity import as_views, check_ids
+from keras_contrastive.training.checks import (
+    check_further_inputs,
+    check_in_modal_weight,
+    check_metrics,
+    check_modalities,
+    check_parts,
+)
 from keras_contrastive.training.portable import portable_optimizer
 
 
@@ -33,15 +39,22 @@ class ContrastiveTrainer(keras.Model):
             the encoder's own dropout is noise enough, say so with `keras.layers.Identity()`.
             For towers, `None` or a dict with the modalities that are to be augmented.
         projectors: A layer applied to the encoder's output, or a dict by modality, or `None`.
-        regularizers: Layers with a method `penalty(views)` that returns a scalar, added to the loss and
-            reported under the layer's name. `views` is a dict: the modalities and, for augmented ones,
-            `"<modality>_augmented"`; for one encoder, `"view_1"` and `"view_2"`.
+        regularizers: Layers whose penalty is added to the loss and reported under the layer's name: those of
+            `keras_contrastive.layers`, whose terms are reported as well, or any layer with a method `penalty(views)`
+            that returns a scalar. `views` is a dict: the modalities and, for augmented ones, `"<modality>_augmented"`;
+            for one encoder, `"view_1"` and `"view_2"`.
         hard_negatives: `None`, or a dict from the names of further inputs in `x` to the modalities that embed
             them, such as `{"wrong_text": "text"}`: they join the candidates of that modality, for all anchors,
             and are nobody's positive. `predict` does without them.
-        in_modal_weight: In [0, 1], share of the contrast between each modality and its augmented view, if
-            there are any; the rest is the contrast between modalities. One half is (P2-3) of
-            [Jiang et al., 2023](https://arxiv.org/abs/2303.05952), with augmented keys.
+        present: `None`, or a dict from the names of further inputs in `x`, bool `(batch,)`, to modalities, such as
+            `{"has_text": "text"}`: where they are False the item lacks that modality. What `x` holds there in its place
+            (zeros, say) is embedded, but is no anchor and no candidate, and no penalty of
+            `keras_contrastive.layers` sees it. `predict` does without them.
+        in_modal_weight: Share of the contrast between modalities and their augmented views, if there are any: a
+            float in [0, 1], divided among them equally, or a dict by modality. The rest is the contrast between
+            modalities. One half makes the base loss of [Jiang et al., 2023](https://arxiv.org/abs/2303.05952),
+            Sec. 4: the mean of image to text, text to image, image to augmented image and text to augmented text
+            (with augmented candidates; as printed there, they are not, and the positive is missing).
         **kwargs: See `keras.Model`.
 
     Raises:
@@ -68,6 +81,7 @@ class ContrastiveTrainer(keras.Model):
         projectors=None,
         regularizers=(),
         hard_negatives=None,
+        present=None,
         in_modal_weight=0.5,
         **kwargs,
     ):
@@ -75,16 +89,18 @@ class ContrastiveTrainer(keras.Model):
         self._towers = isinstance(encoders, dict)
         self._names = tuple(encoders) if self._towers else ()
         check_parts(encoders, augmenters, projectors, regularizers)
-        if not 0 <= in_modal_weight <= 1:
-            raise ValueError(f"`in_modal_weight` must be in [0, 1]. Received: in_modal_weight={in_modal_weight}.")
         self.encoders = encoders
         self.augmenters = _without_none(augmenters)
         self.projectors = projectors
         self.regularizers = list(regularizers)
-        check_hard_negatives(hard_negatives, encoders)
+        for name, further in (("hard_negatives", hard_negatives), ("present", present)):
+            check_further_inputs(name, further, encoders)
         self.hard_negatives = dict(hard_negatives or {})
+        self.present = dict(present or {})
+        self._augmented = tuple(name for name in self._names if name in (self.augmenters or ()))
+        check_in_modal_weight(in_modal_weight, self._augmented)
         self.in_modal_weight = in_modal_weight
-        self._penalties = [keras.metrics.Mean(name=regularizer.name) for regularizer in self.regularizers]
+        self._means = [_means_of(regularizer) for regularizer in self.regularizers]
         # What `compile` brings may come after the model was built, when Keras takes no new attributes.
         self._loss_layers = _Holder(name="loss_layers")
         self._batch_metrics = _Holder(name="batch_metrics")
@@ -104,17 +120,27 @@ class ContrastiveTrainer(keras.Model):
         check_modalities(inputs, self._names)
         for name, augmenter in (self.augmenters or {}).items():
             self._build_augmenter(augmenter, inputs[name])
-        embeddings = {name: self._embed(name, inputs[name], training) for name in self._names}
+        features = {name: self._encode(name, inputs[name], training) for name in self._names}
+        embeddings = {name: self._project(name, features[name], training) for name in self._names}
         shapes = {name: embedding.shape for name, embedding in embeddings.items()}
-        self._build_regularizers(shapes | {f"{name}_augmented": shapes[name] for name in self.augmenters or ()})
+        shapes |= {f"{name}_augmented": shapes[name] for name in self._augmented}
+        self._build_regularizers(shapes, {name: feature.shape for name, feature in features.items()})
+        for regularizer in self.regularizers:
+            if isinstance(regularizer, ViewRegularizer):
+                embeddings = regularizer.extended(embeddings, features)
         return embeddings
 
-    def _embed(self, name, inputs, training):
-        embedding = (self.encoders if name is None else self.encoders[name])(inputs, training=training)
+    def _encode(self, name, inputs, training):
+        return (self.encoders if name is None else self.encoders[name])(inputs, training=training)
+
+    def _project(self, name, features, training):
         projector = self.projectors
         if isinstance(projector, dict):
             projector = projector.get(name)
-        return embedding if projector is None else projector(embedding, training=training)
+        return features if projector is None else projector(features, training=training)
+
+    def _embed(self, name, inputs, training):
+        return self._project(name, self._encode(name, inputs, training), training)
 
     @staticmethod
     def _build_augmenter(augmenter, inputs):
@@ -122,9 +148,13 @@ class ContrastiveTrainer(keras.Model):
         if not augmenter.built:
             augmenter(inputs, training=True)
 
-    def _build_regularizers(self, shapes):
+    def _build_regularizers(self, shapes, features_shapes=None):
         for regularizer in self.regularizers:
-            if not regularizer.built:
+            if regularizer.built:
+                continue
+            if isinstance(regularizer, DeepFeatureSeparation):
+                regularizer.build(shapes, features_shapes)
+            else:
                 regularizer.build(shapes)
 
     # Loss and metrics
@@ -137,35 +167,51 @@ class ContrastiveTrainer(keras.Model):
             )
         # Now, as of `call`: of the passes to come, some backends would keep these losses and some not.
         own_losses = super().compute_loss(x, None, None, None, training) if self.losses else 0.0
-        views, pairs = self._views(x, y_pred, training)
+        views, features = self._views(x, y_pred, training)
+        present = self._present(x)
         total = self.loss(
             y,
             list(views.values()),
             sample_weight,
             training=bool(training),
-            pairs=pairs,
+            directions=self._directions(self.loss) or None,
             hard_negatives=self._embed_hard_negatives(x, training),
+            present={list(views).index(name): rows for name, rows in present.items()},
         )
-        for regularizer, penalty in zip(self.regularizers, self._penalties, strict=True):
-            value = regularizer.penalty(views)
-            penalty.update_state(value)
+        ids, _ = as_views(y, list(views.values()))
+        seen = {**y_pred, **views} if self._towers else views  # with independent features, if there are any
+        for regularizer, means in zip(self.regularizers, self._means, strict=True):
+            if isinstance(regularizer, ViewRegularizer):
+                own = {name: rows for name, rows in present.items() if name in self._names}
+                value, terms = regularizer.penalty_and_terms(seen, features, ids, own, training)
+            else:
+                value, terms = regularizer.penalty(views), {}
+            for term, mean in means.items():
+                mean.update_state(value if term == _ALL else terms[term])
             total += ops.cast(value, total.dtype)
         total += ops.cast(own_losses, total.dtype)
         self._update_metrics(y, views, sample_weight)
         return total
 
     def _views(self, x, y_pred, training):
-        """All views by name, and the weights of the pairs that are contrasted."""
+        """All views by name, first the plain and then the augmented ones, and the features of the latter."""
         if not self._towers:
             # `call` has embedded the first view; in evaluation that is `x` itself.
             second = self._embed(None, self.augmenters(x, training=True), training)
-            return {"view_1": y_pred, "view_2": second}, {(0, 1): 1.0}
-        views = {name: y_pred[name] for name in self._names}
-        for name in self._names:
-            if name in (self.augmenters or ()):
-                augmented = self.augmenters[name](x[name], training=True)
-                views[f"{name}_augmented"] = self._embed(name, augmented, training)
-        return views, self._pairs()
+            return {"view_1": y_pred, "view_2": second}, {}
+        views, features = {name: y_pred[name] for name in self._names}, {}
+        for name in self._augmented:
+            view = f"{name}_augmented"
+            features[view] = self._encode(name, self.augmenters[name](x[name], training=True), training)
+            views[view] = self._project(name, features[view], training)
+        return views, features
+
+    def _present(self, x):
+        """Where there is something to see, by view, for the views that some rows lack."""
+        if self.present:
+            check_modalities(x, (*self._names, *self.present))
+        present = {modality: ops.cast(x[name], "bool") for name, modality in self.present.items()}
+        return present | {f"{name}_augmented": present[name] for name in self._augmented if name in present}
 
     def _embed_hard_negatives(self, x, training):
         """Embeddings by the index of the view whose candidates they join."""
@@ -176,17 +222,22 @@ class ContrastiveTrainer(keras.Model):
             by_view.setdefault(self._names.index(modality), []).append(self._embed(modality, x[name], training))
         return {view: ops.concatenate(embeddings) for view, embeddings in by_view.items()}
 
-    def _pairs(self):
-        """Between modalities, and between each modality and its augmented view; `None` for a single view."""
-        if not self._towers:
-            return {(0, 1): 1.0}
-        cross = list(itertools.combinations(range(len(self._names)), 2))
-        augmented = [i for i, name in enumerate(self._names) if name in (self.augmenters or ())]
-        in_modal = [(i, len(self._names) + place) for place, i in enumerate(augmented)]
-        share = self.in_modal_weight if cross and in_modal else float(not cross)
-        pairs = {pair: (1 - share) / len(cross) for pair in cross}
-        pairs |= {pair: share / len(in_modal) for pair in in_modal}
-        return pairs or None
+    def _directions(self, loss):
+        """What is contrasted, with weights: modalities with each other, and each with its augmented view."""
+        if not self._towers or (len(self._names) == 1 and self._augmented):
+            return loss.directions(2)
+        shares = self._in_modal_shares()
+        between = 1 - sum(shares.values())
+        weights = {direction: between * weight for direction, weight in loss.directions(len(self._names)).items()}
+        # As in (P2-5'), the plain view is the anchor and the augmented ones are its candidates.
+        for place, name in enumerate(self._augmented, start=len(self._names)):
+            weights[self._names.index(name), place] = shares[name]
+        return {direction: weight for direction, weight in weights.items() if weight}
+
+    def _in_modal_shares(self):
+        if isinstance(self.in_modal_weight, dict):
+            return {name: self.in_modal_weight.get(name, 0.0) for name in self._augmented}
+        return {name: self.in_modal_weight / len(self._augmented) for name in self._augmented}
 
     def _update_metrics(self, y, views, sample_weight):
         names = self._names if len(self._names) > 1 else views
@@ -230,8 +281,9 @@ class ContrastiveTrainer(keras.Model):
             )
         metrics = [keras.metrics.get(metric) for metric in metrics or ()]
         weighted_metrics = [keras.metrics.get(metric) for metric in weighted_metrics or ()]
-        check_metrics(metrics + weighted_metrics, self._penalties)
-        loss.build(list(self._pairs() or ()))
+        reported = [mean for means in self._means for mean in means.values()]
+        check_metrics(metrics + weighted_metrics, reported)
+        loss.build(self._directions(loss))
         self._loss_layers.hold(loss.layers)
         self._batch_metrics.hold(metrics + weighted_metrics)
         self._num_weighted = len(weighted_metrics)
@@ -301,6 +353,7 @@ class ContrastiveTrainer(keras.Model):
             "projectors": _map(serialize, self.projectors),
             "regularizers": [serialize(regularizer) for regularizer in self.regularizers],
             "hard_negatives": self.hard_negatives,
+            "present": self.present,
             "in_modal_weight": self.in_modal_weight,
         }
 
@@ -310,6 +363,18 @@ class ContrastiveTrainer(keras.Model):
         for part in ("encoders", "augmenters", "projectors", "regularizers"):
             config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
         return cls(**config)
+
+
+_ALL = "penalty"
+
+
+def _means_of(regularizer):
+    """What is reported of a regularizer: its penalty and, if there are several, its terms."""
+    means = {_ALL: keras.metrics.Mean(name=regularizer.name)}
+    terms = list(regularizer.term_weights) if isinstance(regularizer, ViewRegularizer) else []
+    if len(terms) > 1:
+        means |= {term: keras.metrics.Mean(name=f"{regularizer.name}_{term}") for term in terms}
+    return means
 
 
 class _Holder(keras.layers.Layer):

@@ -29,7 +29,7 @@ def embeddings(*shape, seed=0):
 
 def remembering(case, size, dim=3, views=2, **kwargs):
     loss = case.make(memory=EmbeddingQueue(size, dim), **kwargs)
-    loss.build([(0, 1)] if views == 2 else [])
+    loss.build(None if views == 2 else [])
     return loss
 
 
@@ -216,6 +216,6 @@ def test_what_is_not_built_or_built_for_others_is_refused():
     loss.build()
     with pytest.raises(ValueError, match="rates for 2"):
         loss(np.arange(5), list(embeddings(3, 5, 3)), training=True)
-    for pairs in ({(0, 0): 1.0}, [(0, 1)], {(0, 2): 1.0}, {}):
-        with pytest.raises(ValueError, match="pairs of different indices"):
-            InfoNCE()(None, z, pairs=pairs)
+    for directions in ({(0, 0): 1.0}, [(0, 1)], {(0, 2): 1.0}, {}):
+        with pytest.raises(ValueError, match="pairs of different view indices"):
+            InfoNCE()(None, z, directions=directions)

@@ -312,7 +312,7 @@ def test_state_without_training_flag_or_ids_is_refused():
 def test_one_state_does_not_serve_two_numbers_of_directions():
     loss = stateful()
     with pytest.raises(ValueError, match="loss of its own"):
-        loss.build([(0, 1), (0, 2), (1, 2)])
+        loss.build(loss.directions(3))
 
 
 def test_base_class_says_what_to_implement():

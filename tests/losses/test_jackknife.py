@@ -17,7 +17,7 @@ from tests.reference.losses import jackknifed
 def test_equals_leaving_out_each_negative(rows):
     views = np.random.default_rng(rows).normal(size=(2, rows, 3)).astype("float32")
     units = [normalize(ops.convert_to_tensor(view)) for view in views]
-    contrast = Contrast(units, [(0, 1)], None, 1 / 0.5, symmetric=False)
+    contrast = Contrast(units, [(0, 1)], None, 1 / 0.5)
     log_mean = contrast.negatives - ops.log(ops.maximum(contrast.num_negatives, 1))
     found = to_numpy(jackknife(contrast, log_mean) - contrast.positive)[:, 0]
     expected = jackknifed(views, list(range(rows)), 0.5, symmetric=False)
@@ -30,7 +30,7 @@ def test_equals_leaving_out_each_negative(rows):
 def test_one_dominating_negative_gives_a_large_finite_correction():
     views = np.eye(4, 6, dtype="float32")
     views = [views, np.roll(views, 1, axis=0)]
-    contrast = Contrast([ops.convert_to_tensor(view) for view in views], [(0, 1)], None, 1e3, symmetric=False)
+    contrast = Contrast([ops.convert_to_tensor(view) for view in views], [(0, 1)], None, 1e3)
     corrected = to_numpy(jackknife(contrast, contrast.negatives - math.log(3)))
     assert np.all(np.isfinite(corrected))
     assert np.all(corrected > 1e3 - math.log(3))

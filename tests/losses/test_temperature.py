@@ -65,14 +65,14 @@ def test_as_many_temperatures_as_directions():
         loss(None, list(embeddings(3, 5, 3)), training=True)
 
 
-@pytest.mark.parametrize("pairs", [[(0, 1)], []], ids=["pair", "one view"])
-def test_anchors_may_have_scales_of_their_own(pairs):
-    views = [normalized(view).astype("float32") for view in embeddings(2 if pairs else 1, 5, 3)]
+@pytest.mark.parametrize("directions", [[(0, 1), (1, 0)], []], ids=["pair", "one view"])
+def test_anchors_may_have_scales_of_their_own(directions):
+    views = [normalized(view).astype("float32") for view in embeddings(2 if directions else 1, 5, 3)]
     ids = np.array([0, 1, 0, 2, 1], "int32")
-    scales = np.linspace(1, 9, 5 * (2 if pairs else 1)).reshape(5, -1).astype("float32")
-    sums = Contrast([ops.convert_to_tensor(view) for view in views], pairs, ids, ops.convert_to_tensor(scales))
+    scales = np.linspace(1, 9, 5 * (2 if directions else 1)).reshape(5, -1).astype("float32")
+    sums = Contrast([ops.convert_to_tensor(view) for view in views], directions, ids, ops.convert_to_tensor(scales))
     for anchor, direction in np.ndindex(scales.shape):
-        loops = reference_contrast.Contrast(views, pairs, ids, float(scales[anchor, direction]))
+        loops = reference_contrast.Contrast(views, directions, ids, float(scales[anchor, direction]))
         place = anchor, direction
         assert to_numpy(sums.negatives)[place] == pytest.approx(loops.negatives[place], rel=1e-5)
         assert to_numpy(sums.positive)[place] == pytest.approx(loops.positive[place], rel=1e-5, abs=1e-5)
@@ -148,7 +148,7 @@ def test_three_views_with_all_candidates_and_temperatures_of_their_own():
     z = embeddings(3, 5, 3)
     scales = np.arange(1.0, 7.0, dtype="float32")
     loss = DecoupledContrastive(LearnableTemperature(0.5, per_direction=True))
-    loss.build([(0, 1), (0, 2), (1, 2)])
+    loss.build(loss.directions(3))
     loss.temperature.log_scale.assign(np.log(scales))
     expected = []
     for direction, scale in enumerate(scales):

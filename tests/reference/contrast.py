@@ -8,17 +8,16 @@ import numpy as np
 class Contrast:
     """A list of directions; each is, for each anchor, its positive logits and its negative logits."""
 
-    def __init__(self, views, pairs, ids, scale, symmetric=True):
+    def __init__(self, views, directions, ids, scale):
         views = [np.asarray(view, "float64") for view in views]
         ids = list(range(len(views[0]))) if ids is None else list(ids)
-        directions = [d for a, b in pairs for d in ([(a, b), (b, a)] if symmetric else [(a, b)])]
         self.directions = []
         for a, b in directions or [(0, 0)]:
             anchors = []
             for i in range(len(ids)):
                 logits = [float(views[a][i] @ views[b][j]) * scale for j in range(len(ids))]
                 negatives = [logits[j] for j in range(len(ids)) if ids[j] != ids[i]]
-                if pairs:
+                if directions:
                     positives = [logits[i]]
                 else:
                     positives = [logits[j] for j in range(len(ids)) if ids[j] == ids[i] and j != i]

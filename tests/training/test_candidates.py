@@ -48,7 +48,7 @@ def test_hard_negatives_train_their_tower_and_are_saved_and_not_predicted(tmp_pa
 
 
 def test_wrong_hard_negatives_are_refused():
-    with pytest.raises(ValueError, match="modalities that embed them"):
+    with pytest.raises(ValueError, match="modalities that they belong to"):
         trainer(InfoNCE(), hard_negatives={"wrong_text": "sound"})
     with pytest.raises(ValueError, match="modalities already"):
         trainer(InfoNCE(), hard_negatives={"image": "text"})

@@ -8,11 +8,12 @@ from keras import ops
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.losses import InfoNCE
 from keras_contrastive.metrics import RecallAtK
+from tests.reference.structures import PAPER
 from tests.towers import Shift, pairs, settle, tower, towers
 
 
-def loss_of(views):
-    return float(ops.convert_to_numpy(InfoNCE()(None, list(views))))
+def loss_of(views, **kwargs):
+    return float(ops.convert_to_numpy(InfoNCE(**kwargs)(None, list(views))))
 
 
 def compiled(model, **kwargs):
@@ -104,17 +105,40 @@ def test_augmented_towers_weigh_contrast_within_and_between_modalities(share):
     augmenters = {"image": Shift(0.5), "text": Shift(-0.25)}
     model = compiled(ContrastiveTrainer(encoders, augmenters=augmenters, in_modal_weight=share))
     image, text = encoders["image"](x["image"]), encoders["text"](x["text"])
-    image_in_modal = loss_of([image, encoders["image"](x["image"] + 0.5)])
-    text_in_modal = loss_of([text, encoders["text"](x["text"] - 0.25)])
+    image_in_modal = loss_of([image, encoders["image"](x["image"] + 0.5)], symmetric=False)
+    text_in_modal = loss_of([text, encoders["text"](x["text"] - 0.25)], symmetric=False)
     expected = (1 - share) * loss_of([image, text]) + share * (image_in_modal + text_in_modal) / 2
     assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_each_modality_may_have_an_in_modal_weight_of_its_own():
+    x, encoders = pairs(), towers()
+    augmenters = {"image": Shift(0.5), "text": Shift(-0.25)}
+    model = compiled(ContrastiveTrainer(encoders, augmenters=augmenters, in_modal_weight={"image": 0.3}))
+    image, text = encoders["image"](x["image"]), encoders["text"](x["text"])
+    in_modal = loss_of([image, encoders["image"](x["image"] + 0.5)], symmetric=False)
+    expected = 0.7 * loss_of([image, text]) + 0.3 * in_modal
+    assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_base_loss_of_the_paper():
+    """(P2-3) with (P2-5'), on the numbers of the specification: towers that do nothing, views that are given."""
+    rows = {name: np.array(value, "float32") for name, value in PAPER.items()}
+    encoders = {name: keras.layers.Identity() for name in ("image", "text")}
+    augmenters = {name: Shift(rows[f"{name}_augmented"] - rows[name]) for name in encoders}
+    model = ContrastiveTrainer(encoders, augmenters=augmenters)
+    model.compile("sgd", InfoNCE(temperature=0.1), run_eagerly=True)
+    # V to T, T to V, V to augmented V, T to augmented T
+    terms = [0.002562770849599142, 0.0024746615117005413, 0.0008106536940193365, 0.017273677986664755]
+    value = model.evaluate({name: rows[name] for name in encoders}, verbose=0)
+    assert value == pytest.approx(np.mean(terms), rel=1e-4)
 
 
 def test_only_the_modalities_with_an_augmenter_get_a_second_view():
     x, encoders = pairs(), towers()
     model = compiled(ContrastiveTrainer(encoders, augmenters={"text": Shift(-0.25), "image": None}))
     image, text = encoders["image"](x["image"]), encoders["text"](x["text"])
-    in_modal = loss_of([text, encoders["text"](x["text"] - 0.25)])
+    in_modal = loss_of([text, encoders["text"](x["text"] - 0.25)], symmetric=False)
     expected = (loss_of([image, text]) + in_modal) / 2
     assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
 

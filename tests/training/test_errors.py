@@ -67,10 +67,15 @@ def test_a_regularizer_is_a_layer_with_a_penalty(regularizer):
         ContrastiveTrainer(towers(), regularizers=[regularizer])
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan"), {"image": 0.7, "text": 0.7}, {"image": -0.5}, "half"])
 def test_in_modal_weight_is_a_share(weight):
     with pytest.raises(ValueError, match="`in_modal_weight` must be in"):
-        ContrastiveTrainer(towers(), in_modal_weight=weight)
+        ContrastiveTrainer(towers(), {"image": Shift(), "text": Shift()}, in_modal_weight=weight)
+
+
+def test_an_in_modal_weight_needs_an_augmented_view():
+    with pytest.raises(ValueError, match="without an augmenter: text"):
+        ContrastiveTrainer(towers(), {"image": Shift()}, in_modal_weight={"text": 0.5})
 
 
 def test_a_missing_modality_is_named():
@@ -148,7 +153,7 @@ def test_a_training_step_that_remembers_needs_ids():
 def test_a_loss_cannot_remember_for_models_with_other_directions():
     loss = GammaContrastive(num_items=24)
     trainer(loss)
-    with pytest.raises(ValueError, match="remembers rates for 2 directions and cannot serve 4"):
+    with pytest.raises(ValueError, match="remembers rates for 2 directions and cannot serve 3"):
         trainer(loss, augmenters={"text": Shift()})
 
 
