@@ -30,6 +30,14 @@ def second_derivative(function, x):
     return _SECOND[keras.backend.backend()](function, ops.convert_to_tensor(x))
 
 
+def forget_compiled():
+    """Let go of compiled programs, which JAX keeps for as long as the process lives: gigabytes after some thousand."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+
+
 def largest_tensor(function, *inputs):
     """Number of elements of the largest tensor that exists while a scalar function and its gradients are computed.
 

@@ -5,6 +5,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.backend import forget_compiled
+
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("here")
 
@@ -15,6 +17,12 @@ def _same_start():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_memory():
+    yield
+    forget_compiled()
 
 
 @pytest.fixture

@@ -32,6 +32,25 @@ def test_emoji_retrieval_names_the_languages_it_knows():
     assert "xx? There are en, es" in done.stderr
 
 
+@pytest.mark.emoji_art
+def test_information_gap_keeps_to_the_bound_and_draws_its_picture(tmp_path):
+    done = run("information_gap.py", "--seeds", 1, "--epochs", 1, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lost = [line.split()[-3:] for line in done.stdout.splitlines() if line.endswith(("holds", "FAILS"))]
+    assert [verdict for *_, verdict in lost] == ["holds"] * 4
+    # The text says all, or one of the image's two bits; nothing is lost where all are one.
+    assert [gap for gap, *_ in lost[:3]] == ["0.6931", "0.6931", "0.0000"]
+    assert "alignment x 100" in done.stdout
+    assert (tmp_path / "information_gap.png").exists()
+
+
+@pytest.mark.emoji_art
+def test_augmented_views_draws_its_sheet(tmp_path):
+    done = run("augmented_views.py", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "augmented_views.png").exists()
+
+
 def test_every_example_explains_itself():
     scripts = [path.name for path in EXAMPLES.glob("*.py")]
     assert scripts

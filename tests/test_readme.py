@@ -45,7 +45,7 @@ def test_the_stories_run(names):
         exec(block, names)
     assert names["embeddings"].shape == (10, 8)
     assert np.isfinite(names["model"].history.history["loss"][-1])
-    assert "GeometricConsistency" in names
+    assert names["features"].shape == (12, 8)
 
 
 def test_links_to_files_of_the_project_exist():

@@ -146,6 +146,10 @@ class DeepFeatureSeparation(ViewRegularizer):
         heads = {name: self.heads[name.removesuffix(AUGMENTED)] for name in names}
         return {**views, **{name + INDEPENDENT: heads[name](source[name]) for name in names}}
 
+    def compute_output_spec(self, views, features=None, ids=None, present=None, training=None):
+        own = {name + INDEPENDENT: keras.KerasTensor(view.shape, self.compute_dtype) for name, view in views.items()}
+        return super().compute_output_spec(views) | own
+
     def terms(self, modalities, ids=None, training=None):
         terms = {
             "orthogonality": self._orthogonality,

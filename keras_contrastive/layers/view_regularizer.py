@@ -111,6 +111,10 @@ class ViewRegularizer(keras.layers.Layer):
         self.add_loss(self.penalty(views, features, ids, present, training))
         return views
 
+    def compute_output_spec(self, views, features=None, ids=None, present=None, training=None):
+        check_views(views)  # a penalty has no need to be traced for shapes that are known
+        return {name: keras.KerasTensor(view.shape, view.dtype) for name, view in views.items()}
+
     def modalities(self, views, present=None):
         """The views as a list of `Modality`, normalised, at least in float32."""
         names = [name for name in views if not name.endswith((AUGMENTED, INDEPENDENT))]

@@ -36,7 +36,8 @@ def squared_differences(a, b):
     (10.0, 0.0)
     """
     difference, total = a - b, a + b
-    if a.shape[0] is not None and a.shape[0] <= a.shape[1]:
+    batch, dim = a.shape
+    if isinstance(batch, int) and batch <= dim:
         k = ops.matmul(difference, ops.transpose(total))
         return ops.sum(ops.square(k + ops.transpose(k))) / 4, ops.sum(ops.square(k - ops.transpose(k))) / 4
     transposed = ops.transpose(difference)

@@ -1,0 +1,267 @@
+"""What exact alignment of two modalities costs, and which regularizer keeps it: Theorem 3.1 of Jiang et al., seen.
+
+An image knows something of a label that its text does not know. Their *information gap* is the difference of what each
+says of the label, in nats. If the two embeddings of an item are made equal, no predictor that sees them can do better
+than the poorer modality allows: it loses at least the gap against one that sees the inputs (the paper's Theorem 3.1).
+
+1. Exact: all finite joint distributions can be summed. For some, the best predictor of aligned features is found by
+   trying every pair of encoders that agree, and its loss is held against the bound.
+2. Trained: images with a shared and a private part, texts with the shared part alone. Towers are trained by contrast
+   with the penalty scale * |z_V - z_T|^2, and a probe reads the label from the embeddings. As the scale grows,
+   the gap in the space closes and the probe loses what only the image knew; with the regularizers it is kept.
+
+    python examples/information_gap.py --backend jax
+
+Jiang et al., "Understanding and constructing latent modality structures in multi-modal representation learning",
+CVPR 2023.
+"""
+
+import argparse
+import itertools
+import math
+import os
+import pathlib
+
+SCALES = (0.0, 1.0, 10.0, 100.0)
+TEMPERATURE = 0.2
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description="What exact alignment of two modalities costs, and which regularizer keeps it.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each kind, from seed 0 on")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the 1,024 pairs")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    return parser.parse_args()
+
+
+arguments = parse_arguments() if __name__ == "__main__" else None
+if arguments is not None and arguments.backend:
+    os.environ["KERAS_BACKEND"] = arguments.backend  # before Keras is imported
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import ops  # noqa: E402
+
+import keras_contrastive as kc  # noqa: E402
+
+# Exact
+
+
+def entropy(p):
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def information(joint):
+    """I(X; Y) in nats of a table `(x, y)`."""
+    return entropy(joint.sum(1)) + entropy(joint.sum(0)) - entropy(joint.ravel())
+
+
+def information_gap(joint):
+    """Delta_p of a table `(text, image, label)`."""
+    return abs(information(joint.sum(1)) - information(joint.sum(0)))
+
+
+def best_loss(joint):
+    """H(Y | both): the expected cross-entropy of the best predictor that sees text and image."""
+    table = joint.reshape(-1, joint.shape[-1])
+    return entropy(table.ravel()) - entropy(table.sum(1))
+
+
+def best_loss_when_aligned(joint):
+    """The same for the best pair of encoders with equal outputs on every pair that occurs, by trying all of them."""
+    texts, images, labels = joint.shape
+    occurs = joint.sum(-1) > 0
+    best = math.inf
+    codes = range(min(texts, images))
+    for of_text in itertools.product(codes, repeat=texts):
+        for of_image in itertools.product(codes, repeat=images):
+            if all(of_text[t] == of_image[v] for t, v in zip(*np.nonzero(occurs), strict=True)):
+                table = np.zeros((len(codes), labels))
+                np.add.at(table, np.array(of_text), joint.sum(1))
+                best = min(best, entropy(table.ravel()) - entropy(table.sum(1)))
+    return best
+
+
+def distributions():
+    """Tables `(text, image, label)` by what they are."""
+    label_in_text = np.zeros((2, 2, 2))
+    for y, v in itertools.product(range(2), repeat=2):
+        label_in_text[y, v, y] = 1 / 4
+    detail_in_image = np.zeros((2, 4, 4))  # the label is a shared and a private bit, and the text has the first
+    for shared, private in itertools.product(range(2), repeat=2):
+        detail_in_image[shared, 2 * shared + private, 2 * shared + private] = 1 / 4
+    same = np.zeros((3, 3, 3))
+    for i in range(3):
+        same[i, i, i] = 1 / 3
+    noisy = np.zeros((2, 2, 2))  # both copies of the label are right nine times and six times of ten
+    for y, t, v in itertools.product(range(2), repeat=3):
+        noisy[t, v, y] = 0.5 * (0.9 if t == y else 0.1) * (0.6 if v == y else 0.4)
+    return {
+        "label = text, image independent": label_in_text,
+        "text = one of the image's two bits": detail_in_image,
+        "image = text = label": same,
+        "two noisy copies of the label": noisy,
+    }
+
+
+def exact_table():
+    print("Nats. Lost: H(Y | aligned features) - H(Y | text, image), at its best over all encoders that agree.")
+    print(f"{'distribution':<38}{'gap':>8}{'lost':>8}")
+    for name, joint in distributions().items():
+        gap, lost = information_gap(joint), best_loss_when_aligned(joint) - best_loss(joint)
+        print(f"{name:<38}{gap:>8.4f}{lost:>8.4f}   {'holds' if lost >= gap - 1e-9 else 'FAILS'}")
+
+
+# Trained
+
+ROWS = 1024
+SHARED, PRIVATE, NOISE = 4, 4, 0.1  # values of the label's two parts, and of the noise in the inputs
+GAP = math.log(PRIVATE)  # the image says all of the label, the text its shared part
+
+
+def make_data(rows, rng):
+    """Images that show both parts of the label, each with a hidden cause of its own; texts that show the shared one."""
+    shared, private = rng.integers(SHARED, size=rows), rng.integers(PRIVATE, size=rows)
+    style = rng.normal(size=(rows, 4))  # seen in both, so that items can be told apart
+    image = np.concatenate([np.eye(SHARED)[shared], np.eye(PRIVATE)[private], style], axis=1)
+    text = np.concatenate([np.eye(SHARED)[shared], style], axis=1)
+    noisy = (x + NOISE * rng.normal(size=x.shape) for x in (image, text))
+    image, text = (x.astype("float32") for x in noisy)
+    return {"image": image, "text": text}, shared * PRIVATE + private
+
+
+@keras.saving.register_keras_serializable(package="information_gap")
+class Pull(kc.layers.ViewRegularizer):
+    """The mean square distance between the two views of an item."""
+
+    def __init__(self, weight, **kwargs):
+        super().__init__({"pull": 1.0}, weight, **kwargs)
+
+    def terms(self, modalities, ids=None, training=None):
+        a, b = modalities
+        return {"pull": ops.mean(ops.sum(ops.square(a.plain - b.plain), axis=1))}
+
+
+def tower(inputs):
+    layers = [keras.layers.Dense(64, "relu"), keras.layers.Dense(64, "relu"), keras.layers.Dense(16)]
+    return keras.Sequential([keras.Input((inputs,)), *layers])
+
+
+KINDS = {f"alignment x {scale:g}": scale for scale in SCALES} | {
+    "separation": [kc.layers.DeepFeatureSeparation, {"weight": 1.0}],
+    "bridge": [kc.layers.BrownianBridge, {"modalities": "image"}],
+    "consistency": [kc.layers.GeometricConsistency, {"weight": 1.0}],
+}
+
+
+def train(kind, x, epochs, seed):
+    keras.utils.set_random_seed(seed)
+    if isinstance(KINDS[kind], list):
+        layer, settings = KINDS[kind]
+        regularizers = [layer(**settings)]
+    else:
+        regularizers = [Pull(KINDS[kind])]
+    noise = {name: keras.layers.GaussianNoise(0.2, seed=seed) for name in x}
+    encoders = {name: tower(rows.shape[1]) for name, rows in x.items()}
+    # No contrast within a modality but in the regularizers: it is alignment between modalities that is on trial.
+    model = kc.ContrastiveTrainer(encoders, noise, regularizers=regularizers, in_modal_weight=0.0)
+    model.compile(keras.optimizers.Adam(3e-3), kc.losses.InfoNCE(temperature=TEMPERATURE))
+    model.fit(x, batch_size=256, epochs=epochs, verbose=0)
+    return model
+
+
+def probe(features, labels, new_features, new_labels, steps=400):
+    """Cross-entropy on new rows, in nats, of softmax regression: Adam on all rows, a little weight decay."""
+    rows, new_rows = (np.concatenate([x, np.ones((len(x), 1))], axis=1) for x in (features, new_features))
+    targets = np.eye(SHARED * PRIVATE)[labels]
+    weights, first, second = (np.zeros((rows.shape[1], SHARED * PRIVATE)) for _ in range(3))
+
+    def log_softmax(x):
+        x = x - x.max(axis=1, keepdims=True)
+        return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+
+    for step in range(1, steps + 1):
+        gradient = rows.T @ (np.exp(log_softmax(rows @ weights)) - targets) / len(rows) + 1e-4 * weights
+        first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
+        weights -= 0.1 * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
+    return float(-log_softmax(new_rows @ weights)[np.arange(len(new_labels)), new_labels].mean())
+
+
+def joined(vectors):
+    """All that a model gives of an item, each part on the unit sphere, side by side."""
+    return np.concatenate([v / np.linalg.norm(v, axis=1, keepdims=True) for _, v in sorted(vectors.items())], axis=1)
+
+
+def measure(kind, epochs, seed):
+    """The distance of pairs and the probe's loss, from the two embeddings and from all that the model gives."""
+    rng = np.random.default_rng(seed)
+    (x, labels), (new_x, new_labels) = make_data(ROWS, rng), make_data(ROWS, rng)
+    model = train(kind, x, epochs, seed)
+    vectors, new_vectors = model.predict(x, verbose=0), model.predict(new_x, verbose=0)
+    distance = kc.metrics.Alignment(alpha=1)
+    distance.update_state(None, [new_vectors[name] for name in ("image", "text")])
+    both, new_both = ({name: v[name] for name in ("image", "text")} for v in (vectors, new_vectors))
+    loss = probe(joined(both), labels, joined(new_both), new_labels)
+    with_own = loss
+    if len(vectors) > 2:
+        with_own = probe(joined(vectors), labels, joined(new_vectors), new_labels)
+    inputs, new_inputs = (np.concatenate([part["image"], part["text"]], axis=1) for part in (x, new_x))
+    floor = probe(inputs, labels, new_inputs, new_labels) if kind == next(iter(KINDS)) else None
+    return float(distance.result()), loss, with_own, floor
+
+
+def with_error(values):
+    values = np.array(values)
+    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return f"{values.mean():.3f} ± {error:.3f}"
+
+
+def draw(results, floor, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for kind, runs in results.items():
+        distance, loss, with_own, _ = map(list, zip(*runs, strict=True))
+        (line,) = axes.plot(distance, loss, "o", alpha=0.5)
+        axes.plot(np.mean(distance), np.mean(loss), "D", markersize=9, color=line.get_color(), label=kind)
+        if with_own != loss:
+            label = f"{kind}, with independent features"
+            axes.plot(np.mean(distance), np.mean(with_own), "*", markersize=14, color=line.get_color(), label=label)
+    axes.axhline(floor + GAP, color="black", linestyle="--", linewidth=1)
+    axes.text(axes.get_xlim()[1], floor + GAP, "bound of exact alignment ", ha="right", va="bottom")
+    axes.axhline(floor, color="gray", linestyle=":", linewidth=1)
+    axes.text(axes.get_xlim()[1], floor, "from the inputs ", ha="right", va="bottom", color="gray")
+    axes.set(xlabel="mean distance of an item's two embeddings", ylabel="loss of a probe for the label, nats")
+    axes.legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    print(f"wrote {path}")
+
+
+def main():
+    exact_table()
+    results = {kind: [measure(kind, arguments.epochs, seed) for seed in range(arguments.seeds)] for kind in KINDS}
+    floor = np.mean([run[-1] for run in next(iter(results.values()))])
+    print(
+        f"\n{keras.backend.backend()}, {arguments.seeds} seeds. Loss of a probe, in nats, on new items: from the inputs"
+    )
+    print(
+        f"{floor:.3f}; the information gap is log({PRIVATE}) = {GAP:.3f}; bound for exact alignment {floor + GAP:.3f}."
+    )
+    print(f"{'':<20}{'distance of pairs':>20}{'from embeddings':>20}{'with independent':>20}")
+    for kind, runs in results.items():
+        distance, loss, with_own, _ = map(list, zip(*runs, strict=True))
+        print(f"{kind:<20}{with_error(distance):>20}{with_error(loss):>20}{with_error(with_own):>20}")
+    draw(results, floor, arguments.out / "information_gap.png")
+
+
+if __name__ == "__main__":
+    main()
