@@ -45,6 +45,16 @@ def test_information_gap_keeps_to_the_bound_and_draws_its_picture(tmp_path):
 
 
 @pytest.mark.emoji_art
+def test_modality_structures_prints_its_table_and_draws_the_spaces(tmp_path):
+    arguments = ("--kinds", "clip", "all", "--epochs", 1, "--seeds", 1, "--weights", 0.1)
+    done = run("modality_structures.py", *arguments, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for words in ("drawing → name R@10", "zero-shot subgroup top-5", "linear probe, with independent", "modality gap"):
+        assert words in done.stdout
+    assert (tmp_path / "modality_structures.png").exists()
+
+
+@pytest.mark.emoji_art
 def test_augmented_views_draws_its_sheet(tmp_path):
     done = run("augmented_views.py", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -19,7 +19,8 @@ class Augmenter(keras.layers.Layer):
     A draw depends on the seed, on how often the layer was called in training (a weight, `step`), on the row in the
     batch and on the class of the layer. So each sample is drawn by itself, anew at each call, the same on every
     backend; and as the step is saved with the model, interrupted training goes on with the draws that it would have
-    seen. Two layers of one class need different seeds.
+    seen. Two layers of one class need different seeds. Where each replica sees its own rows (`tf.distribute`, PyTorch's
+    data parallelism), the rows at one place of different replicas share their draws.
 
     A subclass implements `augment`.
 

@@ -42,7 +42,7 @@ class EDA:
         ValueError: `alpha` outside `(0, 1)`, operations that are unknown or lack synonyms.
 
     Reference:
-        - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2; alpha = 0.1 is their advice in Sec. 3.3.
+        - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2; alpha = 0.1 is their advice.
           Masking is not theirs; they make several views of each text and remove stop words before they look for
           synonyms, here the table decides.
 

@@ -42,7 +42,7 @@ class EDATokenAugmenter(TokenAugmenter):
         ValueError: `alpha` outside `(0, 1)`, operations that are unknown or lack what they need.
 
     Reference:
-        - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2; alpha = 0.1 is their advice in Sec. 3.3.
+        - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2; alpha = 0.1 is their advice.
 
     Example:
 

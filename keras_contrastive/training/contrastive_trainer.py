@@ -49,7 +49,8 @@ class ContrastiveTrainer(keras.Model):
         present: `None`, or a dict from the names of further inputs in `x`, bool `(batch,)`, to modalities, such as
             `{"has_text": "text"}`: where they are False the item lacks that modality. What `x` holds there in its place
             (zeros, say) is embedded, but is no anchor and no candidate, and no penalty of
-            `keras_contrastive.layers` sees it. `predict` does without them.
+            `keras_contrastive.layers` sees it; metrics give weight to items that have all modalities. `predict` does
+            without these inputs.
         in_modal_weight: Share of the contrast between modalities and their augmented views, if there are any: a
             float in [0, 1], divided among them equally, or a dict by modality. The rest is the contrast between
             modalities. One half makes the base loss of [Jiang et al., 2023](https://arxiv.org/abs/2303.05952),
@@ -190,7 +191,7 @@ class ContrastiveTrainer(keras.Model):
                 mean.update_state(value if term == _ALL else terms[term])
             total += ops.cast(value, total.dtype)
         total += ops.cast(own_losses, total.dtype)
-        self._update_metrics(y, views, sample_weight)
+        self._update_metrics(y, views, present, sample_weight)
         return total
 
     def _views(self, x, y_pred, training):
@@ -239,15 +240,21 @@ class ContrastiveTrainer(keras.Model):
             return {name: self.in_modal_weight.get(name, 0.0) for name in self._augmented}
         return {name: self.in_modal_weight / len(self._augmented) for name in self._augmented}
 
-    def _update_metrics(self, y, views, sample_weight):
+    def _update_metrics(self, y, views, present, sample_weight):
         names = self._names if len(self._names) > 1 else views
+        weights = None
+        for rows in (present[name] for name in names if name in present):  # only rows with all of them are measured
+            weights = ops.cast(rows, "float32") if weights is None else weights * ops.cast(rows, "float32")
         stacked = ops.stop_gradient(ops.stack([views[name] for name in names], axis=1))
         ids = ops.arange(ops.shape(stacked)[0], dtype="int32") if y is None else y
         metrics = self._batch_metrics.held
         for metric in metrics[: len(metrics) - self._num_weighted]:
-            metric.update_state(ids, stacked)
+            metric.update_state(ids, stacked, weights)
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, "float32")
+            weights = sample_weight if weights is None else weights * ops.reshape(sample_weight, (-1,))
         for metric in metrics[len(metrics) - self._num_weighted :]:
-            metric.update_state(ids, stacked, sample_weight)
+            metric.update_state(ids, stacked, weights)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return self.get_metrics_result()  # `compute_loss` has updated them

@@ -94,6 +94,11 @@ def test_an_insertion_may_be_anywhere():
     assert set(views.tolist()) == {"kitten a cat", "a kitten cat", "a cat kitten"}
 
 
+def test_a_swap_exchanges_two_different_places():
+    assert set(only("swap", seed=0)(["a b"] * 50).tolist()) == {"b a"}
+    assert set(only("swap", seed=0)(["a b c"] * 100).tolist()) == {"b a c", "c b a", "a c b"}
+
+
 def test_a_deletion_takes_each_word_at_its_rate():
     left = [len(view.split()) for view in only("deletion", alpha=0.2, seed=0)(["a b c d e f g h i j"] * 2000)]
     assert abs(np.mean(left) / 10 - 0.8) < 5 * np.sqrt(0.2 * 0.8 / 20000)

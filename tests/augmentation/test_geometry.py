@@ -62,6 +62,8 @@ def test_boxes_have_the_areas_and_ratios_that_were_asked_for(height, width, aspe
         free = length < 0.9 * size
         share_of_room = start[free] / (size - length[free])
         assert abs(share_of_room.mean() - 0.5) < 5 * np.sqrt(1 / 12 / max(free.sum(), 1))
+    down, right = top / (height - rows + 1e-9), left / (width - columns + 1e-9)
+    assert abs(np.corrcoef(down[share < 0.5], right[share < 0.5])[0, 1]) < 5 / np.sqrt((share < 0.5).sum())
     # As asked, or the nearest with which the box fits.
     ratio, relative = columns / rows, columns / rows * height / width
     allowed = (ratio > aspect_ratio[0] * (1 - 1e-5)) & (ratio < aspect_ratio[1] * (1 + 1e-5))

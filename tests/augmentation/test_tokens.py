@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from keras_contrastive import augmentation as aug
+from keras_contrastive.augmentation.token_augmenter import draw_below
 from tests.augmentation.cases import TABLE, TOKEN_LAYERS, row_keys
 from tests.backend import to_numpy
 
@@ -163,6 +164,12 @@ def test_large_ids_are_not_rounded():
     ids = rows_of(2**30 + 1, 2**30 + 3, 2**30 + 5, 0)
     for layer in (aug.RandomTokenSwap(), aug.RandomTokenDeletion(0.3)):
         assert set(view(layer, ids).ravel().tolist()) == set(ids.ravel().tolist())
+
+
+def test_a_draw_that_rounds_to_one_is_still_below_the_count():
+    counts = np.arange(6, dtype="int32")[:, None]
+    found = to_numpy(draw_below(ops.ones((6, 1)), ops.convert_to_tensor(counts)))
+    assert found.ravel().tolist() == [0, 0, 1, 2, 3, 4]
 
 
 def test_another_padding_id_is_respected():

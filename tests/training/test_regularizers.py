@@ -9,6 +9,7 @@ from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.evaluation import RetrievalEvaluation
 from keras_contrastive.layers import BrownianBridge, DeepFeatureSeparation, GeometricConsistency
 from keras_contrastive.losses import InfoNCE
+from keras_contrastive.metrics import Alignment, ModalityGap
 from tests.towers import Directions, MeanSquare, Shift, pairs, settle, tower, towers
 
 
@@ -182,6 +183,24 @@ def test_items_that_lack_a_modality_are_as_if_they_were_not_there():
     penalties = ("bridge", "geometry", "separation")
     contrast = [each["loss"] - sum(each[name] for name in penalties) for each in numbers]
     assert contrast[0] == pytest.approx(contrast[1], rel=1e-3)
+
+
+def test_metrics_measure_the_items_that_have_all_modalities():
+    x = pairs()
+    there = np.arange(24) % 3 > 0
+    x["text"][~there] = 9.0
+    numbers = []
+    for rows, present in (
+        ({**x, "has_text": there}, {"has_text": "text"}),
+        ({k: v[there] for k, v in x.items()}, None),
+    ):
+        model = ContrastiveTrainer(towers(), present=present)
+        metrics, weighted = [ModalityGap(), Alignment()], [Alignment(name="weighted")]
+        model.compile("sgd", InfoNCE(), metrics=metrics, weighted_metrics=weighted, run_eagerly=True)
+        weights = np.linspace(0.5, 2, 24)[there if present is None else slice(None)]
+        logs = model.evaluate(rows, sample_weight=weights, batch_size=24, verbose=0, return_dict=True)
+        numbers.append({name: logs[name] for name in ("modality_gap", "alignment", "weighted")})
+    assert numbers[0] == pytest.approx(numbers[1], rel=1e-5)
 
 
 def test_what_belongs_to_no_modality_is_refused():

@@ -1,0 +1,280 @@
+"""What the three regularizers of Jiang et al. do to an image-text space: emoji, drawings and names.
+
+Two towers are trained from scratch on the emoji of the training families, with the same base loss, views and number of
+steps: contrast between drawings and names and, at equal shares, between each and its augmented view (the paper's
+(P2-3)). Then CyCLIP's consistency, deep feature separation, the Brownian bridge, geometric consistency, or all three
+are added. The weight of each regularizer is chosen on the validation families, by retrieval, with seeds of its own;
+the tables are of the test families, which nothing was chosen on:
+
+* retrieval between drawings and names among emoji of unseen families;
+* zero-shot classification of drawings into 9 groups and 98 subgroups, from prompts in words;
+* a linear probe for the subgroup on the image tower, with the independent features where there are any;
+* the modality gap, and the mean distance of pairs.
+
+    python examples/modality_structures.py --backend jax
+
+Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
+"""
+
+import argparse
+import math
+import os
+import pathlib
+import time
+
+KINDS = ("clip", "cyclip", "separation", "bridge", "consistency", "all")
+TEMPERATURE = 0.07
+BATCH = 128
+SEARCH_SEED = 1000  # the search has seeds of its own, from here on
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description="What the three regularizers of Jiang et al. do to an image-text space of emoji.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="what to train")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each kind, from seed 0 on")
+    parser.add_argument("--epochs", type=int, default=15, help="passes over the emoji of the training families")
+    parser.add_argument(
+        "--weights", type=float, nargs="+", default=[0.01, 0.1, 1.0], help="weights tried; one alone is taken as it is"
+    )
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    return parser.parse_args()
+
+
+arguments = parse_arguments() if __name__ == "__main__" else None
+if arguments is not None and arguments.backend:
+    os.environ["KERAS_BACKEND"] = arguments.backend  # before Keras is imported
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from emoji_retrieval import encode_names, image_encoder, text_encoder  # noqa: E402
+
+import keras_contrastive as kc  # noqa: E402
+
+# Models
+
+
+def regularizers(kind, weights):
+    layers = {
+        "cyclip": lambda weight: kc.layers.GeometricConsistency(0.25, 0.25, 0.0, 0.0, name="cyclip"),
+        "separation": lambda weight: kc.layers.DeepFeatureSeparation(weight=weight, name="separation"),
+        "bridge": lambda weight: kc.layers.BrownianBridge(modalities="drawing", weight=weight, name="bridge"),
+        "consistency": lambda weight: kc.layers.GeometricConsistency(weight=weight, name="consistency"),
+    }
+    names = {"clip": (), "all": ("separation", "bridge", "consistency")}.get(kind, (kind,))
+    return [layers[name](weights.get(name)) for name in names]
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of a drawing by either artist and the English name; ids are row numbers."""
+
+    def __init__(self, data, seed):
+        super().__init__()
+        self.images, self.names = data.images, encode_names(data.texts["en"])
+        self.rng = np.random.default_rng(seed)
+        self.order = self.rng.permutation(len(data))
+
+    def __len__(self):
+        return len(self.order) // BATCH
+
+    def __getitem__(self, index):
+        ids = self.order[index * BATCH : (index + 1) * BATCH]
+        return {"drawing": self.images[ids, self.rng.integers(2, size=BATCH)], "name": self.names[ids]}, ids.astype(
+            "int32"
+        )
+
+    def on_epoch_end(self):
+        self.rng.shuffle(self.order)
+
+
+def train(kind, weights, data, epochs, seed):
+    keras.utils.set_random_seed(seed)
+    flip_and_crop = kc.augmentation.SimCLRImageAugmenter(
+        crop=kc.augmentation.RandomResizedCrop(area=(0.5, 1.0)), color_jitter=False, grayscale=False
+    )
+    model = kc.ContrastiveTrainer(
+        {"drawing": image_encoder(data.images.shape[2], width=24), "name": text_encoder()},
+        augmenters={"drawing": flip_and_crop, "name": kc.augmentation.RandomTokenDeletion(rate=0.2)},
+        regularizers=regularizers(kind, weights),
+    )
+    batches = Batches(data, seed)
+    steps = max(epochs * len(batches), 1)
+    rate = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=2e-3, warmup_steps=max(steps // 20, 1))
+    loss = kc.losses.InfoNCE(temperature=TEMPERATURE)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=0.2), loss)
+    model.fit(batches, epochs=epochs, verbose=0)
+    return model
+
+
+# Measures
+
+
+def units(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def embed(model, data, artist):
+    x = {"drawing": data.images[:, artist], "name": encode_names(data.texts["en"])}
+    return {name: units(rows) for name, rows in model.predict(x, batch_size=256, verbose=0).items()}
+
+
+def retrieval(model, data):
+    """Recall at 1 and 10 and the mean reciprocal rank, over both artists, in both directions."""
+    found = {}
+    for artist in range(2):
+        vectors = embed(model, data, artist)
+        for a, b in (("drawing", "name"), ("name", "drawing")):
+            for name, value in kc.evaluation.retrieval(vectors[a], vectors[b], k=(1, 10)).items():
+                found.setdefault((a, name), []).append(value)
+    return {key: np.mean(values) for key, values in found.items()}
+
+
+def zero_shot(model, data, labels):
+    """Share of the drawings whose label is among the nearest 1, 3 and 5 prompts."""
+    names = np.unique(labels)
+    prompts = [name.replace("-and-", " and ").replace("-", " ") for name in names]
+    ranks = []
+    for artist in range(2):
+        drawings = embed(model, data, artist)["drawing"]
+        blank = np.repeat(data.images[:1, 0], len(prompts), axis=0)
+        words = model.predict({"drawing": blank, "name": encode_names(prompts)}, verbose=0)["name"]
+        similarity = drawings @ units(words).T
+        own = similarity[np.arange(len(labels)), np.searchsorted(names, labels)]
+        ranks.append((similarity > own[:, None]).sum(1))
+    return [np.mean(np.concatenate(ranks) < k) for k in (1, 3, 5)]
+
+
+def probe(model, training, data, independent):
+    """Accuracy of softmax regression for the subgroup, on the drawings of unseen families."""
+    parts = ["drawing", "drawing_independent"] if independent else ["drawing"]
+    names, labels = np.unique(training.subgroup, return_inverse=True)
+    known = np.isin(data.subgroup, names)
+
+    def features(rows):
+        both = [embed(model, rows, artist) for artist in range(2)]
+        joined = np.concatenate([np.concatenate([v[part] for part in parts], axis=1) for v in both])
+        return np.concatenate([joined, np.ones((len(joined), 1))], axis=1)
+
+    rows, targets = features(training), np.eye(len(names))[np.tile(labels, 2)]
+    weights, first, second = (np.zeros((rows.shape[1], len(names))) for _ in range(3))
+    for step in range(1, 301):  # Adam on all rows
+        logits = rows @ weights
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        gradient = rows.T @ (shares / shares.sum(axis=1, keepdims=True) - targets) / len(rows) + 1e-4 * weights
+        first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
+        weights -= 0.1 * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
+    guesses = names[np.argmax(features(data[known]) @ weights, axis=1)]
+    return np.mean(guesses == np.tile(data.subgroup[known], 2))
+
+
+def measure(model, training, data):
+    """All numbers of a run, by name."""
+    found = retrieval(model, data)
+    numbers = {
+        "drawing → name R@1": found["drawing", "recall_at_1"],
+        "drawing → name R@10": found["drawing", "recall_at_10"],
+        "name → drawing R@1": found["name", "recall_at_1"],
+        "name → drawing R@10": found["name", "recall_at_10"],
+    }
+    for word, labels in (("group", data.group), ("subgroup", data.subgroup)):
+        numbers |= {
+            f"zero-shot {word} top-{k}": x for k, x in zip((1, 3, 5), zero_shot(model, data, labels), strict=True)
+        }
+    vectors = embed(model, data, 0)
+    numbers["linear probe"] = probe(model, training, data, independent=False)
+    if "drawing_independent" in vectors:
+        numbers["linear probe, with independent"] = probe(model, training, data, independent=True)
+    for name, metric in (
+        ("modality gap", kc.metrics.ModalityGap()),
+        ("distance of pairs", kc.metrics.Alignment(alpha=1)),
+    ):
+        metric.update_state(None, [vectors["drawing"], vectors["name"]])
+        numbers[name] = float(metric.result())
+    return numbers, vectors
+
+
+# The search, the table and the picture
+
+
+def chosen_weights(kinds, training, validation):
+    """For each regularizer the weight whose retrieval on the validation families is best."""
+    needed = [name for name in ("separation", "bridge", "consistency") if {name, "all"} & set(kinds)]
+    if len(arguments.weights) == 1:
+        return dict.fromkeys(needed, arguments.weights[0])
+    weights = {}
+    for name in needed:
+        scores = {}
+        for weight in arguments.weights:
+            model = train(name, {name: weight}, training, arguments.epochs, SEARCH_SEED)
+            found = retrieval(model, validation)
+            scores[weight] = np.mean([value for (_, measure), value in found.items() if measure == "recall_at_10"])
+        weights[name] = max(scores, key=scores.get)
+        tried = ", ".join(f"{weight:g}: {score:.3f}" for weight, score in scores.items())
+        print(f"{name}: R@10 on the validation families by weight {tried}; taken {weights[name]:g}", flush=True)
+    return weights
+
+
+def print_table(results):
+    rows = max((runs[0] for runs in results.values()), key=len)  # not all have independent features
+    print(f"\n{'':<32}" + "".join(f"{kind:>17}" for kind in results))
+    for row in rows:
+        cells = [_with_error([run[row] for run in runs]) if row in runs[0] else "" for runs in results.values()]
+        print(f"{row:<32}" + "".join(f"{cell:>17}" for cell in cells))
+
+
+def _with_error(values):
+    error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.3f} ± {error:.3f}"
+
+
+def draw_spaces(spaces, path):
+    """Drawings and names of held-out emoji on the two main directions of each space, a line for each pair."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, math.ceil(len(spaces) / 2), figsize=(12, 8), layout="constrained", squeeze=False)
+    for axis in axes.flat[len(spaces) :]:
+        axis.axis("off")
+    for axis, (kind, vectors) in zip(axes.flat, spaces.items(), strict=False):
+        both = np.concatenate([vectors["drawing"], vectors["name"]])
+        _, _, directions = np.linalg.svd(both - both.mean(axis=0), full_matrices=False)
+        drawings, names = (vectors[name] @ directions[:2].T for name in ("drawing", "name"))
+        axis.plot(*np.stack([drawings, names], axis=1).transpose(2, 1, 0), color="lightgray", linewidth=0.4, zorder=0)
+        axis.scatter(*drawings.T, s=8, label="drawings")
+        axis.scatter(*names.T, s=8, label="names")
+        axis.set(title=kind, xticks=[], yticks=[])
+    axes.flat[0].legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    print(f"wrote {path}")
+
+
+def main():
+    data = kc.datasets.load_emoji(size=32)
+    training, validation, test = (
+        data[(data.split == split) & ~data.is_flag] for split in ("train", "validation", "test")
+    )
+    print(
+        f"{keras.backend.backend()}: {len(training)} emoji to learn from, {len(validation)} to choose on, "
+        f"{len(test)} to test on (other families, no flags)"
+    )
+    start = time.perf_counter()
+    weights = chosen_weights(arguments.kinds, training, validation)
+    results, spaces = {}, {"untrained": embed(train("clip", {}, training, 0, 0), test, 0)}
+    for kind in arguments.kinds:
+        for seed in range(arguments.seeds):
+            numbers, vectors = measure(train(kind, weights, training, arguments.epochs, seed), training, test)
+            results.setdefault(kind, []).append(numbers)
+            spaces.setdefault(kind, vectors)
+        print(f"{kind}: {time.perf_counter() - start:.0f} s so far", flush=True)
+    print_table(results)
+    draw_spaces(spaces, arguments.out / "modality_structures.png")
+
+
+if __name__ == "__main__":
+    main()
