@@ -28,8 +28,8 @@ def uniform(keys, count, dtype="float32"):
     """
     counters = ops.reshape(ops.arange(1, count + 1, dtype="int32"), (1, count))
     bits = _mix(ops.reshape(keys, (-1, 1)) + counters * _STRIDE)
-    # 24 bits: every such number plus a half is exact in float32, and never 0.
-    return (ops.cast(_shift(bits, 8), dtype) + 0.5) / 2**24
+    # 24 bits and a half: never 0. The largest would round to 1 in float32.
+    return ops.minimum((ops.cast(_shift(bits, 8), dtype) + 0.5) / 2**24, 1 - 2**-24)
 
 
 def gamma(keys, draws, count, dtype="float32"):

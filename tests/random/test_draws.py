@@ -53,3 +53,10 @@ def test_draws_change_with_seed_step_and_item():
     tables = [hash_keys(0, step, ids), hash_keys(1, step, ids), hash_keys(0, step + 1, ids)]
     keys = np.stack([to_numpy(table) for table in tables])
     assert len(np.unique(keys)) == 300
+
+
+def test_no_draw_is_zero_or_one():
+    keys = hash_keys(3, ops.arange(2**22, dtype="int32"))
+    found = to_numpy(uniform(keys, 12))  # 50 million draws, of which three would round to 1
+    assert found.min() > 0
+    assert found.max() < 1
