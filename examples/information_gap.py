@@ -175,21 +175,27 @@ def train(kind, x, epochs, seed):
     return model
 
 
-def probe(features, labels, new_features, new_labels, steps=400):
-    """Cross-entropy on new rows, in nats, of softmax regression: Adam on all rows, a little weight decay."""
-    rows, new_rows = (np.concatenate([x, np.ones((len(x), 1))], axis=1) for x in (features, new_features))
-    targets = np.eye(SHARED * PRIVATE)[labels]
-    weights, first, second = (np.zeros((rows.shape[1], SHARED * PRIVATE)) for _ in range(3))
+def softmax_regression(rows, labels, classes, steps=400):
+    """Log-probabilities of the classes, as a function of rows: Adam on all rows, a little weight decay."""
 
-    def log_softmax(x):
+    def logits(rows):
+        x = np.concatenate([rows, np.ones((len(rows), 1))], axis=1) @ weights
         x = x - x.max(axis=1, keepdims=True)
         return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
 
+    targets, transposed = np.eye(classes)[labels], np.concatenate([rows, np.ones((len(rows), 1))], axis=1).T
+    weights, first, second = (np.zeros((rows.shape[1] + 1, classes)) for _ in range(3))
     for step in range(1, steps + 1):
-        gradient = rows.T @ (np.exp(log_softmax(rows @ weights)) - targets) / len(rows) + 1e-4 * weights
+        gradient = transposed @ (np.exp(logits(rows)) - targets) / len(rows) + 1e-4 * weights
         first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
         weights -= 0.1 * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
-    return float(-log_softmax(new_rows @ weights)[np.arange(len(new_labels)), new_labels].mean())
+    return logits
+
+
+def probe(features, labels, new_features, new_labels):
+    """Cross-entropy on new rows, in nats, of softmax regression."""
+    log_probabilities = softmax_regression(features, labels, SHARED * PRIVATE)(new_features)
+    return float(-log_probabilities[np.arange(len(new_labels)), new_labels].mean())
 
 
 def joined(vectors):

@@ -51,6 +51,7 @@ if arguments is not None and arguments.backend:
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from emoji_retrieval import encode_names, image_encoder, text_encoder  # noqa: E402
+from information_gap import softmax_regression, with_error  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
 
@@ -155,18 +156,10 @@ def probe(model, training, data, independent):
 
     def features(rows):
         both = [embed(model, rows, artist) for artist in range(2)]
-        joined = np.concatenate([np.concatenate([v[part] for part in parts], axis=1) for v in both])
-        return np.concatenate([joined, np.ones((len(joined), 1))], axis=1)
+        return np.concatenate([np.concatenate([v[part] for part in parts], axis=1) for v in both])
 
-    rows, targets = features(training), np.eye(len(names))[np.tile(labels, 2)]
-    weights, first, second = (np.zeros((rows.shape[1], len(names))) for _ in range(3))
-    for step in range(1, 301):  # Adam on all rows
-        logits = rows @ weights
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        gradient = rows.T @ (shares / shares.sum(axis=1, keepdims=True) - targets) / len(rows) + 1e-4 * weights
-        first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
-        weights -= 0.1 * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
-    guesses = names[np.argmax(features(data[known]) @ weights, axis=1)]
+    log_probabilities = softmax_regression(features(training), np.tile(labels, 2), len(names), steps=300)
+    guesses = names[np.argmax(log_probabilities(features(data[known])), axis=1)]
     return np.mean(guesses == np.tile(data.subgroup[known], 2))
 
 
@@ -221,13 +214,8 @@ def print_table(results):
     rows = max((runs[0] for runs in results.values()), key=len)  # not all have independent features
     print(f"\n{'':<32}" + "".join(f"{kind:>17}" for kind in results))
     for row in rows:
-        cells = [_with_error([run[row] for run in runs]) if row in runs[0] else "" for runs in results.values()]
+        cells = [with_error([run[row] for run in runs]) if row in runs[0] else "" for runs in results.values()]
         print(f"{row:<32}" + "".join(f"{cell:>17}" for cell in cells))
-
-
-def _with_error(values):
-    error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.3f} ± {error:.3f}"
 
 
 def draw_spaces(spaces, path):

@@ -1,16 +1,13 @@
 """What all augmentation layers share: draws that belong to a seed, a step and a row."""
 
 import math
-import random
 import zlib
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_contrastive.random import hash_keys
-
-_MAX_SEED = 2**31
+from keras_contrastive.random import as_seed, hash_keys
 
 
 class Augmenter(keras.layers.Layer):
@@ -89,15 +86,6 @@ def select_rows(chosen, changed, unchanged):
 def between(draws, low, high):
     """Stretch draws from (0, 1) over `[low, high]`."""
     return low + (high - low) * draws
-
-
-def as_seed(seed):
-    """The seed as `int`, drawn if it is `None`."""
-    if seed is None:
-        return random.randrange(_MAX_SEED)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"`seed` must be an integer or `None`. Received: seed={seed!r}.")
-    return int(seed)
 
 
 def as_rate(name, rate):

@@ -4,8 +4,8 @@ import random
 
 import numpy as np
 
-from keras_contrastive.augmentation.base import as_seed
 from keras_contrastive.augmentation.eda_token_augmenter import check_operations
+from keras_contrastive.random import as_seed
 
 _OPERATIONS = ("replacement", "insertion", "swap", "deletion", "masking")
 

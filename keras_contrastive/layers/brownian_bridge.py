@@ -1,13 +1,12 @@
 """The Brownian bridge between modalities."""
 
-import random
 import zlib
 
 import keras
 from keras import ops
 
 from keras_contrastive.layers.view_regularizer import ViewRegularizer, masked_mean
-from keras_contrastive.random import hash_keys, uniform
+from keras_contrastive.random import as_seed, hash_keys, uniform
 
 _SHORTEST = 1e-3  # of a mixture of end points; below it they are opposite, and say nothing of a direction
 
@@ -84,9 +83,9 @@ class BrownianBridge(ViewRegularizer):
         self.t_is = t_is
         self.bridged = [modalities] if isinstance(modalities, str) else modalities and list(modalities)
         self.likelihood_weight = likelihood_weight
-        self.seed = random.randrange(2**31) if seed is None else seed
+        self.seed = as_seed(seed)
 
-    def build(self, views_shape=None, features_shape=None, ids_shape=None, present_shape=None):
+    def build(self, views_shape, features_shape=None, ids_shape=None, present_shape=None):
         if isinstance(self.t, tuple):
             self.step = self.add_weight(
                 name="step",

@@ -75,6 +75,10 @@ class ViewRegularizer(keras.layers.Layer):
         self.normalize = normalize
         self.term_weights = {name: value for name, value in term_weights.items() if value}
 
+    def build(self, views_shape, features_shape=None, ids_shape=None, present_shape=None):
+        """Create the weights, if there are any, from dicts of shapes with the names of the views."""
+        self.built = True
+
     def terms(self, modalities, ids=None, training=None):
         """The parts of the penalty, before their weights.
 

@@ -1,7 +1,6 @@
 """GammaContrastive, the contrastive loss with gamma-distributed weights."""
 
 import math
-import random
 
 import keras
 import numpy as np
@@ -10,7 +9,7 @@ from keras import ops
 from keras_contrastive.losses.base import value_with_gradient_of
 from keras_contrastive.losses.jackknife import jackknife
 from keras_contrastive.losses.remembering import RememberingLoss, check_count
-from keras_contrastive.random import gamma, hash_embeddings, hash_keys
+from keras_contrastive.random import as_seed, gamma, hash_embeddings, hash_keys
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -132,7 +131,7 @@ class GammaContrastive(RememberingLoss):
         self.draws = draws
         self.rate = rate
         self.include_positive = include_positive
-        self.seed = random.randrange(2**31) if seed is None else seed
+        self.seed = as_seed(seed)
 
     def per_direction(self, contrast, ids, training):
         log_count = contrast.log_num_negatives

@@ -5,7 +5,8 @@ import itertools
 import keras
 from keras import ops
 
-from keras_contrastive.similarity import as_views, has_positive, nearest_positive, normalize, positive_ranks
+from keras_contrastive.metrics.view_metric import unit_views
+from keras_contrastive.similarity import has_positive, nearest_positive, positive_ranks
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -43,8 +44,7 @@ class RecallAtK(keras.metrics.Mean):
         self.k = k
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        ids, views = as_views(y_true, y_pred)
-        views = [normalize(ops.cast(view, "float32")) for view in views]
+        ids, views = unit_views(y_true, y_pred)
         if ids is None:
             ids = ops.arange(ops.shape(views[0])[0], dtype="int32")
         if len(views) == 1:

@@ -4,9 +4,21 @@
 one is not saved, and PyTorch waits for the device at each call. A hash of a counter needs no state of its own.
 """
 
+import random
+
+import numpy as np
 from keras import ops
 
 _STRIDE = 0x9E3779B1 - 2**32  # odd, so that consecutive counters land far apart
+
+
+def as_seed(seed):
+    """The seed as `int`; `None` is drawn from Python's `random`, which `keras.utils.set_random_seed` seeds."""
+    if seed is None:
+        return random.randrange(2**31)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"`seed` must be an integer or `None`. Received: seed={seed!r}.")
+    return int(seed)
 
 
 def uniform(keys, count, dtype="float32"):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_contrastive.layers import DeepFeatureSeparation, ViewRegularizer
+from keras_contrastive.layers import ViewRegularizer
 from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.similarity import as_views, check_ids
 from keras_contrastive.training.checks import (
@@ -151,12 +151,9 @@ class ContrastiveTrainer(keras.Model):
 
     def _build_regularizers(self, shapes, features_shapes=None):
         for regularizer in self.regularizers:
-            if regularizer.built:
-                continue
-            if isinstance(regularizer, DeepFeatureSeparation):
-                regularizer.build(shapes, features_shapes)
-            else:
-                regularizer.build(shapes)
+            if not regularizer.built:
+                ours = isinstance(regularizer, ViewRegularizer)
+                regularizer.build(shapes, features_shapes) if ours else regularizer.build(shapes)
 
     # Loss and metrics
 
