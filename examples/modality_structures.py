@@ -24,7 +24,7 @@ import time
 
 KINDS = ("clip", "cyclip", "separation", "bridge", "consistency", "all")
 TEMPERATURE = 0.07
-BATCH = 128
+BATCH = 64
 SEARCH_SEED = 1000  # the search has seeds of its own, from here on
 
 
