@@ -1,5 +1,12 @@
 """The one place where tests know which framework computes."""
 
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
 import keras
 import numpy as np
 from keras import ops
@@ -232,3 +239,77 @@ DATA_KINDS = {"PyDataset": Batches, "generator": _generator} | _OWN_DATA[keras.b
 # What compiles most in a test's time. Keras takes one step at a time on torch, where compiling a step takes a minute.
 _COMPILED = {"jit_compile": True, "steps_per_execution": 2}
 COMPILE_MOST = {"jax": _COMPILED, "tensorflow": _COMPILED, "torch": {}}[keras.backend.backend()]
+
+
+# Several replicas on this machine: an environment for each process that they need, and what one does in it.
+
+
+def replica_environments(count):
+    """Variables of the environment of each process that trains on so many replicas."""
+    own = _ENVIRONMENTS[keras.backend.backend()](count)
+    return [{**os.environ, "KERAS_BACKEND": keras.backend.backend(), **extra} for extra in own]
+
+
+def join_replicas(count):
+    """Make this process one of the replicas; returns a maker of contexts for models, and whether it is the first."""
+    return _JOIN[keras.backend.backend()](count)
+
+
+def _torch_environments(count):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    return [{**common, "RANK": str(rank)} for rank in range(count)] if count > 1 else [{"OMP_NUM_THREADS": "1"}]
+
+
+def _join_jax(count):
+    if count > 1:
+        keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    return contextlib.nullcontext, True
+
+
+def _join_tensorflow(count):
+    import tensorflow as tf
+
+    if count == 1:
+        return contextlib.nullcontext, True
+    cpus = [tf.config.LogicalDeviceConfiguration()] * count
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], cpus)
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)]).scope, True
+
+
+def _join_torch(count):
+    import torch
+
+    if count > 1:
+        torch.distributed.init_process_group("gloo")
+    return contextlib.nullcontext, os.environ.get("RANK", "0") == "0"
+
+
+_ENVIRONMENTS = {
+    "jax": lambda count: [{"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}],
+    "tensorflow": lambda count: [{}],
+    "torch": _torch_environments,
+}
+_JOIN = {"jax": _join_jax, "tensorflow": _join_tensorflow, "torch": _join_torch}
+# Rows that leave a last batch which 2 and 4 replicas cannot share evenly; Keras on JAX only knows even shares.
+UNEVEN_ROWS = {"jax": 40, "tensorflow": 42, "torch": 42}[keras.backend.backend()]
+# Rows whose last batch of 16 is one of 2 rows, fewer than 4 replicas; on JAX, one of 4.
+FEW_LEFT = {"jax": 36, "tensorflow": 34, "torch": 34}[keras.backend.backend()]
+
+
+def run_replicas(count, module, *arguments):
+    """Run a module of the tests on so many replicas; returns what its first process printed."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": pathlib.Path(__file__).parent.parent}
+    processes = [subprocess.Popen(command, env=env, **options) for env in replica_environments(count)]
+    try:
+        printed = [process.communicate(timeout=600)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, text in zip(processes, printed, strict=True):
+        if process.returncode:
+            raise RuntimeError(f"A replica failed:\n{text[-3000:]}")
+    return printed[0]

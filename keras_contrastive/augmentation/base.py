@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_contrastive.distribution import shared_batch
 from keras_contrastive.random import as_seed, hash_keys
 
 
@@ -16,8 +17,7 @@ class Augmenter(keras.layers.Layer):
     A draw depends on the seed, on how often the layer was called in training (a weight, `step`), on the row in the
     batch and on the class of the layer. So each sample is drawn by itself, anew at each call, the same on every
     backend; and as the step is saved with the model, interrupted training goes on with the draws that it would have
-    seen. Two layers of one class need different seeds. Where each replica sees its own rows (`tf.distribute`, PyTorch's
-    data parallelism), the rows at one place of different replicas share their draws.
+    seen. Two layers of one class need different seeds. On several replicas a row is drawn as it would be on one.
 
     A subclass implements `augment`.
 
@@ -60,7 +60,9 @@ class Augmenter(keras.layers.Layer):
         """An int32 key for each row, new at each call."""
         step = ops.convert_to_tensor(self.step)
         salt = zlib.crc32(type(self).__name__.encode()) - 2**31  # layers of different classes do not draw alike
-        keys = hash_keys(self.seed, step, salt, ops.arange(batch, dtype="int32"))
+        shared = shared_batch(batch)
+        rows = ops.arange(batch, dtype="int32") if shared is None else shared.rows
+        keys = hash_keys(self.seed, step, salt, rows)
         self.step.assign(step + 1)
         return keys
 

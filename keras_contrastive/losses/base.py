@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_contrastive.distribution import shared_batch, warn_if_local
 from keras_contrastive.similarity import Candidates, Contrast, as_views, normalize
 
 
@@ -119,7 +120,17 @@ class ContrastiveLoss(keras.losses.Loss):
         self, y_true, y_pred, sample_weight=None, training=None, directions=None, hard_negatives=None, present=None
     ):
         losses = self.call(y_true, y_pred, training, directions, hard_negatives, present)
-        return self._reducer(ops.zeros_like(losses), losses, sample_weight)
+        return self._reduced(losses, sample_weight)
+
+    def _reduced(self, losses, sample_weight):
+        shared = None if self.reduction in (None, "none") else shared_batch(losses)
+        if shared is not None:  # every replica computes the loss of the whole batch
+            losses = shared.gather(losses)
+            if sample_weight is not None:
+                sample_weight = shared.gather(ops.convert_to_tensor(sample_weight, dtype=self.dtype))
+        reduced = self._reducer(ops.zeros_like(losses), losses, sample_weight)
+        # Keras itself divides means by the number of TensorFlow's replicas, and sums not.
+        return reduced if shared is None or self.reduction != "sum" else reduced * shared.share
 
     def call(self, y_true, y_pred, training=None, directions=None, hard_negatives=None, present=None):
         """The loss of each anchor, `(batch,)`, before weights and reduction."""
@@ -137,6 +148,9 @@ class ContrastiveLoss(keras.losses.Loss):
                 "in a loop of your own, call `loss.build()` once, before anything is traced or optimised."
             )
         ids, views = as_views(y_true, y_pred)
+        shared = shared_batch(views[0])
+        if shared is None:
+            warn_if_local()
         views = [self._comparable(view) for view in views]
         extra = self._hard_negatives(hard_negatives, y_pred, views)
         if self.memory is not None:
@@ -148,14 +162,17 @@ class ContrastiveLoss(keras.losses.Loss):
         else:
             _check_directions(directions, len(views))
         present = self._presence(present, y_pred, views)
-        losses = self.of_views(views, directions, ids, extra, present, training)
+        losses = self.of_views(views, directions, ids, extra, present, shared, training)
         if self.memory is not None and training:
-            self.memory.push(views, ids, present)
+            parts = views, ids, present
+            if shared is not None:
+                parts = keras.tree.map_structure(lambda x: x if x is None else shared.gather(x), parts)
+            self.memory.push(*parts)
         return losses
 
-    def of_views(self, views, directions, ids, extra, present, training):
+    def of_views(self, views, directions, ids, extra, present, shared, training):
         """The loss of each anchor, `(batch,)`, from comparable views and the weights of their directions."""
-        contrast = Contrast(views, list(directions), ids, self._scale(), self.all_views, extra, present)
+        contrast = Contrast(views, list(directions), ids, self._scale(), self.all_views, extra, present, shared)
         losses = self.per_direction(contrast, ids, training)  # (batch, directions)
         if not directions:
             return losses[:, 0]
@@ -181,6 +198,8 @@ class ContrastiveLoss(keras.losses.Loss):
                     "Hard negatives must have the shape `(any, dim)`, with the `dim` of the views. "
                     f"Received: hard_negatives[{name!r}].shape={tuple(embeddings.shape)}, dim={views[0].shape[1]}."
                 )
+            shared = shared_batch(embeddings)
+            embeddings = embeddings if shared is None else shared.gather(embeddings)
             if embeddings.shape[0] != 0:
                 extra[names.index(name)].append(Candidates(self._comparable(embeddings)))
         return extra

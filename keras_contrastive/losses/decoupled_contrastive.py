@@ -80,13 +80,14 @@ class DecoupledContrastive(ContrastiveLoss):
     def _weights(self, contrast):
         if self.weight_sigma is None:
             return 1.0
-        similarity = contrast.positive / self._scale() / self.weight_sigma
-        if contrast.complete is None:
+        similarity = contrast.of_all(contrast.positive / self._scale() / self.weight_sigma)
+        complete = contrast.of_all(contrast.complete)
+        if complete is None:
             pairs = ops.cast(ops.shape(similarity)[0], similarity.dtype)
         else:
-            pairs = ops.sum(ops.cast(contrast.complete, similarity.dtype), axis=0)
-            similarity = ops.where(contrast.complete, similarity, ops.full_like(similarity, -1e30))
-        return 2 - pairs * ops.softmax(similarity, axis=0)
+            pairs = ops.sum(ops.cast(complete, similarity.dtype), axis=0)
+            similarity = ops.where(complete, similarity, ops.full_like(similarity, -1e30))
+        return contrast.own(2 - pairs * ops.softmax(similarity, axis=0))
 
     def get_config(self):
         own = {"weight_sigma": self.weight_sigma, "bias_correction": self.bias_correction, "all_views": self.all_views}

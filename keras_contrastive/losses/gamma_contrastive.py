@@ -171,8 +171,7 @@ class GammaContrastive(RememberingLoss):
         if self.state is None:  # a plain model: nothing counts the steps, but the weights move
             keys = hash_keys(self.seed, hash_embeddings(ops.concatenate(contrast.views, axis=-1)))
         else:
-            ids = ops.arange(ops.shape(contrast.positive)[0], dtype="int32") if ids is None else ids
-            keys = hash_keys(self.seed, self.state.step, ids)
+            keys = hash_keys(self.seed, self.state.step, contrast.rows if ids is None else ids)
         return gamma(keys, self.draws, contrast.positive.shape[1], self.dtype)
 
     def get_config(self):

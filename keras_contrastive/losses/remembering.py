@@ -94,6 +94,8 @@ class RememberingLoss(ContrastiveLoss):
         fresh, scale = ops.stop_gradient(fresh), ops.stop_gradient(self._scale())
         fresh = ops.where(contrast.valid, fresh, ops.full_like(fresh, float("-inf")))
         slope = ops.stop_gradient(slope()) / scale if self.state.moving_scale else None
+        # Every replica makes the same update, that of the whole batch.
+        ids, fresh, slope = (contrast.of_all(x) for x in (ids, fresh, slope))
         old, old_slope = self.state.read(ids, scale)
         old = ops.cast(old, fresh.dtype)
         of_item, slope = mean_by_id(ids, fresh, slope)
@@ -109,14 +111,14 @@ class RememberingLoss(ContrastiveLoss):
             share = ops.where(known, ops.exp(added - ops.where(known, new, ops.zeros_like(new))), ops.zeros_like(new))
             slope = old_slope + share * (slope - old_slope)
         self.state.write(ids, new, slope, scale)
-        return old, new
+        return contrast.own(old), contrast.own(new)
 
     def capped_weights(self, contrast, fresh, rate):
         """The partition of the batch over the rate, at most `max_weight`; ends the step."""
         fresh = ops.stop_gradient(fresh)
         gap = ops.where(contrast.valid, fresh - rate, ops.zeros_like(fresh))
         too_far = gap > np.log(self.max_weight)
-        self.state.advance(ops.sum(ops.cast(too_far, "int32")))
+        self.state.advance(ops.sum(contrast.of_all(ops.cast(too_far, "int32"))))
         return ops.exp(ops.where(too_far, ops.full_like(gap, float(np.log(self.max_weight))), gap))
 
     def get_config(self):

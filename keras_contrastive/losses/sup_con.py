@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_contrastive.distribution import shared_batch
 from keras_contrastive.losses.base import ContrastiveLoss
 from keras_contrastive.similarity import UNKNOWN, Contrast
 
@@ -52,10 +53,12 @@ class SupCon(ContrastiveLoss):
     ):
         super().__init__(temperature, True, normalize, memory, reduction, name, dtype)
 
-    def of_views(self, views, directions, ids, extra, present, training):
+    def of_views(self, views, directions, ids, extra, present, shared, training):
         num_views, batch = len(views), ops.shape(views[0])[0]
         if num_views > 1:
-            ids = UNKNOWN - 1 - ops.arange(batch, dtype="int32") if ids is None else ids  # which no candidate has
+            if ids is None:
+                rows = ops.arange(batch, dtype="int32") if shared is None else shared.rows
+                ids = UNKNOWN - 1 - rows  # which no candidate has
             views, ids = [ops.concatenate(views)], ops.concatenate([ids] * num_views)
             extra = [[candidates for of_view in extra for candidates in of_view]]
             if any(rows is not None for rows in present):
@@ -63,7 +66,8 @@ class SupCon(ContrastiveLoss):
                 present = [ops.concatenate([everyone if rows is None else rows for rows in present])]
             else:
                 present = [None]
-        contrast = Contrast(views, [], ids, self._scale(), extra=extra, present=present)
+            shared = shared and shared_batch(views[0])  # of as many rows for each view
+        contrast = Contrast(views, [], ids, self._scale(), extra=extra, present=present, shared=shared)
         losses = self.per_direction(contrast, ids, training)
         return ops.mean(ops.reshape(losses, (num_views, batch)), axis=0)
 

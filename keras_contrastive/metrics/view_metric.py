@@ -62,7 +62,7 @@ class ViewMetric(keras.metrics.Metric):
         if sample_weight is not None:
             weights *= ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
         for name, new in self.sums_of(ids, views, weights).items():
-            self._sums[name].assign(self._sums[name] + new)
+            self._sums[name].assign_add(new)  # which replicas add up
 
     def result(self):
         if not self.built:

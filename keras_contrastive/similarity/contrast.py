@@ -55,10 +55,13 @@ class Contrast:
         extra: `None`, or for each view a list of `Candidates` that join its rows as candidates.
         present: `None`, or for each view bool `(batch,)`, or `None` where no row is missing: a missing row is no anchor
             and no candidate.
+        shared: `None`, or the `keras_contrastive.distribution.SharedBatch` whose rows these are: the candidates are then
+            the rows of all replicas, the anchors those of this one.
     """
 
-    def __init__(self, views, directions, ids, scale, all_views=False, extra=None, present=None):
+    def __init__(self, views, directions, ids, scale, all_views=False, extra=None, present=None, shared=None):
         self.views = views
+        self.shared = shared
         self.directions = list(directions) or [(0, 0)]
         self._single = not directions
         self._all_views = all_views
@@ -67,8 +70,11 @@ class Contrast:
         if self._single and ids is not None and self._present[0] is not None:
             ids = ops.where(self._present[0], ids, ops.full_like(ids, EMPTY))  # nobody's positive
         self._ids = ids
-        self._rows = ops.arange(ops.shape(views[0])[0], dtype="int32")
-        self._ids = ids
+        # The places of the anchors in the batch.
+        self.rows = ops.arange(ops.shape(views[0])[0], dtype="int32") if shared is None else shared.rows
+        self._all_ids = self.of_all(ids)
+        self._all_rows = self.of_all(self.rows)
+        self._all_present = [self.of_all(rows) for rows in self._present]
         self._scale = scale
         self._own_scale = len(getattr(scale, "shape", ())) > 0  # of a direction, which then shares no logits
         if self._own_scale and scale.shape[-1] != len(self.directions):
@@ -77,6 +83,23 @@ class Contrast:
                 "Was the loss built for another number of views?"
             )
         self._diagonals = {}  # logits of the pairs of rows by direction, a gift of the first sweep
+        self._gathered = {}  # views of all replicas, by their index
+
+    # Anchors and candidates
+
+    def of_all(self, x):
+        """What is known of the rows of this replica, of those of all replicas."""
+        return x if x is None or self.shared is None else self.shared.gather(x)
+
+    def own(self, x):
+        """Of what is known of the rows of all replicas, that of this one."""
+        return x if x is None or self.shared is None else self.shared.own(x)
+
+    def _candidates(self, view):
+        """The rows of a view that anchors are compared with."""
+        if view not in self._gathered:
+            self._gathered[view] = self.of_all(self.views[view])
+        return self._gathered[view]
 
     # What is counted
 
@@ -106,7 +129,7 @@ class Contrast:
         """Whether an anchor and its own row in the other view are both present; `None` if all are."""
         if all(present is None for present in self._present):
             return None
-        everyone = ops.ones_like(self._rows) > 0
+        everyone = ops.ones_like(self.rows) > 0
         present = [everyone if rows is None else rows for rows in self._present]
         return ops.stack([ops.logical_and(present[a], present[b]) for a, b in self.directions], axis=1)
 
@@ -128,26 +151,27 @@ class Contrast:
         return ops.cast(ops.stack(columns, axis=1), self.views[0].dtype)
 
     def _num_rows(self, view):
-        present = self._present[view]
-        return ops.shape(self._rows)[0] if present is None else ops.sum(ops.cast(present, "int32"))
+        present = self._all_present[view]
+        return ops.shape(self._all_rows)[0] if present is None else ops.sum(ops.cast(present, "int32"))
 
     def _num_same(self, view):
         """How many rows of a view have the id of each row, itself included."""
         if self._ids is None:
             present = self._present[view]
-            return ops.ones_like(self._rows) if present is None else ops.cast(present, "int32")
-        return self._num_same_ids if self._present[view] is None else self._count_same_ids(self._present[view])
+            return ops.ones_like(self.rows) if present is None else ops.cast(present, "int32")
+        present = self._all_present[view]
+        return self._num_same_ids if present is None else self._count_same_ids(present)
 
     @functools.cached_property
     def _num_same_ids(self):
-        return count_equal(self._ids, self._ids)
+        return count_equal(self._ids, self._all_ids)
 
     def _count_same_ids(self, present):
-        return count_equal(self._ids, ops.where(present, self._ids, ops.full_like(self._ids, EMPTY)))
+        return count_equal(self._ids, ops.where(present, self._all_ids, ops.full_like(self._all_ids, EMPTY)))
 
     def _num_same_in(self, extra):
         if self._ids is None or extra.ids is None:
-            return ops.zeros_like(self._rows)
+            return ops.zeros_like(self.rows)
         return count_equal(self._ids, extra.ids)
 
     def _seen(self, target):
@@ -176,9 +200,14 @@ class Contrast:
         """Logit of the positive."""
         if self._single:
             return self._mean_of_positives()
-        missing = [direction for direction in self.directions if direction not in self._diagonals]
-        if missing:
+        missing = [d for d, direction in enumerate(self.directions) if direction not in self._diagonals]
+        if missing and self.shared is None:
             self.negatives  # noqa: B018 - whose sweep brings them
+        elif missing:  # of this replica alone, rows and columns of the logits do not pair
+            for d in missing:
+                a, scale = self._anchors(d)
+                target = self.directions[d][1]
+                self._diagonals[self.directions[d]] = ops.sum(a * self.views[target], axis=1) * scale
         return ops.stack([self._diagonals[direction] for direction in self.directions], axis=1)
 
     def softplus(self, threshold):
@@ -200,7 +229,7 @@ class Contrast:
 
         All candidates with the anchor's id are positives, in pairs of views as well.
         """
-        reference = ops.zeros_like(ops.cast(self._rows, self.views[0].dtype)) - bias
+        reference = ops.zeros_like(ops.cast(self.rows, self.views[0].dtype)) - bias
         return self._sum(SigmoidCrossEntropy, ops.stack([reference] * len(self.directions), axis=1))
 
     def expected_logit(self):
@@ -237,7 +266,7 @@ class Contrast:
         """Also of the opposite direction, where there is one: its sums are those of the columns."""
         anchors, target = self.directions[d]
         a, scale = self._anchors(d)
-        b = None if anchors == view and not self._own_scale else self.views[view]
+        b = None if anchors == view and not self._own_scale and self.shared is None else self._candidates(view)
         but_itself = anchors == view and (kind.counts_same or but_the_anchor_only)
         relation = self._relation(anchors, view, but_itself, but_the_anchor_only)
         # The direction whose anchors are the candidates here, and whose candidates are the anchors here.
@@ -245,15 +274,18 @@ class Contrast:
         two_sided = anchors != view and opposite in self.directions and not self._own_scale
         # With scales of their own, only the direction from these anchors to this view knows the logits of its pairs.
         known = (anchors, view) in self._diagonals or (self._own_scale and view != target)
-        paired = anchors != view and not known
+        paired = anchors != view and not known and self.shared is None
         reference = opposite_reference = None
         if references is not None:
             reference = references[:, d]
             if two_sided and kind is not SigmoidCrossEntropy:  # whose references are one bias
-                opposite_reference = references[:, self.directions.index(opposite)]
+                opposite_reference = self.of_all(references[:, self.directions.index(opposite)])
         rows, columns, pairs = logit_sums(kind, a, b, scale, relation, reference, opposite_reference, two_sided, paired)
         done[key] = rows
         if two_sided:
+            if self.shared is not None:  # each replica has summed the logits of its rows, in the columns of all
+                by_replica = self.shared.stack(columns)
+                columns = kind.over(ops.transpose(self.own(ops.transpose(by_replica))))
             done[(view if references is None else self.directions.index(opposite), anchors)] = columns
         if paired:
             self._diagonals[(anchors, view)] = pairs
@@ -269,21 +301,21 @@ class Contrast:
         return (a * ops.expand_dims(scale, 1), 1.0) if len(scale.shape) == 1 else (a, scale)
 
     def _relation(self, anchors, view, but_itself, but_the_anchor_only):
-        places = (self._rows, self._rows) if but_itself else None
-        present = self._present[anchors], self._present[view]
+        places = (self.rows, self._all_rows) if but_itself else None
+        present = self._present[anchors], self._all_present[view]
         if but_the_anchor_only:
             return Relation(places=places, present=present)
-        ids = self._rows if self._ids is None else self._ids
-        return Relation(ids=(ids, ids), places=places, present=present)
+        ids = (self.rows, self._all_rows) if self._ids is None else (self._ids, self._all_ids)
+        return Relation(ids=ids, places=places, present=present)
 
     def _relation_to(self, extra, but_the_anchor_only):
         if extra.ids is None:
             return Relation()
-        nowhere = ops.zeros_like(self._rows)
+        nowhere = ops.zeros_like(self.rows)
         places = nowhere, ops.cast(_exists(extra), "int32")  # equal, and so left out, where there is none
         if but_the_anchor_only:
             return Relation(places=places)
-        ids = ops.full_like(self._rows, UNKNOWN) if self._ids is None else self._ids
+        ids = ops.full_like(self.rows, UNKNOWN) if self._ids is None else self._ids
         return Relation(ids=(ids, extra.ids), places=places)
 
     def _mean_of_positives(self):
@@ -292,8 +324,10 @@ class Contrast:
         if self._ids is None:  # nobody has a positive
             return ops.zeros_like(view[:, :1])
         extra = [candidates for candidates in self._extra[0] if candidates.ids is not None]
-        more = [candidates.embeddings for candidates in extra]
-        everyones_ids = ops.concatenate([self._ids, *(candidates.ids for candidates in extra)])
+        others = [] if self.shared is None else self.shared.others(self._candidates(0))
+        more = [*others, *(candidates.embeddings for candidates in extra)]
+        ids_of_others = [] if self.shared is None else self.shared.others(self._all_ids)
+        everyones_ids = ops.concatenate([self._ids, *ids_of_others, *(candidates.ids for candidates in extra)])
         total = products_with_others_of_the_group(view, more, everyones_ids)
         scale = self._scale[..., 0] if self._own_scale else self._scale
         return ops.expand_dims(total * scale, 1) / ops.maximum(self._num_positives, 1)

@@ -5,6 +5,8 @@ import functools
 import keras
 from keras import ops
 
+from keras_contrastive.distribution import num_data_shards, replicate, shard_rows
+
 # Where a tile of logits, and the rows that make it, stay in the cache; and where a kernel must be worth its launch.
 _CPU, _ACCELERATOR = (1024, 512), (4096, 4096)
 _FEW = 2**20  # logits that cost less kept than computed again
@@ -78,6 +80,8 @@ def walk(body, rows, columns, of_rows, of_columns):
         `(of_rows, of_columns)`, accumulated over all tiles.
     """
     row_size, column_size = tile_shape(rows["z"])
+    if num_data_shards() > 1:
+        return _walk_shards(body, rows, columns, of_rows, of_columns, column_size)
     row_spans, column_spans = _spans(rows["z"], row_size), _spans(columns["z"], column_size)
     visit = _walk_in_place if keras.backend.backend() == "torch" else _walk_by_updates
     return visit(body, rows, columns, of_rows, of_columns, row_spans, column_spans)
@@ -95,6 +99,15 @@ def _spans(x, size):
     full = length // size
     spans = [(0, size, full), (full * size, length - full * size, 1)]
     return [(start, size, count) for start, size, count in spans if size and count]
+
+
+def _walk_shards(body, rows, columns, of_rows, of_columns, column_size):
+    # Each device has its rows, all at once, and all columns: one that had to be fetched would cost a message a tile.
+    rows, of_rows = (keras.tree.map_structure(shard_rows, side) for side in (rows, of_rows))
+    columns, of_columns = (keras.tree.map_structure(replicate, side) for side in (columns, of_columns))
+    row_spans, column_spans = _spans(rows["z"], rows["z"].shape[0]), _spans(columns["z"], column_size)
+    results = _walk_by_updates(body, rows, columns, of_rows, of_columns, row_spans, column_spans)
+    return keras.tree.map_structure(shard_rows, results)
 
 
 def _walk_by_updates(body, rows, columns, of_rows, of_columns, row_spans, column_spans):

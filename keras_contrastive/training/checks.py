@@ -109,6 +109,15 @@ def check_in_modal_weight(weight, augmented):
         )
 
 
+def check_micro_batch_size(size):
+    """What is neither `None` nor a positive integer."""
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise ValueError(
+            "`micro_batch_size` must be `None` or a positive integer, how many rows an encoder sees at a time. "
+            f"Received: micro_batch_size={size!r}."
+        )
+
+
 def check_further_inputs(argument, inputs, encoders):
     """Further inputs that belong to no modality, or whose name is taken."""
     if not inputs:

@@ -3,20 +3,25 @@
 import inspect
 
 import keras
-import numpy as np
 from keras import ops
 
+from keras_contrastive.distribution import across_processes, num_processes, process_index, shared_batch, torch_processes
 from keras_contrastive.layers import ViewRegularizer
+from keras_contrastive.layers.view_regularizer import INDEPENDENT
 from keras_contrastive.losses import ContrastiveLoss
-from keras_contrastive.similarity import as_views, check_ids
+from keras_contrastive.similarity import as_views
 from keras_contrastive.training.checks import (
     check_further_inputs,
     check_in_modal_weight,
     check_metrics,
+    check_micro_batch_size,
     check_modalities,
     check_parts,
 )
+from keras_contrastive.training.chunks import call_in_chunks, fit_one_chunk
 from keras_contrastive.training.portable import portable_optimizer
+from keras_contrastive.training.preparation import prepare_evaluate, prepare_fit
+from keras_contrastive.training.session import Progress
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -56,6 +61,10 @@ class ContrastiveTrainer(keras.Model):
             modalities. One half makes the base loss of [Jiang et al., 2023](https://arxiv.org/abs/2303.05952),
             Sec. 4: the mean of image to text, text to image, image to augmented image and text to augmented text
             (with augmented candidates; as printed there, they are not, and the positive is missing).
+        micro_batch_size: `None`, or how many rows an encoder sees at a time in training (on each replica): its
+            activations are computed again for the gradient, chunk by chunk, and a step needs the memory of one chunk,
+            at the price of one more forward pass. The loss sees the whole batch: its value and gradient are the same.
+            Only what looks at the batch inside an encoder (batch normalisation) sees a chunk instead.
         **kwargs: See `keras.Model`.
 
     Raises:
@@ -84,6 +93,7 @@ class ContrastiveTrainer(keras.Model):
         hard_negatives=None,
         present=None,
         in_modal_weight=0.5,
+        micro_batch_size=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -101,6 +111,10 @@ class ContrastiveTrainer(keras.Model):
         self._augmented = tuple(name for name in self._names if name in (self.augmenters or ()))
         check_in_modal_weight(in_modal_weight, self._augmented)
         self.in_modal_weight = in_modal_weight
+        check_micro_batch_size(micro_batch_size)
+        self.micro_batch_size = micro_batch_size
+        self._progress = Progress(self)
+        self._views_shape = None  # what the metrics measure: (batch, views, dim)
         self._means = [_means_of(regularizer) for regularizer in self.regularizers]
         # What `compile` brings may come after the model was built, when Keras takes no new attributes.
         self._loss_layers = _Holder(name="loss_layers")
@@ -111,12 +125,19 @@ class ContrastiveTrainer(keras.Model):
     # Embeddings
 
     def call(self, inputs, training=None):
+        if training:
+            with across_processes():
+                return self._embed_all(inputs, training)
+        return self._embed_all(inputs, training)
+
+    def _embed_all(self, inputs, training):
         if not self._towers:
             self._build_augmenter(self.augmenters, inputs)
             if training:
                 inputs = self.augmenters(inputs, training=True)
             embeddings = self._embed(None, inputs, training)
             self._build_regularizers({"view_1": embeddings.shape, "view_2": embeddings.shape})
+            self._build_metrics((None, 2, embeddings.shape[-1]))
             return embeddings
         check_modalities(inputs, self._names)
         for name, augmenter in (self.augmenters or {}).items():
@@ -125,6 +146,7 @@ class ContrastiveTrainer(keras.Model):
         embeddings = {name: self._project(name, features[name], training) for name in self._names}
         shapes = {name: embedding.shape for name, embedding in embeddings.items()}
         shapes |= {f"{name}_augmented": shapes[name] for name in self._augmented}
+        self._build_metrics((None, len(self._names) if len(self._names) > 1 else len(shapes), shapes[self._names[0]][-1]))
         self._build_regularizers(shapes, {name: feature.shape for name, feature in features.items()})
         for regularizer in self.regularizers:
             if isinstance(regularizer, ViewRegularizer):
@@ -132,7 +154,15 @@ class ContrastiveTrainer(keras.Model):
         return embeddings
 
     def _encode(self, name, inputs, training):
-        return (self.encoders if name is None else self.encoders[name])(inputs, training=training)
+        encoder = self.encoders if name is None else self.encoders[name]
+        size = self.micro_batch_size
+        if not training or size is None or fit_one_chunk(inputs, size):
+            return encoder(inputs, training=training)
+        if not encoder.built:
+            encoder(keras.tree.map_structure(lambda x: x[:1], inputs), training=False)
+        features, activity = call_in_chunks(encoder, inputs, size)
+        self.add_loss(activity)
+        return features
 
     def _project(self, name, features, training):
         projector = self.projectors
@@ -155,14 +185,30 @@ class ContrastiveTrainer(keras.Model):
                 ours = isinstance(regularizer, ViewRegularizer)
                 regularizer.build(shapes, features_shapes) if ours else regularizer.build(shapes)
 
+    def _build_metrics(self, shape=None):
+        # A distribution strategy needs all variables before the first step.
+        self._views_shape = shape = shape or self._views_shape
+        for metric in self._batch_metrics.held:
+            if shape is not None and shape[-1] is not None and not getattr(metric, "built", True):
+                metric.build(shape)
+
     # Loss and metrics
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Contrast, penalties and the encoders' own losses; also updates the metrics, which need all views."""
+        """Contrast, penalties and the encoders' own losses; also updates the metrics, which need all views.
+
+        On several replicas it is that of the whole batch.
+        """
         if self.loss is None:
             raise ValueError(
                 "`ContrastiveTrainer` has no loss. Call `compile(loss=...)` with a contrastive loss first."
             )
+        with across_processes():
+            if training and num_processes() > 1:
+                torch_processes.average_gradients(self.optimizer)
+            return self._loss_of_batch(x, y, y_pred, sample_weight, training)
+
+    def _loss_of_batch(self, x, y, y_pred, sample_weight, training):
         # Now, as of `call`: of the passes to come, some backends would keep these losses and some not.
         own_losses = super().compute_loss(x, None, None, None, training) if self.losses else 0.0
         views, features = self._views(x, y_pred, training)
@@ -176,20 +222,34 @@ class ContrastiveTrainer(keras.Model):
             hard_negatives=self._embed_hard_negatives(x, training),
             present={list(views).index(name): rows for name, rows in present.items()},
         )
-        ids, _ = as_views(y, list(views.values()))
-        seen = {**y_pred, **views} if self._towers else views  # with independent features, if there are any
+        shared = shared_batch(next(iter(views.values())))
+        if self.regularizers:
+            ids, _ = as_views(y, list(views.values()))
+            seen = {**y_pred, **views} if self._towers else views  # with independent features, if there are any
+            total += ops.cast(self._penalty(seen, features, ids, present, shared, training), total.dtype)
+        total += ops.cast(own_losses, total.dtype)
+        self._update_metrics(y, views, present, sample_weight, shared)
+        return total
+
+    def _penalty(self, views, features, ids, present, shared, training):
+        """The sum of all penalties, each of which is reported."""
+        ours = [regularizer for regularizer in self.regularizers if isinstance(regularizer, ViewRegularizer)]
+        for regularizer in ours:
+            views = regularizer.extended(views, features)
+        present = {name: rows for name, rows in present.items() if name in self._names}
+        # Every replica computes the penalties of the whole batch: they cost little.
+        views, ids, present = _of_all((views, ids, present), shared)
+        total = ops.zeros(())
         for regularizer, means in zip(self.regularizers, self._means, strict=True):
-            if isinstance(regularizer, ViewRegularizer):
-                own = {name: rows for name, rows in present.items() if name in self._names}
-                value, terms = regularizer.penalty_and_terms(seen, features, ids, own, training)
+            if regularizer in ours:
+                value, terms = regularizer.penalty_and_terms(views, None, ids, present, training)
             else:
-                value, terms = regularizer.penalty(views), {}
+                plain = {name: view for name, view in views.items() if not name.endswith(INDEPENDENT)}
+                value, terms = regularizer.penalty(plain), {}
             for term, mean in means.items():
                 mean.update_state(value if term == _ALL else terms[term])
             total += ops.cast(value, total.dtype)
-        total += ops.cast(own_losses, total.dtype)
-        self._update_metrics(y, views, present, sample_weight)
-        return total
+        return total if shared is None else total * shared.share
 
     def _views(self, x, y_pred, training):
         """All views by name, first the plain and then the augmented ones, and the features of the latter."""
@@ -237,14 +297,17 @@ class ContrastiveTrainer(keras.Model):
             return {name: self.in_modal_weight.get(name, 0.0) for name in self._augmented}
         return {name: self.in_modal_weight / len(self._augmented) for name in self._augmented}
 
-    def _update_metrics(self, y, views, present, sample_weight):
+    def _update_metrics(self, y, views, present, sample_weight, shared):
         names = self._names if len(self._names) > 1 else views
         weights = None
         for rows in (present[name] for name in names if name in present):  # only rows with all of them are measured
             weights = ops.cast(rows, "float32") if weights is None else weights * ops.cast(rows, "float32")
-        stacked = ops.stop_gradient(ops.stack([views[name] for name in names], axis=1))
-        ids = ops.arange(ops.shape(stacked)[0], dtype="int32") if y is None else y
         metrics = self._batch_metrics.held
+        if not metrics:
+            return
+        stacked = ops.stop_gradient(ops.stack([views[name] for name in names], axis=1))
+        stacked, ids, weights, sample_weight = _of_all((stacked, y, weights, sample_weight), shared)
+        ids = ops.arange(ops.shape(stacked)[0], dtype="int32") if ids is None else ids
         for metric in metrics[: len(metrics) - self._num_weighted]:
             metric.update_state(ids, stacked, weights)
         if sample_weight is not None:
@@ -255,6 +318,19 @@ class ContrastiveTrainer(keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return self.get_metrics_result()  # `compute_loss` has updated them
+
+    def get_metrics_result(self):
+        if num_processes() == 1:
+            return super().get_metrics_result()
+        variables = [v for v in self.metrics_variables if v.dtype.startswith("float")]
+        own = [ops.copy(v.value) for v in variables]
+        for variable, mean in zip(variables, torch_processes.mean(own), strict=True):
+            variable.assign(mean)  # of sums that are divided by sums
+        try:
+            return super().get_metrics_result()
+        finally:
+            for variable, value in zip(variables, own, strict=True):
+                variable.assign(value)
 
     # Compilation
 
@@ -291,6 +367,7 @@ class ContrastiveTrainer(keras.Model):
         self._loss_layers.hold(loss.layers)
         self._batch_metrics.hold(metrics + weighted_metrics)
         self._num_weighted = len(weighted_metrics)
+        self._build_metrics()
         self._asked_jit_compile = jit_compile
         super().compile(optimizer=optimizer, loss=None, jit_compile=jit_compile, **kwargs)
         self.loss = loss
@@ -325,26 +402,35 @@ class ContrastiveTrainer(keras.Model):
         rows, the row numbers are the ids.
         """
         bound = inspect.signature(super().fit).bind(x, y, *args, **kwargs)
-        arguments = bound.arguments
-        if arguments.get("class_weight") is not None:
-            raise ValueError("`class_weight` cannot be used: `y` holds ids, not classes. Pass `sample_weight` instead.")
-        num_items = getattr(getattr(self, "loss", None), "num_items", None)
-        if y is None and num_items is not None:
-            arguments["y"] = _row_numbers(x, num_items)
-        elif isinstance(y, np.ndarray) and np.issubdtype(y.dtype, np.integer):
-            check_ids(y, num_items, name="y")
-        arguments["y"] = _ids_for_weights(x, arguments["y"], arguments.get("sample_weight"))
-        validation = arguments.get("validation_data")
-        if isinstance(validation, (tuple, list)) and len(validation) == 3:
-            new_x, new_y, weights = validation
-            arguments["validation_data"] = (new_x, _ids_for_weights(new_x, new_y, weights, new=True), weights)
+        bound.apply_defaults()
+        prepare_fit(self, self._progress, bound.arguments)
         return super().fit(*bound.args, **bound.kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; `y` holds integer ids `(batch,)`, or is left out."""
         bound = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs)
-        bound.arguments["y"] = _ids_for_weights(x, y, bound.arguments.get("sample_weight"), new=True)
+        bound.apply_defaults()
+        prepare_evaluate(bound.arguments)
         return super().evaluate(*bound.args, **bound.kwargs)
+
+    # Saving
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        self._progress.save(store)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(self._progress.load(store))
+
+    def save(self, filepath, *args, **kwargs):
+        """As `keras.Model.save`. Of several PyTorch processes, the first one alone writes."""
+        if process_index() == 0:
+            super().save(filepath, *args, **kwargs)
+
+    def save_weights(self, filepath, *args, **kwargs):
+        """As `keras.Model.save_weights`. Of several PyTorch processes, the first one alone writes."""
+        if process_index() == 0:
+            super().save_weights(filepath, *args, **kwargs)
 
     # Configuration
 
@@ -359,6 +445,7 @@ class ContrastiveTrainer(keras.Model):
             "hard_negatives": self.hard_negatives,
             "present": self.present,
             "in_modal_weight": self.in_modal_weight,
+            "micro_batch_size": self.micro_batch_size,
         }
 
     @classmethod
@@ -404,23 +491,6 @@ def _map(function, part):
     return None if part is None else function(part)
 
 
-def _ids_for_weights(x, y, sample_weight, new=False):
-    # Without `y`, Keras drops the sample weights of arrays in silence.
-    if y is not None or sample_weight is None:
-        return y
-    rows = _row_numbers(x)
-    # New rows are none of those that a queue may remember.
-    return 2**31 - 1 - rows if new and rows is not None else rows
-
-
-def _row_numbers(x, num_items=None):
-    leaves = keras.tree.flatten(x)
-    if not leaves or not all(getattr(leaf, "shape", ()) for leaf in leaves):
-        return None  # a data set of some kind: its batches bring their ids
-    rows = leaves[0].shape[0]
-    if num_items is not None and rows != num_items:
-        raise ValueError(
-            f"The loss remembers `num_items={num_items}` items, and `x` has {rows} rows without ids. "
-            "Pass the ids of the rows as `y`, or the number of rows as `num_items`."
-        )
-    return np.arange(rows, dtype="int32")
+def _of_all(parts, shared):
+    """What is known of the rows of this replica, of those of all replicas."""
+    return parts if shared is None else keras.tree.map_structure(lambda x: x if x is None else shared.gather(x), parts)

@@ -1,0 +1,25 @@
+"""Replicas of a `tf.distribute` strategy."""
+
+
+def count():
+    """How many replicas compute this step; 1 outside a replica context."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def share(num_rows):
+    """The arguments of a `SharedBatch`."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    sizes = context.all_gather(tf.reshape(tf.cast(num_rows, "int32"), (1,)), axis=0)
+    first = tf.reduce_sum(sizes[: context.replica_id_in_sync_group])
+
+    def gather(x):
+        if x.dtype == tf.bool:
+            return tf.cast(context.all_gather(tf.cast(x, "int32"), axis=0), "bool")
+        return context.all_gather(x, axis=0)
+
+    return num_rows, first, 1 / context.num_replicas_in_sync, gather, lambda x: gather(x[None])
