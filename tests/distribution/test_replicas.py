@@ -1,0 +1,51 @@
+"""One batch is one thing: several replicas compute what one does."""
+
+import numpy as np
+import pytest
+
+from tests.backend import run_replicas
+from tests.distribution.cases import CASES
+
+# Sums in another order, in float32; bfloat16 rounds each row of a product by itself, but not alike for all sizes.
+TOLERANCE = {"float32": {"step": 1e-5, "gradient": 1e-4}, "mixed_bfloat16": {"step": 1e-3, "gradient": 2e-2}}
+SOME = ("info_nce", "gamma", "sup_con", "structures", "queue", "few_left", "tiled", "sigmoid")
+
+pytestmark = pytest.mark.xdist_group("replicas")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What came of all cases on so many replicas, by count."""
+    known = {}
+
+    def train(count, cases):
+        if count not in known:
+            folder = tmp_path_factory.mktemp(f"replicas_{count}")
+            run_replicas(count, "tests.distribution.worker", folder, count, *cases)
+            known[count] = folder
+        return known[count]
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("count", "case"), [(2, case) for case in CASES] + [(4, case) for case in SOME], ids=lambda value: str(value)
+)
+def test_replicas_compute_what_one_device_does(trained, count, case):
+    alone = np.load(trained(1, CASES) / f"{case}.npz")
+    together = np.load(trained(count, CASES if count == 2 else SOME) / f"{case}.npz")
+    assert set(together.files) == set(alone.files)
+    assert sum(name.startswith("gradient/") for name in alone.files) >= 4
+    tolerance = TOLERANCE[CASES[case][1]]
+    for name in alone.files:
+        expected, found = alone[name], together[name]
+        limit = tolerance["step" if name.startswith("step/") else "gradient"]
+        np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected), err_msg=name)
+        known = np.isfinite(expected)
+        scale = max(np.abs(expected[known]).max(initial=0.0), 1e-3)
+        np.testing.assert_allclose(found[known], expected[known], rtol=0, atol=limit * scale, err_msg=name)
+
+
+def test_replicas_learn(trained):
+    losses = np.load(trained(1, CASES) / "info_nce.npz")["fit/loss"]
+    assert losses[-1] < losses[0]

@@ -1,0 +1,65 @@
+"""Trains cases on so many replicas, and writes what came of it.
+
+python -m tests.distribution.worker OUT COUNT CASE [CASE ...]
+"""
+
+import pathlib
+import sys
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_contrastive.similarity import set_tile_shape
+from tests.backend import UNEVEN_ROWS, join_replicas
+from tests.distribution.cases import CASES
+from tests.towers import pairs
+
+RATE, BATCH = 0.1, 16
+
+
+def measure(make):
+    """Loss and gradients of a batch, and all that there is after some epochs, as arrays by name."""
+    found = {}
+    model, compiled_with, x, y, weights = make()
+    model.compile(keras.optimizers.SGD(RATE), **compiled_with)
+    before = numbers(model)
+    first = [None if part is None else keras.tree.map_structure(lambda a: a[:BATCH], part) for part in (x, y, weights)]
+    history = model.fit(first[0], first[1], sample_weight=first[2], batch_size=BATCH, shuffle=False, verbose=0)
+    found |= {f"step/{name}": np.asarray(values) for name, values in history.history.items()}
+    after = numbers(model)
+    found |= {
+        f"gradient/{name}": (before[name] - after[name]) / RATE for name in before if name.startswith("trainable/")
+    }
+    history = model.fit(x, y, sample_weight=weights, batch_size=BATCH, epochs=4, verbose=0)
+    found |= {f"fit/{name}": np.asarray(values) for name, values in history.history.items()}
+    scores = model.evaluate(x, y, sample_weight=weights, batch_size=BATCH, verbose=0, return_dict=True)
+    found |= {f"evaluate/{name}": np.asarray(value) for name, value in scores.items()}
+    return found | {f"after/{name}": value for name, value in numbers(model).items()}
+
+
+def numbers(model):
+    """All weights by name, those of the loss's own layers among them."""
+    named = {}
+    for kind in ("trainable", "non_trainable"):
+        for place, weight in enumerate(getattr(model, f"{kind}_weights")):
+            named[f"{kind}/{place}_{weight.path}"] = np.asarray(ops.convert_to_numpy(weight), "float64")
+    return named
+
+
+def main(out, count, *names):
+    scope, is_first = join_replicas(count)
+    for name in names:
+        make, policy = CASES[name]
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(0)
+        keras.config.set_dtype_policy(policy)
+        set_tile_shape(None)
+        with scope():
+            found = measure(lambda make=make: make(pairs(UNEVEN_ROWS)))
+        if is_first:
+            np.savez(pathlib.Path(out) / f"{name}.npz", **found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
