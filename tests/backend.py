@@ -302,8 +302,11 @@ FEW_LEFT = {"jax": 36, "tensorflow": 34, "torch": 34}[keras.backend.backend()]
 def run_replicas(count, module, *arguments):
     """Run a module of the tests on so many replicas; returns what its first process printed."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": pathlib.Path(__file__).parent.parent}
-    processes = [subprocess.Popen(command, env=env, **options) for env in replica_environments(count)]
+    root = pathlib.Path(__file__).parent.parent
+    processes = [
+        subprocess.Popen(command, env=env, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for env in replica_environments(count)
+    ]
     try:
         printed = [process.communicate(timeout=600)[0] for process in processes]
     finally:

@@ -2,9 +2,7 @@
 
 from keras_contrastive.distribution import torch_processes as torch_processes
 from keras_contrastive.distribution.shards import num_data_shards as num_data_shards
-from keras_contrastive.distribution import torch_processes as torch_processes
 from keras_contrastive.distribution.shards import replicate as replicate
-from keras_contrastive.distribution import torch_processes as torch_processes
 from keras_contrastive.distribution.shards import shard_rows as shard_rows
 from keras_contrastive.distribution.shared_batch import SharedBatch as SharedBatch
 from keras_contrastive.distribution.shared_batch import across_processes as across_processes

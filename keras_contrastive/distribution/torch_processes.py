@@ -52,7 +52,7 @@ def mean(tensors):
     import torch
 
     there = [tensor for tensor in tensors if tensor is not None]
-    means = {}
+    means: dict = {}
     with torch.no_grad():
         for bucket in _buckets(there):
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
@@ -72,7 +72,7 @@ def average_gradients(optimizer):
     def apply_mean(grads, trainable_variables=None):
         return apply(mean(grads) if count() > 1 else grads, trainable_variables)
 
-    apply_mean.averages = True
+    vars(apply_mean)["averages"] = True
     optimizer.apply = apply_mean
 
 

@@ -55,8 +55,8 @@ class Contrast:
         extra: `None`, or for each view a list of `Candidates` that join its rows as candidates.
         present: `None`, or for each view bool `(batch,)`, or `None` where no row is missing: a missing row is no anchor
             and no candidate.
-        shared: `None`, or the `keras_contrastive.distribution.SharedBatch` whose rows these are: the candidates are then
-            the rows of all replicas, the anchors those of this one.
+        shared: `None`, or the `keras_contrastive.distribution.SharedBatch` whose rows these are: the candidates are
+            then the rows of all replicas, the anchors those of this one.
     """
 
     def __init__(self, views, directions, ids, scale, all_views=False, extra=None, present=None, shared=None):

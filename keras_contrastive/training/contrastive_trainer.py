@@ -146,7 +146,9 @@ class ContrastiveTrainer(keras.Model):
         embeddings = {name: self._project(name, features[name], training) for name in self._names}
         shapes = {name: embedding.shape for name, embedding in embeddings.items()}
         shapes |= {f"{name}_augmented": shapes[name] for name in self._augmented}
-        self._build_metrics((None, len(self._names) if len(self._names) > 1 else len(shapes), shapes[self._names[0]][-1]))
+        self._build_metrics(
+            (None, len(self._names) if len(self._names) > 1 else len(shapes), shapes[self._names[0]][-1])
+        )
         self._build_regularizers(shapes, {name: feature.shape for name, feature in features.items()})
         for regularizer in self.regularizers:
             if isinstance(regularizer, ViewRegularizer):

@@ -42,7 +42,7 @@ def prepare_fit(trainer, progress, arguments):
     _prepare_validation(arguments)
     rows = _prepare_rows(arguments)
     _build_for_backup(trainer, x, arguments["callbacks"])
-    session = Session(progress, None if arguments["steps_per_epoch"] else rows)
+    session = Session(progress, None if arguments["steps_per_epoch"] else rows, arguments["initial_epoch"])
     arguments["callbacks"] = _with_session(session, arguments["callbacks"])
     if process_index():
         arguments["verbose"] = 0
@@ -117,8 +117,8 @@ def _part_of(x, part):
         return x if isinstance(x, Rows) else Part(x, part)
     if type(getattr(x, "sampler", None)).__name__ in ("RandomSampler", "SequentialSampler"):
         warnings.warn(
-            f"Each of {part[1]} processes goes through this whole `DataLoader`: what its batches hold are taken as rows "
-            "of this process. Give the loader a `torch.utils.data.DistributedSampler`.",
+            f"Each of {part[1]} processes goes through this whole `DataLoader`, and takes its batches as rows of its "
+            "own. Give the loader a `torch.utils.data.DistributedSampler`.",
             stacklevel=4,
         )
     return x

@@ -58,9 +58,8 @@ class Progress:
         return [variable for variable in self._model.variables if id(variable) not in weights]
 
     def resume_torch_random(self):
-        """Go on with the stream of a loaded file; once, since what comes after is the user's."""
+        """Go on with the stream of a loaded file."""
         torch_random.load(self._torch_random)
-        self._torch_random = {}
 
     def offset_seeds(self, offset):
         """Shift the seeds, so that the random layers of several processes do not draw alike."""
@@ -76,12 +75,14 @@ class Session(keras.callbacks.Callback):
     Args:
         progress: The `Progress` of the model.
         rows: The `Rows` that are learnt from, or `None` for a data set with an order of its own.
+        initial_epoch: The epoch at which `fit` was asked to begin.
     """
 
-    def __init__(self, progress, rows):
+    def __init__(self, progress, rows, initial_epoch=0):
         super().__init__()
         self.progress = progress
         self.rows = rows
+        self.initial_epoch = initial_epoch
         self.resume = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: self._resume())
         self._first_epoch = True
         self._skipped = 0
@@ -93,16 +94,18 @@ class Session(keras.callbacks.Callback):
 
     def _resume(self):
         model, progress = self.model, self.progress
-        progress.resume_torch_random()
-        if num_processes() > 1:
-            self._agree()
-        if progress.seed is None:
+        resumed = progress.loaded and model._initial_epoch is not None
+        if progress.seed is None or not (resumed or self.initial_epoch > 0):
             progress.seed = random.randrange(2**31)
-        if self.rows is None or not progress.loaded or progress.epoch != (model._initial_epoch or 0):
+        if num_processes() > 1:
+            resumed = self._agree(resumed)
+        if not resumed:
             return
-        if progress.batch >= self.rows.num_batches:  # the epoch that the backup was made in is done
+        # What Keras wrote beside the weights, it wrote a moment later: it may be about the backup before.
+        model._initial_epoch = progress.epoch
+        if self.rows is not None and progress.batch >= self.rows.num_batches:  # this epoch is done
             model._initial_epoch = progress.epoch + 1
-        else:
+        elif self.rows is not None:
             self._skipped = progress.batch
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -110,13 +113,20 @@ class Session(keras.callbacks.Callback):
             self._skipped = 0
         self._first_epoch = False
         self.progress.epoch, self.progress.batch = epoch, self._skipped
-        if num_processes() > 1:
-            torch_random.start(self.progress.seed, epoch, process_index())
+        torch_random.start(self.progress.seed, epoch, process_index())
         if self.rows is not None:
             self.rows.begin(self.progress.seed, epoch, self._skipped)
         if self._skipped:  # Keras takes an epoch that is shorter than the others for a lack of data
             self._quiet.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", message="Your input ran out of data")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if not self._skipped:
+            return
+        if batch == 0:  # not before: the data loader of an epoch draws once when it begins
+            self.progress.resume_torch_random()
+        if batch >= self.rows.num_batches:  # TensorFlow would begin a step to find that there are no rows
+            raise StopIteration
 
     def on_train_batch_end(self, batch, logs=None):
         self.progress.batch = self._skipped + batch + 1
@@ -126,22 +136,21 @@ class Session(keras.callbacks.Callback):
         self.progress.epoch, self.progress.batch = epoch + 1, 0
 
     def on_train_end(self, logs=None):
+        self.model._initial_epoch = None  # which Keras leaves for the next `fit`
         if self._offset:
             self.progress.offset_seeds(-self._offset)
 
-    def _agree(self):
+    def _agree(self, resumed):
         """Give all processes the state of the first one; only random layers differ."""
         model, progress = self.model, self.progress
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         torch_processes.broadcast([v.value for v in (*model.variables, *model.optimizer.variables)])
-        if progress.seed is None:
-            progress.seed = random.randrange(2**31)
-        numbers = progress.seed, progress.epoch, progress.batch, progress.loaded, model._initial_epoch or 0
-        numbers = [torch_processes.first_of(x) for x in numbers]
-        progress.seed, progress.epoch, progress.batch, progress.loaded, model._initial_epoch = numbers
+        numbers = progress.seed, progress.epoch, progress.batch, resumed
+        progress.seed, progress.epoch, progress.batch, resumed = map(torch_processes.first_of, numbers)
         self._offset = process_index() * 1_000_003
         progress.offset_seeds(self._offset)
+        return resumed
 
 
 def only_first_writes(callbacks):

@@ -8,41 +8,29 @@ def loop(call, trainable, state, inputs, size):
     import tensorflow as tf
 
     num_rows = tf.shape(keras.tree.flatten(inputs)[0])[0]
-    count = num_rows // size
-    start = size * count
-    call = _remembering(call)
+    count = tf.maximum(num_rows - 1, 0) // size  # chunks of `size` rows, after a first one of 1 to `size`
+    first = num_rows - count * size
+    call = _Recomputed(call)
     spec = keras.tree.map_structure(lambda x: keras.KerasTensor((size, *x.shape[1:]), x.dtype.name), inputs)
     spec = call.layer.compute_output_spec(spec)
-
-    def chunk(i):
-        # `size`, or fewer where the loop is never run.
-        stop = tf.minimum((i + 1) * size, num_rows)
-        return keras.tree.map_structure(lambda x: x[i * size : stop], inputs)
+    of_first, total, state = call(trainable, state, keras.tree.map_structure(lambda x: x[:first], inputs))
 
     def body(i, total, outputs, *state):
-        rows = keras.tree.map_structure(lambda x: tf.ensure_shape(x, (size, *x.shape[1:])), chunk(i))
+        # As many rows for certain: XLA compiles the loop for batches of fewer rows too, where it is never run.
+        places = tf.minimum(first + i * size + tf.range(size), num_rows - 1)
+        rows = keras.tree.map_structure(lambda x: tf.gather(x, places), inputs)
         of_chunk, activity, state = call(trainable, state, rows)
         return i + 1, total + activity * size, outputs.write(i, of_chunk), *state
 
     array = tf.TensorArray(spec.dtype, size=count, element_shape=(size, *spec.shape[1:]))
-    carry = tf.constant(0), tf.zeros(()), array, *state
+    carry = tf.constant(0), total * tf.cast(first, "float32"), array, *state
     carry = tf.while_loop(lambda i, *_: i < count, body, carry, parallel_iterations=1, maximum_iterations=count)
     _, total, outputs, *state = carry
-    outputs = tf.reshape(outputs.stack(), (start, *spec.shape[1:]))
-
-    def last():
-        of_chunk, activity, new = call(trainable, state, chunk(count))
-        return of_chunk, activity * tf.cast(num_rows - start, "float32"), *new
-
-    def nothing():
-        return tf.zeros((0, *spec.shape[1:]), spec.dtype), tf.zeros(()), *state
-
-    of_rest, activity, *state = tf.cond(num_rows > start, last, nothing)
-    total = (total + activity) / tf.cast(tf.maximum(num_rows, 1), "float32")
-    return tf.concat([outputs, of_rest], axis=0), total, state
+    outputs = tf.reshape(outputs.stack(), (count * size, *spec.shape[1:]))
+    return tf.concat([of_first, outputs], axis=0), total / tf.cast(tf.maximum(num_rows, 1), "float32"), state
 
 
-class _remembering:
+class _Recomputed:
     """The call with its own gradient: `tf.recompute_grad` wants one for the state too, where there is none."""
 
     def __init__(self, call):

@@ -25,7 +25,8 @@ def load(stored):
 
 
 def start(*numbers):
-    """Start a stream that belongs to these numbers."""
-    import torch
+    """Start a stream that belongs to these numbers, on PyTorch."""
+    if keras.backend.backend() == "torch":
+        import torch
 
-    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))

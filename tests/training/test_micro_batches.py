@@ -93,14 +93,11 @@ def test_dropout_draws_anew_for_each_chunk_and_alike_when_it_is_computed_again()
     record = Record()
     image = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5, seed=3), record, keras.layers.Dense(4)])
     x = {"image": np.ones((16, 64), "float32"), "text": pairs(16)["text"]}
-    record_calls = []
-    model, losses = trained(8, {"image": settle(image), "text": towers()["text"]}, x, epochs=1)
-    record_calls.append(int(ops.convert_to_numpy(record.calls)))
-    assert record_calls == [2]  # two chunks, and none of the second computations
+    trained(8, {"image": settle(image), "text": towers()["text"]}, x, epochs=1)
+    assert int(ops.convert_to_numpy(record.calls)) == 2  # two chunks, and none of the second computations
     first, second = ops.convert_to_numpy(record.seen)
     assert 10 < first.sum() < 54
     assert (first != second).any()
-    assert np.isfinite(losses).all()
 
 
 def test_the_gradient_passes_the_mask_that_the_loss_saw():
