@@ -1,7 +1,6 @@
 """Row sums over the logits between views."""
 
 import dataclasses
-import functools
 from typing import Any
 
 from keras import ops
@@ -31,6 +30,24 @@ class Candidates:
 
     embeddings: Any
     ids: Any = None
+
+
+class _computed_once:  # noqa: N801 - a decorator
+    """`functools.cached_property` without its lock.
+
+    Up to Python 3.11 all instances share that lock. The replicas of `tf.distribute` are threads that hand over to one
+    another in the middle of a gather: one would wait for the lock of the other forever.
+    """
+
+    def __init__(self, compute):
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        value = vars(instance)[self.compute.__name__] = self.compute(instance)
+        return value
 
 
 class Contrast:
@@ -103,7 +120,7 @@ class Contrast:
 
     # What is counted
 
-    @functools.cached_property
+    @_computed_once
     def num_negatives(self):
         """How many negatives each anchor has, as float."""
         return self._count(
@@ -111,12 +128,12 @@ class Contrast:
             lambda extra: ops.sum(ops.cast(_exists(extra), "int32")) - self._num_same_in(extra),
         )
 
-    @functools.cached_property
+    @_computed_once
     def _num_positives(self):
         """Of a single view."""
         return self._count(lambda view: self._num_same(view) - 1, self._num_same_in)
 
-    @functools.cached_property
+    @_computed_once
     def valid(self):
         """Whether an anchor has both a positive and a negative."""
         valid = self.num_negatives > 0
@@ -124,7 +141,7 @@ class Contrast:
             valid = ops.logical_and(valid, self._num_positives > 0)
         return valid if self.complete is None else ops.logical_and(valid, self.complete)
 
-    @functools.cached_property
+    @_computed_once
     def complete(self):
         """Whether an anchor and its own row in the other view are both present; `None` if all are."""
         if all(present is None for present in self._present):
@@ -162,7 +179,7 @@ class Contrast:
         present = self._all_present[view]
         return self._num_same_ids if present is None else self._count_same_ids(present)
 
-    @functools.cached_property
+    @_computed_once
     def _num_same_ids(self):
         return count_equal(self._ids, self._all_ids)
 
@@ -185,17 +202,17 @@ class Contrast:
 
     # Sums
 
-    @functools.cached_property
+    @_computed_once
     def negatives(self):
         """Log of the sum of exp(logit) over the negatives; very low, but finite, where there are none."""
         return self._sum(LogSumExp)
 
-    @functools.cached_property
+    @_computed_once
     def candidates(self):
         """Log of the sum of exp(logit) over all candidates, positives included, but the anchor itself."""
         return self._sum(LogSumExp, but_the_anchor_only=True)
 
-    @functools.cached_property
+    @_computed_once
     def positive(self):
         """Logit of the positive."""
         if self._single:

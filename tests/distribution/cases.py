@@ -91,6 +91,34 @@ def _structures(micro_batch_size=None):
     return make
 
 
+def _plain_model(x):
+    """No trainer: the loss is given to `keras.Model`, as any other."""
+    inputs = {name: keras.Input(rows.shape[1:], name=name) for name, rows in x.items()}
+    embeddings = [tower(inputs[name]) for name, tower in towers().items()]
+    model = keras.Model(inputs, keras.layers.Lambda(lambda views: keras.ops.stack(views, axis=1))(embeddings))
+    return model, {"loss": losses.InfoNCE(0.5)}, x, np.arange(len(x["image"]), dtype="int32") % 37, None
+
+
+def _wrapped_module(x):
+    """A module of PyTorch, in a `DistributedDataParallel` where there are several processes."""
+    import torch
+
+    class Alone(torch.nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+        def forward(self, x):
+            return self.module(x)
+
+    wrap = torch.nn.parallel.DistributedDataParallel if torch.distributed.is_initialized() else Alone
+    torch.manual_seed(3)
+    image = keras.layers.TorchModuleWrapper(wrap(torch.nn.Linear(6, DIM)))
+    model = ContrastiveTrainer({"image": image, "text": towers()["text"]})
+    model({name: array[:1] for name, array in x.items()})
+    return model, {"loss": losses.InfoNCE(0.5)}, x, None, None
+
+
 class _Mean(keras.layers.Layer):
     def call(self, tokens):
         return keras.ops.mean(tokens, axis=1)
@@ -144,3 +172,7 @@ CASES = {
     "tiled_sup_con": (_tiled(_labelled), "float32"),
     "mixed_precision": (_two_towers(_remembering()), "mixed_bfloat16"),
 }
+if keras.backend.backend() == "torch":  # where a plain model knows of no other process
+    CASES["data_parallel"] = (_wrapped_module, "float32")
+else:
+    CASES["plain_model"] = (_plain_model, "float32")
