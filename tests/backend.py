@@ -308,7 +308,7 @@ def run_replicas(count, module, *arguments):
         for env in replica_environments(count)
     ]
     try:
-        printed = [process.communicate(timeout=600)[0] for process in processes]
+        printed = [process.communicate(timeout=1800)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()

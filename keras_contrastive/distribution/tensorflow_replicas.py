@@ -20,6 +20,7 @@ def share(num_rows):
     def gather(x):
         if x.dtype == tf.bool:
             return tf.cast(context.all_gather(tf.cast(x, "int32"), axis=0), "bool")
-        return context.all_gather(x, axis=0)
+        # What is gathered in pieces of several sizes comes without a shape.
+        return tf.ensure_shape(context.all_gather(x, axis=0), (None, *x.shape[1:]))
 
     return num_rows, first, 1 / context.num_replicas_in_sync, gather, lambda x: gather(x[None])

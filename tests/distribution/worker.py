@@ -16,13 +16,14 @@ from tests.distribution.cases import CASES
 from tests.towers import pairs
 
 RATE, BATCH = 0.1, 16
+JIT_COMPILE = False if keras.backend.backend() == "tensorflow" else "auto"  # XLA would compile for minutes
 
 
 def measure(make):
     """Loss and gradients of a batch, and all that there is after some epochs, as arrays by name."""
     found = {}
     model, compiled_with, x, y, weights = make()
-    model.compile(keras.optimizers.SGD(RATE), **compiled_with)
+    model.compile(keras.optimizers.SGD(RATE), jit_compile=JIT_COMPILE, **compiled_with)
     before = numbers(model)
     first = [None if part is None else keras.tree.map_structure(lambda a: a[:BATCH], part) for part in (x, y, weights)]
     history = model.fit(first[0], first[1], sample_weight=first[2], batch_size=BATCH, shuffle=False, verbose=0)
