@@ -3,6 +3,7 @@
 from keras_contrastive import augmentation as augmentation
 from keras_contrastive import datasets as datasets
 from keras_contrastive import distribution as distribution
+from keras_contrastive import encoders as encoders
 from keras_contrastive import evaluation as evaluation
 from keras_contrastive import layers as layers
 from keras_contrastive import losses as losses
