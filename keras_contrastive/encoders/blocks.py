@@ -18,12 +18,19 @@ def blocks(layer):
 def train_only(model, trained):
     """Train these blocks of a model, and nothing else of it."""
     weights = {id(weight) for block in trained for weight in block.weights}
-    model.trainable = bool(weights)
+    set_trainable(model, bool(weights))
     for block in blocks(model):
-        block.trainable = all(id(weight) in weights for weight in block.weights)
+        set_trainable(block, all(id(weight) in weights for weight in block.weights))
     for weight in model.trainable_variables:  # such as position embeddings beside a list of blocks
         if id(weight) not in weights:
             weight.trainable = False
+
+
+def set_trainable(layer, value):
+    """Set the flag of a layer and of all inside it."""
+    # On TensorFlow, a flag that a layer has already is not set again, nor are those of the layers inside.
+    layer.trainable = not value
+    layer.trainable = value
 
 
 def _listed(layer):

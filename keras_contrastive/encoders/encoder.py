@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_contrastive.encoders.blocks import blocks, train_only
+from keras_contrastive.encoders.blocks import blocks, set_trainable, train_only
 from keras_contrastive.encoders.inputs import Inputs, ends_of
 from keras_contrastive.encoders.pooling import POOLINGS, flattened, pooling_for
 from keras_contrastive.encoders.presets import load_backbone
@@ -105,9 +105,9 @@ class Encoder(keras.Model):
                 )
             train_only(self.backbone, used[len(used) - count :])
         elif count == "all":
-            self.backbone.trainable = True
+            set_trainable(self.backbone, True)
         for layer in self._unused():
-            layer.trainable = False  # it has no gradient, and weight decay would wear it away
+            set_trainable(layer, False)  # it has no gradient, and weight decay would wear it away
         self._trainable_blocks = count
 
     def _unused(self):

@@ -2,11 +2,12 @@
 
 import itertools
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_contrastive.similarity import check_ids, has_positive, nearest_positive, normalize, positive_ranks
+from keras_contrastive.evaluation.callback import CorpusEvaluation
+from keras_contrastive.evaluation.corpus import corpus, same_dim
+from keras_contrastive.similarity import has_positive, nearest_positive, positive_ranks
 
 
 def retrieval(queries, candidates, query_ids=None, candidate_ids=None, k=(1, 5, 10), tile=1024):
@@ -36,31 +37,32 @@ def retrieval(queries, candidates, query_ids=None, candidate_ids=None, k=(1, 5, 
     >>> {name: round(value, 3) for name, value in results.items()}
     {'recall_at_1': 0.333, 'recall_at_2': 0.333, 'median_rank': 3.0, 'mrr': 0.556}
     """
-    queries, query_ids = _corpus(queries, query_ids, "queries")
-    candidates, candidate_ids = _corpus(candidates, candidate_ids, "candidates")
-    if queries.shape[1] != candidates.shape[1]:
-        raise ValueError(
-            "`queries` and `candidates` must have the same last dimension. "
-            f"Received: queries.shape={tuple(queries.shape)}, candidates.shape={tuple(candidates.shape)}."
-        )
+    queries, query_ids = corpus(queries, query_ids, "queries")
+    candidates, candidate_ids = corpus(candidates, candidate_ids, "candidates")
+    same_dim(queries, candidates, ("queries", "candidates"))
+    ranks = ranks_of_positives(queries, candidates, query_ids, candidate_ids, tile)
+    results = {f"recall_at_{n}": float(np.mean(ranks <= n)) for n in k}
+    return results | {"median_rank": float(np.median(ranks)), "mrr": float(np.mean(1 / ranks))}
+
+
+def ranks_of_positives(queries, candidates, query_ids, candidate_ids, tile):
+    """The rank of each query's nearest positive among its negatives, 1 for the best, as a NumPy array; see `retrieval`."""
     ahead = []
     for start in range(0, queries.shape[0], tile):
         rows = slice(start, start + tile)
-        corpus = candidates, query_ids[rows], candidate_ids
-        nearest = nearest_positive(queries[rows], *corpus, tile=tile)
+        among = candidates, query_ids[rows], candidate_ids
+        nearest = nearest_positive(queries[rows], *among, tile=tile)
         found = ops.convert_to_numpy(has_positive(nearest))
         if not found.all():
             raise ValueError(
                 f"Query {start + int(np.argmin(found))} has no candidate with its id. "
                 "Are the ids of both from one data set?"
             )
-        ahead.append(ops.convert_to_numpy(positive_ranks(queries[rows], *corpus, nearest, tile=tile)))
-    ranks = 1 + np.concatenate(ahead)
-    results = {f"recall_at_{n}": float(np.mean(ranks <= n)) for n in k}
-    return results | {"median_rank": float(np.median(ranks)), "mrr": float(np.mean(1 / ranks))}
+        ahead.append(ops.convert_to_numpy(positive_ranks(queries[rows], *among, nearest, tile=tile)))
+    return 1 + np.concatenate(ahead)
 
 
-class RetrievalEvaluation(keras.callbacks.Callback):
+class RetrievalEvaluation(CorpusEvaluation):
     """Searches a held-out corpus at the end of each epoch, from each modality to each other.
 
     Its numbers join the epoch's `logs`, so they appear in the progress bar, in `History` and in other
@@ -82,19 +84,13 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     """
 
     def __init__(self, x, ids=None, k=(1, 5, 10), batch_size=256, every=1, prefix="val_", embed=None):
-        super().__init__()
-        if every < 1:
-            raise ValueError(f"`every` must be a positive number of epochs. Received: every={every}.")
+        super().__init__(every, prefix, batch_size)
         self.x = x
         self.ids = ids
         self.k = tuple(k)
-        self.batch_size = batch_size
-        self.every = every
-        self.prefix = prefix
         self.embed = embed
 
-    def evaluate(self):
-        """The numbers of the model as it is now, as a dict."""
+    def numbers(self):
         embeddings = self._embeddings()
         if not isinstance(embeddings, dict) or len(embeddings) < 2:
             raise TypeError(
@@ -102,7 +98,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
                 f"Received: {type(embeddings).__name__}. Pass `embed` for a model that returns one tensor."
             )
         return {
-            f"{self.prefix}{a}_to_{b}_{name}": value
+            f"{a}_to_{b}_{name}": value
             for a, b in itertools.permutations(embeddings, 2)
             for name, value in retrieval(embeddings[a], embeddings[b], self.ids, self.ids, self.k).items()
         }
@@ -115,24 +111,3 @@ class RetrievalEvaluation(keras.callbacks.Callback):
             return embeddings
         # Of a dict of inputs, what is named as they are: a model may also return independent features.
         return {name: rows for name, rows in embeddings.items() if name in self.x} or embeddings
-
-    def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every == 0 and logs is not None:
-            logs.update(self.evaluate())
-
-
-def _corpus(embeddings, ids, name):
-    embeddings = ops.convert_to_tensor(embeddings, dtype="float32")
-    if len(embeddings.shape) != 2 or not embeddings.shape[0]:
-        raise ValueError(
-            f"`{name}` must have the shape `(rows, dim)`, with at least one row. "
-            f"Received: {name}.shape={tuple(embeddings.shape)}."
-        )
-    ids = np.arange(embeddings.shape[0]) if ids is None else np.asarray(ids)
-    if ids.shape != (embeddings.shape[0],) or not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(
-            f"Ids of the {name} must be integers, one for each of the {embeddings.shape[0]} rows. "
-            f"Received: shape {ids.shape}, dtype {ids.dtype}."
-        )
-    check_ids(ids, name=f"ids of the {name}")
-    return normalize(embeddings), ops.convert_to_tensor(ids, dtype="int32")
