@@ -73,10 +73,10 @@ def test_partly_frozen_towers_train_and_are_saved(image, text, tmp_path):
         "text": Encoder(backbones.TEXT[text](), projection_dim=6, trainable_blocks=0),
     }
     model = ContrastiveTrainer(encoders)
-    model.compile(keras.optimizers.Adam(0.01), InfoNCE(), metrics=[RecallAtK(1)])
+    model.compile(keras.optimizers.Adam(0.003), InfoNCE(), metrics=[RecallAtK(1)])
     x = {"image": backbones.images(), "text": backbones.texts()}
     frozen = encoders["text"].backbone.get_weights()
-    history = model.fit(x, batch_size=4, epochs=3, verbose=0).history
+    history = model.fit(x, batch_size=12, epochs=4, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     for mine, theirs in zip(encoders["text"].backbone.get_weights(), frozen, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -181,8 +181,8 @@ def test_keras_cv_and_keras_nlp_train_together(tmp_path, rng):
     expected = sequences(image, x["image"]).mean((1, 2)) @ numpy(encoders["image"].projection.kernel)
     np.testing.assert_allclose(numpy(encoders["image"](x["image"])), expected, atol=1e-5)
     model = ContrastiveTrainer(encoders)
-    model.compile(keras.optimizers.Adam(0.01), InfoNCE())
-    history = model.fit(x, batch_size=4, epochs=3, verbose=0).history
+    model.compile(keras.optimizers.Adam(0.003), InfoNCE())
+    history = model.fit(x, batch_size=12, epochs=4, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

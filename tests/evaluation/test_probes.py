@@ -136,8 +136,9 @@ VECTORS = {"cat": [1.0, 0, 0, 0, 0], "dog": [0, 1.0, 0, 0, 0], "owl": [0, 0, 1.0
 
 
 def tokenize(prompts):
-    """The text tower's input for a prompt: the vector of its last word, and of its first letter."""
-    return np.array([VECTORS[prompt.split()[-1]] for prompt in prompts], "float32") + 0.1 * len(prompts[0].split())
+    """The text tower's input for a prompt: the vector of its last word, moved by the number of words."""
+    words = [prompt.split() for prompt in prompts]
+    return np.array([np.add(VECTORS[w[-1]], len(w)) for w in words], "float32")
 
 
 def test_zero_shot_is_reported_of_the_model_as_it_is():
