@@ -4,8 +4,8 @@
     python examples/pretrained.py --backend jax   # loads both, and looks whether they know what they should
 
 * MiniLM, a sentence encoder (22.7 million parameters): keras-hub reads its folder as it is.
-* EfficientNet-Lite0, an image encoder trained on ImageNet (3.4 million): its file is PyTorch's, which is read here, with
-  NumPy, by an unpickler that makes nothing but dicts and arrays.
+* EfficientNet-Lite0, an image encoder trained on ImageNet (3.4 million): its file is PyTorch's, which is read here,
+  with NumPy, by an unpickler that makes nothing but dicts and arrays.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import zipfile
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Load MiniLM and EfficientNet-Lite0 from PyPI packages, and look whether they know what they should.",
+        description="Load MiniLM and EfficientNet-Lite0 from PyPI packages, and look whether they know anything.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")

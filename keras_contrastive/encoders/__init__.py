@@ -1,4 +1,4 @@
-"""Published backbones, of keras-hub, keras-nlp, keras-cv or Keras itself, as towers. Imports none of them until asked."""
+"""Published backbones, of keras-hub, keras-nlp, keras-cv or Keras itself, as towers; none is imported until asked."""
 
 from keras_contrastive.encoders.encoder import Encoder as Encoder
 from keras_contrastive.encoders.towers import BackboneBias as BackboneBias

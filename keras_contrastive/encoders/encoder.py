@@ -12,17 +12,17 @@ from keras_contrastive.encoders.presets import load_backbone
 class Encoder(keras.Model):
     """Turns a backbone into an encoder that ends in `(batch, dim)`, ready to be a tower.
 
-    It pools as the family of the backbone was made to be pooled: feature maps by their global average, vision transformers
-    by their class token, BERT and its kin by the mean over the positions that `padding_mask` leaves,
-    causal language models by the last of these, CLIP's text encoder by the end of the text. It takes what the backbone takes
-    (`{"token_ids": ..., "padding_mask": ...}`; a single input also without its name), and such dicts with the
+    It pools as the family of the backbone was made to be pooled: feature maps by their global average, vision
+    transformers by their class token, BERT and its kin by the mean over the positions that `padding_mask` leaves,
+    causal language models by the last of these, CLIP's text encoder by the end of the text. It takes what the backbone
+    takes (`{"token_ids": ..., "padding_mask": ...}`; a single input also without its name), and such dicts with the
     names of Hugging Face (`input_ids`, `attention_mask`, `token_type_ids`). Further entries are ignored, and absent
     `segment_ids` are zeros.
 
     Args:
         backbone: A model of keras-hub, keras-nlp, keras-cv or `keras.applications` (without its top), any Functional or
-            Sequential model, or the name (or folder) of a keras-hub preset. It is shared, not copied: training the encoder
-            trains it.
+            Sequential model, or the name (or folder) of a keras-hub preset. It is shared, not copied: training the
+            encoder trains it.
         projection_dim: `None`, or the dimension of a linear projection of the pooled vector, without bias.
         pooling: `"auto"`, `"mean"`, `"class_token"`, `"last_token"` or `"end_of_text"`.
         trainable_blocks: How much of the backbone is trained: `None` leaves it as it is, `"all"`, or how many of its
@@ -85,7 +85,7 @@ class Encoder(keras.Model):
     def blocks(self):
         """The names of the backbone's blocks, from its input on: what `trainable_blocks` counts from the end.
 
-        A block is a layer with weights; those that a layer keeps in a list, as vision transformers do, count one by one.
+        A block is a layer with weights; those in a list, as vision transformers keep them, count one by one.
         """
         return [block.name for block in self._blocks()]
 

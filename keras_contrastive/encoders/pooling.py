@@ -4,16 +4,44 @@ import keras
 from keras import ops
 
 # Families whose output is a sequence, by the names of their classes: nothing else tells them apart.
-_MEAN = (
-    "AlbertBackbone BertBackbone DebertaV3Backbone DistilBertBackbone ElectraBackbone ESMBackbone FNetBackbone "
-    "RobertaBackbone RoformerV2Backbone SwinTransformerBackbone"
-).split()
-_CLASS_TOKEN = "CLIPVisionEncoder DINOV2Backbone DINOV3Backbone DeiTBackbone MetaCLIP2VisionEncoder ViTBackbone".split()
-_LAST_TOKEN = (
-    "BloomBackbone FalconBackbone GPT2Backbone GPTNeoXBackbone GemmaBackbone GptOssBackbone LlamaBackbone "
-    "MistralBackbone MixtralBackbone OPTBackbone Phi3Backbone Qwen3Backbone Qwen3MoeBackbone QwenBackbone "
-    "QwenMoeBackbone SmolLM3Backbone"
-).split()
+_MEAN = [
+    "AlbertBackbone",
+    "BertBackbone",
+    "DebertaV3Backbone",
+    "DistilBertBackbone",
+    "ElectraBackbone",
+    "ESMBackbone",
+    "FNetBackbone",
+    "RobertaBackbone",
+    "RoformerV2Backbone",
+    "SwinTransformerBackbone",
+]
+_CLASS_TOKEN = [
+    "CLIPVisionEncoder",
+    "DINOV2Backbone",
+    "DINOV3Backbone",
+    "DeiTBackbone",
+    "MetaCLIP2VisionEncoder",
+    "ViTBackbone",
+]
+_LAST_TOKEN = [
+    "BloomBackbone",
+    "FalconBackbone",
+    "GPT2Backbone",
+    "GPTNeoXBackbone",
+    "GemmaBackbone",
+    "GptOssBackbone",
+    "LlamaBackbone",
+    "MistralBackbone",
+    "MixtralBackbone",
+    "OPTBackbone",
+    "Phi3Backbone",
+    "Qwen3Backbone",
+    "Qwen3MoeBackbone",
+    "QwenBackbone",
+    "QwenMoeBackbone",
+    "SmolLM3Backbone",
+]
 _END_OF_TEXT = ["CLIPTextEncoder"]
 
 
@@ -27,6 +55,7 @@ def mean(x, mask, token_ids):
 
 
 def class_token(x, mask, token_ids):
+    """The first position, in front of the others."""
     return x[:, 0]
 
 

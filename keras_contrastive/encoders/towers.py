@@ -30,9 +30,9 @@ class Towers:
 def towers(backbone, trainable_blocks=None, lowest_temperature=0.01):
     """Take an image-text backbone apart into towers that `ContrastiveTrainer` trains, with any loss.
 
-    For keras-hub's `CLIPBackbone`, `SigLIPBackbone` and their kin, which train by themselves not at all, or with two forward
-    passes a step. The towers end in the backbone's own projections. Every weight is shared with it, the logit scale
-    included: after training, `backbone.save_to_preset(folder)` holds what was learnt.
+    For keras-hub's `CLIPBackbone`, `SigLIPBackbone` and their kin, which train by themselves not at all, or with two
+    forward passes a step. The towers end in the backbone's own projections. Every weight is shared with it, the logit
+    scale included: after training, `backbone.save_to_preset(folder)` holds what was learnt.
 
     ```python
     clip = keras_hub.models.CLIPBackbone.from_preset("clip_vit_base_patch32")
@@ -43,9 +43,10 @@ def towers(backbone, trainable_blocks=None, lowest_temperature=0.01):
     clip.save_to_preset("clip_finetuned")
     ```
 
-    A trainer that was saved and loaded again has weights of its own, without a backbone. To bring them into one, match the
-    towers of a backbone of the same kind: `towers(backbone).encoders[name].set_weights(loaded.encoders[name].get_weights())`,
-    and assign `loaded.loss.temperature.log_scale` likewise.
+    A trainer that was saved and loaded again has weights of its own, without a backbone. To bring them into one, match
+    the towers of a backbone of the same kind:
+    `towers(backbone).encoders[name].set_weights(loaded.encoders[name].get_weights())`, and assign
+    `loaded.loss.temperature.log_scale` likewise.
 
     keras-hub starts a *new* SigLIP at a scale of 1 and a bias of 0, its paper at 10 and -10: before training one from
     nothing, assign `towers.temperature.log_scale` and `towers.bias.bias`.
@@ -145,7 +146,8 @@ class BackboneTemperature(_BackboneNumber):
 
     Args:
         log_scale: The backbone's weight, the logarithm of 1 / temperature, or `None` for a weight of its own.
-        lowest: Positive float or `None`; the temperature never falls below it. A constraint, as in `LearnableTemperature`.
+        lowest: Positive float or `None`; the temperature never falls below it. A constraint, as in
+            `LearnableTemperature`.
         initial: Where a weight of its own starts.
         **kwargs: See `keras.layers.Layer`.
 
@@ -157,7 +159,9 @@ class BackboneTemperature(_BackboneNumber):
     """
 
     def __init__(self, log_scale=None, lowest=0.01, initial=0.0, **kwargs):
-        super().__init__("log_scale", log_scale, initial, None if lowest is None else _AtMost(-math.log(lowest)), **kwargs)
+        super().__init__(
+            "log_scale", log_scale, initial, None if lowest is None else _AtMost(-math.log(lowest)), **kwargs
+        )
         self.lowest = lowest
 
     @property

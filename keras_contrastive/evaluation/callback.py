@@ -53,9 +53,9 @@ class CorpusEvaluation(keras.callbacks.Callback):
                 f"`{type(self).__name__}` evaluates a `ContrastiveTrainer`. Received: `{type(self.model).__name__}`, "
                 "which has no `encoders`. Pass `embed` for another model."
             )
-        names = list(encoders) if isinstance(encoders, dict) else [None]
-        if modality not in names:
-            expected = f"one of {', '.join(names)}" if names != [None] else "`None`, as there is one encoder"
+        one = not isinstance(encoders, dict)
+        if modality is not None if one else modality not in encoders:
+            expected = "`None`, as there is one encoder" if one else f"one of {', '.join(encoders)}"
             raise ValueError(f"The modality must be {expected}. Received: {modality!r}.")
         layers = [encoders, self.model.projectors] if projected else [encoders]
         parts = [layer.get(modality) if isinstance(layer, dict) else layer for layer in layers]

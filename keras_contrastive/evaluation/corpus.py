@@ -29,7 +29,8 @@ def labelled(features, labels, name):
     features, labels = np.asarray(ops.convert_to_numpy(features)), np.asarray(labels)
     if features.ndim != 2 or not len(features):
         raise ValueError(
-            f"`{name}` must have the shape `(rows, dim)`, with at least one row. Received: {name}.shape={features.shape}."
+            f"`{name}` must have the shape `(rows, dim)`, with at least one row. "
+            f"Received: {name}.shape={features.shape}."
         )
     if labels.shape != (len(features),) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(

@@ -45,7 +45,8 @@ def knn_probe(
         the draws, and `{shots}_shot_..._error`, their standard errors.
 
     Raises:
-        ValueError: Shapes or labels that do not belong together, arguments out of range, more shots than a class has rows.
+        ValueError: Shapes or labels that do not belong together, arguments out of range, more shots than a class has
+            rows.
 
     Reference:
         - [Wu et al., 2018](https://arxiv.org/abs/1805.01978), Sec. 3.4, where `neighbors` is 200 on ImageNet.
@@ -111,7 +112,8 @@ class KNNProbe(ProbeEvaluation):
         batch_size: Batch size of the embedding.
         every: Evaluate at the end of each `every`-th epoch, and of no other.
         prefix: Start of the names.
-        embed: `None`, or a function of the model and `x` that returns features, for models that are no `ContrastiveTrainer`.
+        embed: `None`, or a function of the model and `x` that returns features, for models that are no
+            `ContrastiveTrainer`.
         **kwargs: Of `knn_probe`: `neighbors`, `temperature`, `k`, `shots`, `draws`, `seed`, `tile`.
 
     Raises:

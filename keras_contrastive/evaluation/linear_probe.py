@@ -11,8 +11,8 @@ from keras_contrastive.evaluation.softmax_regression import softmax_regression
 def linear_probe(features, labels, new_features, new_labels, C=1.0, k=(1,), shots=None, draws=10, seed=0):  # noqa: N803
     """Classify new rows by softmax regression on labelled ones.
 
-    The minimum of `|W|^2 / 2 + C * (sum of cross-entropies)`, with an intercept that is not penalised, found to convergence
-    by L-BFGS in float64: scikit-learn's `LogisticRegression(C=C)`. The features are taken as they are;
+    The minimum of `|W|^2 / 2 + C * (sum of cross-entropies)`, with an intercept that is not penalised, found to
+    convergence by L-BFGS in float64: scikit-learn's `LogisticRegression(C=C)`. The features are taken as they are;
     how strongly `C` shrinks depends on their scale, so choose it on a validation set, or standardise them.
 
     Args:
@@ -27,12 +27,13 @@ def linear_probe(features, labels, new_features, new_labels, C=1.0, k=(1,), shot
         seed: Of the draws.
 
     Returns:
-        A dict of floats: `top_{k}_accuracy`, `mean_class_accuracy` and `cross_entropy`, the mean over the new rows in nats
-        (infinite if one is of a class that `labels` lacks). With `shots`, `{shots}_shot_...`, the means over the draws, and
-        `{shots}_shot_..._error`, their standard errors.
+        A dict of floats: `top_{k}_accuracy`, `mean_class_accuracy` and `cross_entropy`, the mean over the new rows in
+        nats (infinite if one is of a class that `labels` lacks). With `shots`, `{shots}_shot_...`, the means over the
+        draws, and `{shots}_shot_..._error`, their standard errors.
 
     Raises:
-        ValueError: Shapes or labels that do not belong together, arguments out of range, more shots than a class has rows.
+        ValueError: Shapes or labels that do not belong together, arguments out of range, more shots than a class has
+            rows.
 
     Reference:
         - [Radford et al., 2021](https://arxiv.org/abs/2103.00020), Sec. 3.2 and appendix A.3.
@@ -73,7 +74,8 @@ class LinearProbe(ProbeEvaluation):
         batch_size: Batch size of the embedding.
         every: Evaluate at the end of each `every`-th epoch, and of no other.
         prefix: Start of the names.
-        embed: `None`, or a function of the model and `x` that returns features, for models that are no `ContrastiveTrainer`.
+        embed: `None`, or a function of the model and `x` that returns features, for models that are no
+            `ContrastiveTrainer`.
         **kwargs: Of `linear_probe`: `C`, `k`, `shots`, `draws`, `seed`.
 
     Raises:

@@ -46,7 +46,7 @@ def retrieval(queries, candidates, query_ids=None, candidate_ids=None, k=(1, 5, 
 
 
 def ranks_of_positives(queries, candidates, query_ids, candidate_ids, tile):
-    """The rank of each query's nearest positive among its negatives, 1 for the best, as a NumPy array; see `retrieval`."""
+    """The rank of each query's nearest positive among its negatives, 1 for the best, in NumPy; see `retrieval`."""
     ahead = []
     for start in range(0, queries.shape[0], tile):
         rows = slice(start, start + tile)

@@ -83,7 +83,7 @@ def _log_softmax(logits):
 def _lbfgs(loss_and_gradient, x, tolerance, max_steps):
     """The minimum of a smooth convex function."""
     loss, gradient = loss_and_gradient(x)
-    pairs = []  # (step, change of the gradient, 1 / their product), the newest last
+    pairs: list = []  # (step, change of the gradient, 1 / their product), the newest last
     for _ in range(max_steps):
         if np.abs(gradient).max() <= tolerance:
             return x

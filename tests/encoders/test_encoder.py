@@ -46,7 +46,9 @@ TEXT = {"token_ids": IDS, "padding_mask": MASK}
 def test_the_mean_is_over_what_the_mask_leaves():
     backbone = text_backbone()
     x = sequences(backbone, TEXT)
-    expected = np.stack([row[mask > 0].mean(0) if mask.any() else np.zeros(DIM) for row, mask in zip(x, MASK, strict=True)])
+    expected = np.stack(
+        [row[mask > 0].mean(0) if mask.any() else np.zeros(DIM) for row, mask in zip(x, MASK, strict=True)]
+    )
     np.testing.assert_allclose(numpy(Encoder(backbone, pooling="mean")(TEXT)), expected, atol=1e-6)
 
 
@@ -162,7 +164,11 @@ def two_outputs():
         (lambda: Encoder(text_backbone()), ValueError, "family of `Functional` is not known.*pass `pooling`"),
         (lambda: Encoder(text_backbone(), pooling="max"), ValueError, "must be 'auto' or one of mean.*pooling='max'"),
         (lambda: Encoder(image_backbone(), pooling="class_token"), ValueError, "needs a backbone whose output is seq"),
-        (lambda: Encoder(image_backbone(), projection_dim=0), ValueError, "positive integer. Received: projection_dim=0"),
+        (
+            lambda: Encoder(image_backbone(), projection_dim=0),
+            ValueError,
+            "positive integer. Received: projection_dim=0",
+        ),
         (lambda: Encoder(image_backbone(), trainable_blocks=3), ValueError, r"\[0, 2\].*trainable_blocks=3"),
         (lambda: Encoder(image_backbone(), trainable_blocks=-1), ValueError, r"\[0, 2\].*trainable_blocks=-1"),
         (lambda: Encoder(image_backbone(), trainable_blocks=True), ValueError, r"\[0, 2\].*trainable_blocks=True"),
@@ -241,9 +247,7 @@ def test_layers_that_only_another_output_needs_are_not_trained():
     assert names(encoder.trainable_weights) == {"embedding", "block_0", "block_1"}
     encoder.trainable_blocks = 1
     assert names(encoder.trainable_weights) == {"block_1"}
-    np.testing.assert_allclose(
-        numpy(encoder(TEXT))[1], sequences(encoder.backbone, TEXT)[1].mean(0), atol=1e-6
-    )
+    np.testing.assert_allclose(numpy(encoder(TEXT))[1], sequences(encoder.backbone, TEXT)[1].mean(0), atol=1e-6)
 
 
 def test_a_frozen_backbone_has_no_dropout():

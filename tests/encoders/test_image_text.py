@@ -79,7 +79,7 @@ def test_a_saved_preset_holds_what_was_learnt(name, tmp_path):
     loaded = keras_hub.models.Backbone.from_preset(str(tmp_path / "preset"))
     assert_same(backbones.embeddings_of(loaded, x), learnt)
     assert float(head_of(loaded).logit_scale) == float(head_of(backbone).logit_scale) != scale
-    assert float(head_of(loaded).logit_scale) == pytest.approx(np.log(float(parts.temperature.scale)), rel=1e-5)
+    assert float(head_of(loaded).logit_scale) == pytest.approx(np.log(float(parts.temperature.scale)), abs=1e-6)
     if name == "SigLIP":
         assert float(head_of(loaded).logit_bias) == float(parts.bias.bias) != 0.0
 

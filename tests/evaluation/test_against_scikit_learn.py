@@ -43,7 +43,9 @@ def test_zero_shot(data, tile):
 @pytest.mark.parametrize("tile", [4, 1024])
 def test_knn(data, tile, temperature):
     features, labels, new_features, new_labels, _ = data
-    weights = {"weights": lambda distance: np.exp((1 - distance) / temperature)}  # scikit-learn's distance is 1 - cosine
+    weights = {
+        "weights": lambda distance: np.exp((1 - distance) / temperature)
+    }  # scikit-learn's distance is 1 - cosine
     theirs = KNeighborsClassifier(7, metric="cosine", **weights).fit(normalize(features), labels)
     probabilities = theirs.predict_proba(normalize(new_features))
     results = knn_probe(*data[:4], neighbors=7, temperature=temperature, k=(1, 2), tile=tile)

@@ -170,10 +170,15 @@ def test_zero_shot_serves_another_model_through_embed(rng):
     )
 
 
-@pytest.mark.parametrize(("callback", "probe", "name"), [(KNNProbe, knn_probe, "knn"), (LinearProbe, linear_probe, "linear")])
+@pytest.mark.parametrize(
+    ("callback", "probe", "name"), [(KNNProbe, knn_probe, "knn"), (LinearProbe, linear_probe, "linear")]
+)
 @pytest.mark.parametrize("projected", [False, True])
 def test_probes_see_the_encoder_or_the_projector_as_they_are(callback, probe, name, projected):
-    encoder, projector = towers.settle(towers.tower(6)), towers.settle(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    encoder, projector = (
+        towers.settle(towers.tower(6)),
+        towers.settle(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])),
+    )
     model = ContrastiveTrainer(encoder, augmenters=keras.layers.GaussianNoise(0.1), projectors=projector)
     x, new_x = towers.pairs()["image"], towers.pairs(12, seed=1)["image"]
     evaluation = callback(x, LABELS, new_x, LABELS[:12], projected=projected, every=2, prefix="", shots=(1, 2), draws=3)
@@ -219,5 +224,5 @@ def test_a_model_without_encoders_is_refused():
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
     probe = KNNProbe(np.ones((24, 6)), LABELS, np.ones((24, 6)), LABELS)
     probe.set_model(model)
-    with pytest.raises(TypeError, match="evaluates a `ContrastiveTrainer`. Received: `Sequential`.*Pass `embed`"):
+    with pytest.raises(TypeError, match=r"evaluates a `ContrastiveTrainer`. Received: `Sequential`.*Pass `embed`"):
         probe.evaluate()
