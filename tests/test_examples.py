@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -59,6 +61,53 @@ def test_augmented_views_draws_its_sheet(tmp_path):
     done = run("augmented_views.py", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "augmented_views.png").exists()
+
+
+@pytest.mark.towers
+@pytest.mark.parametrize(("model", "loss"), [("clip", "GammaContrastive"), ("siglip", "SigmoidContrastive")])
+def test_finetune_clip_hands_its_backbone_back_to_keras_hub(model, loss, tmp_path):
+    done = run("finetune_clip.py", "--quick", "--model", model, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "read by keras-hub alone, gives the same embeddings" in done.stdout
+    assert loss in done.stdout
+    lines = {words: [line.split() for line in done.stdout.splitlines() if line.startswith(words)] for words in RECALLS}
+    before, after, again = ([line[-4:] for line in lines[words]] for words in RECALLS)
+    assert len(before) == len(after) == 2
+    assert before != after == again
+    assert_keras_hub_needs_nothing_of_ours(next(tmp_path.iterdir()))
+
+
+RECALLS = ("before", "after", "loaded again")
+
+
+def assert_keras_hub_needs_nothing_of_ours(folder):
+    program = (
+        "import sys, keras_hub; backbone = keras_hub.models.Backbone.from_preset(sys.argv[1]);"
+        "assert backbone.count_params() > 0; assert 'keras_contrastive' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.towers
+@pytest.mark.parametrize("packages", ["keras-hub", "keras-cv"])
+def test_finetune_towers_prints_its_table(packages):
+    done = run("finetune_towers.py", "--quick", "--seeds", 1, "--packages", packages)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split()[:4] for line in done.stdout.splitlines() if "±" in line and "->" in line]
+    kinds = [row[3] for row in rows]
+    assert kinds == ["frozen", "unfrozen", "scratch"] * 3
+
+
+@pytest.mark.towers
+def test_pretrained_towers_know_what_they_should():
+    done = run("pretrained.py")
+    assert done.returncode == 0, done.stderr[-2000:]
+    food, stocks = (float(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("    "))
+    assert food > stocks + 0.2
+    similarities = np.array(re.findall(r"\d\.\d*", done.stdout.partition("pizzas:")[2]), "float").reshape(3, 3)
+    same = np.eye(3, dtype="bool")
+    assert similarities[same].mean() > similarities[~same].mean() + 0.05
 
 
 def test_every_example_explains_itself():
