@@ -7,8 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+import keras_contrastive
+from tests.encoders import backbones
+
 README = pathlib.Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+OF_KERAS_HUB = [block for block in BLOCKS if "keras_hub" in block]
 SHORTER = {"epochs=20": "epochs=2"}
 
 
@@ -37,15 +41,39 @@ def names():
     }
 
 
-def test_the_stories_run(names):
-    assert len(BLOCKS) == 5
-    for block in BLOCKS:  # in order: later ones use what earlier ones define
+def run(blocks, names):
+    for block in blocks:  # in order: later ones use what earlier ones define
         for long, short in SHORTER.items():
             block = block.replace(long, short)
         exec(block, names)
+
+
+def test_the_stories_run(names):
+    ours = [block for block in BLOCKS if block not in OF_KERAS_HUB]
+    assert len(ours) == 5
+    run(ours, names)
     assert names["embeddings"].shape == (10, 8)
     assert np.isfinite(names["model"].history.history["loss"][-1])
     assert names["features"].shape == (12, 8)
+
+
+@pytest.mark.towers
+def test_the_story_of_published_towers_runs(monkeypatch, tmp_path):
+    import keras_hub
+
+    def small(make):
+        return classmethod(lambda cls, preset: make())
+
+    monkeypatch.setattr(keras_hub.models.CLIPBackbone, "from_preset", small(backbones.image_text))
+    monkeypatch.setattr(keras_hub.models.BertBackbone, "from_preset", small(backbones.bert))
+    monkeypatch.chdir(tmp_path)
+    assert len(OF_KERAS_HUB) == 1
+    texts = backbones.texts()
+    names = {"kc": keras_contrastive, "images": backbones.images(), "token_ids": texts["token_ids"]}
+    run(OF_KERAS_HUB, names)
+    assert np.isfinite(names["model"].history.history["loss"][-1])
+    assert (tmp_path / "clip_finetuned" / "model.weights.h5").exists()
+    assert tuple(names["text_tower"](texts).shape) == (backbones.ROWS, 256)
 
 
 def test_links_to_files_of_the_project_exist():
