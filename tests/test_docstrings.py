@@ -17,7 +17,8 @@ def examples():
         module = importlib.import_module(module.name)
         for example in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names):
             if example.examples:
-                yield pytest.param(example, id=example.name)
+                needs_keras_hub = any("keras_hub" in step.source for step in example.examples)
+                yield pytest.param(example, id=example.name, marks=[pytest.mark.towers] if needs_keras_hub else [])
 
 
 @pytest.mark.parametrize("example", list(examples()))

@@ -71,6 +71,19 @@ def towers(backbone, trainable_blocks=None, lowest_temperature=0.01):
     Reference:
         - [Radford et al., 2021](https://arxiv.org/abs/2103.00020), Sec. 2.5, the bound on the logit scale.
         - [Zhai et al., 2023](https://arxiv.org/abs/2303.15343), Sec. 3.2, the bias.
+
+    Example:
+
+    >>> import keras_hub
+    >>> size = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "intermediate_dim": 8}
+    >>> vision = keras_hub.models.CLIPVisionEncoder(patch_size=8, image_shape=(16, 16, 3), **size)
+    >>> text = keras_hub.models.CLIPTextEncoder(10, embedding_dim=8, max_sequence_length=4, **size)
+    >>> clip = keras_hub.models.CLIPBackbone(vision, text, projection_dim=6)
+    >>> parts = towers(clip, trainable_blocks={"image": 0})
+    >>> parts.encoders["image"].predict(np.ones((2, 16, 16, 3)), verbose=0).shape
+    (2, 6)
+    >>> parts.temperature.log_scale is clip.clip_head.logit_scale
+    True
     """
     backbone = load_backbone(backbone)
     head = _head_of(backbone)

@@ -118,6 +118,16 @@ class KNNProbe(ProbeEvaluation):
 
     Raises:
         ValueError, TypeError: Arguments out of range, a model without such a tower.
+
+    Example:
+
+    >>> encoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    >>> model = keras_contrastive.ContrastiveTrainer(encoder, augmenters=keras.layers.GaussianNoise(0.1))
+    >>> model.compile("sgd", keras_contrastive.losses.NTXent())
+    >>> x, labels = np.eye(2, dtype="float32"), np.array([0, 1])
+    >>> history = model.fit(x, callbacks=[KNNProbe(x, labels, x, labels, neighbors=1)], verbose=0).history
+    >>> [name for name in history if "knn" in name]
+    ['val_knn_top_1_accuracy', 'val_knn_mean_class_accuracy']
     """
 
     name = "knn"

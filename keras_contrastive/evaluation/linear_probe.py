@@ -80,6 +80,16 @@ class LinearProbe(ProbeEvaluation):
 
     Raises:
         ValueError, TypeError: Arguments out of range, a model without such a tower.
+
+    Example:
+
+    >>> encoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    >>> model = keras_contrastive.ContrastiveTrainer(encoder, augmenters=keras.layers.GaussianNoise(0.1))
+    >>> model.compile("sgd", keras_contrastive.losses.NTXent())
+    >>> x, labels = np.eye(2, dtype="float32"), np.array([0, 1])
+    >>> history = model.fit(x, callbacks=[LinearProbe(x, labels, x, labels, C=10.0)], verbose=0).history
+    >>> [name for name in history if "linear" in name]
+    ['val_linear_top_1_accuracy', 'val_linear_mean_class_accuracy', 'val_linear_cross_entropy']
     """
 
     name = "linear"

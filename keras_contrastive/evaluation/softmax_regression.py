@@ -12,6 +12,12 @@ class SoftmaxRegression:
         classes: The sorted labels, one for each column.
         weights: `(dim, classes)`.
         intercept: `(classes,)`.
+
+    Example:
+
+    >>> predict = softmax_regression(np.array([[-1.0], [1.0]]), np.array([3, 7]))
+    >>> predict.classes, predict.weights.shape, np.exp(predict(np.zeros((1, 1)))).round(3)
+    (array([3, 7]), (1, 2), array([[0.5, 0.5]]))
     """
 
     def __init__(self, classes, weights, intercept):

@@ -88,6 +88,25 @@ class ZeroShotEvaluation(CorpusEvaluation):
 
     Raises:
         ValueError, TypeError: Arguments out of range, a template without `{}`, a model without such towers.
+
+    Example:
+
+    >>> towers = {name: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]) for name in ("image", "text")}
+    >>> model = keras_contrastive.ContrastiveTrainer(towers)
+    >>> model.compile("sgd", keras_contrastive.losses.InfoNCE())
+    >>> vectors = {"a photo of a cat": [1.0, 0.0], "a photo of a dog": [0.0, 1.0]}
+    >>> x = np.eye(2, dtype="float32")
+    >>> evaluation = ZeroShotEvaluation(
+    ...     x,
+    ...     labels=[0, 1],
+    ...     class_names=["cat", "dog"],
+    ...     tokenize=lambda prompts: np.array([vectors[prompt] for prompt in prompts]),
+    ...     templates="a photo of a {}",
+    ...     k=(1, 2),
+    ... )
+    >>> history = model.fit({"image": x, "text": x}, callbacks=[evaluation], verbose=0).history
+    >>> [name for name in history if "zero_shot" in name]
+    ['val_zero_shot_top_1_accuracy', 'val_zero_shot_top_2_accuracy', 'val_zero_shot_mean_class_accuracy']
     """
 
     def __init__(

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive import ContrastiveTrainer
+from keras_contrastive import ContrastiveTrainer, losses
 from keras_contrastive.encoders import Encoder, towers
 from keras_contrastive.layers import BrownianBridge, DeepFeatureSeparation, GeometricConsistency
 from keras_contrastive.losses import GammaContrastive, InfoNCE, SigmoidContrastive
+from tests import cases
 from tests.encoders import backbones
 
 pytestmark = pytest.mark.towers
@@ -101,6 +102,18 @@ def test_a_step_runs_each_encoder_once(name, monkeypatch):
     calls.clear()
     model.train_on_batch(data())
     assert sorted(calls) == sorted([backbone.vision_encoder.name, backbone.text_encoder.name])
+
+
+@pytest.mark.parametrize("name", list(cases.LOSSES | cases.REMEMBERING))
+def test_every_loss_learns_the_backbones_own_logit_scale(name):
+    backbone = backbones.image_text()
+    parts, scale = towers(backbone), head_of(backbone).logit_scale
+    before = float(scale)
+    remembers = {"num_items": backbones.ROWS} if name in cases.REMEMBERING else {}
+    loss = getattr(losses, name)(temperature=parts.temperature, **remembers)
+    history = trainer(parts, loss).fit(data(), np.arange(backbones.ROWS), epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert float(scale) != before
 
 
 def test_every_part_of_the_package_applies():
