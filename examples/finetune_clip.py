@@ -51,11 +51,11 @@ import keras_contrastive as kc  # noqa: E402
 # Small models, made of the very parts of which the published ones are made
 
 SIDE, LENGTH, VOCABULARY = 32, 24, 800
-TOWER = {"hidden_dim": 128, "num_layers": 4, "num_heads": 4, "intermediate_dim": 256}
+TOWER = {"hidden_dim": 128, "num_layers": 2, "num_heads": 4, "intermediate_dim": 256}
 
 
 def small(kind, texts):
-    """A backbone of a million parameters with random weights, and a preprocessor whose tokenizer knows these texts."""
+    """A backbone with random weights, and a preprocessor whose tokenizer knows these texts."""
     models = keras_hub.models
     kinds = {"clip": (models.CLIPVisionEncoder, models.CLIPTextEncoder, models.CLIPBackbone, clip_preprocessor)}
     kinds["siglip"] = models.SigLIPVisionEncoder, models.SigLIPTextEncoder, models.SigLIPBackbone, siglip_preprocessor

@@ -222,8 +222,9 @@ def main():
     results: dict = {}
 
     def note(kind, vectors):
-        results.setdefault(kind, []).append(searched(vectors))
-        print(f"{kind}, run {len(results[kind])}: {time.perf_counter() - start:.0f} s so far", flush=True)
+        results.setdefault(kind, []).append(found := searched(vectors))
+        recalls = ", ".join(f"{search} {ten:.3f}" for search, (_, ten) in found.items())
+        print(f"{time.perf_counter() - start:5.0f} s: {kind}, run {len(results[kind])}: R@10 {recalls}", flush=True)
 
     for seed in range(arguments.seeds):
         keras.utils.set_random_seed(seed)
