@@ -15,6 +15,7 @@ Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 import argparse
 import io
 import json
+import math
 import os
 import pathlib
 import time
@@ -29,8 +30,8 @@ def parse_arguments():
     parser.add_argument("--model", choices=("clip", "siglip"), default="clip", help="the small model that is made")
     parser.add_argument("--preset", help="name or folder of a preset, instead of a small model with random weights")
     parser.add_argument("--trainable-blocks", type=int, help="of each tower, from the end; all if not given")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of AdamW")
-    parser.add_argument("--batch-size", type=int, default=128, help="rows of a batch")
+    parser.add_argument("--learning-rate", type=float, default=3e-4, help="of AdamW, after warming up")
+    parser.add_argument("--batch-size", type=int, default=64, help="rows of a batch")
     parser.add_argument("--epochs", type=int, default=20, help="passes over the emoji of the training families")
     parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the new preset")
@@ -175,8 +176,13 @@ def main():
         loss = kc.losses.GammaContrastive(parts.temperature, num_items=len(learn), seed=arguments.seed)
     else:
         loss = kc.losses.SigmoidContrastive(parts.temperature, parts.bias)
-    model.compile(keras.optimizers.AdamW(arguments.learning_rate, weight_decay=0.1), loss)
-    start, epochs = time.perf_counter(), 1 if arguments.quick else arguments.epochs
+    epochs = 1 if arguments.quick else arguments.epochs
+    steps = epochs * math.ceil(len(ids) / arguments.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=arguments.learning_rate, warmup_steps=max(steps // 10, 1)
+    )
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=0.1), loss)
+    start = time.perf_counter()
     losses = model.fit(x, ids, batch_size=arguments.batch_size, epochs=epochs, verbose=0).history["loss"]
     print(
         f"{type(loss).__name__}: {losses[0]:.3f} -> {losses[-1]:.3f} nats in {time.perf_counter() - start:.0f} s; "
