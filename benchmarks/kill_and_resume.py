@@ -114,10 +114,8 @@ def main():
             found = np.load(of_this / "resumed.npz")
             equal = found.files == expected.files and all(np.array_equal(found[n], expected[n]) for n in found.files)
             same += equal
-            print(
-                f"killed after step {first} of {STEPS}, {second} steps after that: {'the same' if equal else 'DIFFERENT'}",
-                flush=True,
-            )
+            verdict = "the same" if equal else "DIFFERENT"
+            print(f"killed after step {first} of {STEPS}, {second} steps after that: {verdict}", flush=True)
     print(
         f"{os.environ.get('KERAS_BACKEND', 'default backend')}: {same} of {arguments.times} ended as the run left alone"
     )

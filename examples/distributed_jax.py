@@ -39,7 +39,7 @@ import keras_contrastive as kc  # noqa: E402
 
 def main():
     devices = keras.distribution.list_devices()
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices, auto_shard_dataset=False))
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
     data = kc.datasets.load_emoji(size=32)
     training, held_out = data[data.split != "test"], data[(data.split == "test") & ~data.is_flag]
     print(f"{len(devices)} devices, {arguments.batch_size // len(devices)} rows of each batch on each")

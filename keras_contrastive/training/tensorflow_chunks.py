@@ -42,8 +42,9 @@ class _Recomputed:
 
         leaves = keras.tree.flatten(rows)
         floating = [i for i, leaf in enumerate(leaves) if leaf.dtype.is_floating]
+        num_inputs = len(trainable) + len(floating)
 
-        def compute(inputs):
+        def compute(inputs, state):
             filled = list(leaves)
             for place, leaf in zip(floating, inputs[len(trainable) :], strict=True):
                 filled[place] = leaf
@@ -51,19 +52,22 @@ class _Recomputed:
             outputs, activity, new = self.call(inputs[: len(trainable)], state, rows_again)
             return outputs, activity, [tf.stop_gradient(x) for x in new]
 
+        # The state is an argument too: else TensorFlow finds the weights of frozen layers behind it, and wants gradients.
         @tf.custom_gradient
-        def remember(*inputs):
-            outputs, activity, new = compute(inputs)
+        def remember(*arguments):
+            inputs, state = arguments[:num_inputs], arguments[num_inputs:]
+            outputs, activity, new = compute(inputs, state)
 
             def gradient(of_outputs, of_activity, *_):
                 with tf.GradientTape() as tape:
                     with tf.control_dependencies([of_outputs]):  # not before it is needed
                         again = [tf.identity(x) for x in inputs]
                     tape.watch(again)
-                    results = compute(again)[:2]
-                return tape.gradient(results, again, (of_outputs, of_activity), unconnected_gradients="zero")
+                    results = compute(again, state)[:2]
+                of_inputs = tape.gradient(results, again, (of_outputs, of_activity), unconnected_gradients="zero")
+                return *of_inputs, *(None for _ in state)
 
             return (outputs, activity, *new), gradient
 
-        outputs, activity, *new = remember(*trainable, *(leaves[place] for place in floating))
+        outputs, activity, *new = remember(*trainable, *(leaves[place] for place in floating), *state)
         return outputs, activity, new

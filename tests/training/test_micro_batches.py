@@ -134,3 +134,15 @@ def test_it_is_part_of_the_configuration():
 def test_a_micro_batch_has_rows(size):
     with pytest.raises(ValueError, match="`micro_batch_size` must be `None` or a positive integer"):
         ContrastiveTrainer(towers(), micro_batch_size=size)
+
+
+def test_frozen_layers_stay_as_they_are():
+    def encoders():
+        image = settle(keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization(), keras.layers.Dense(4)]))
+        image.layers[0].trainable = False
+        return {"image": image, "text": towers()["text"]}
+
+    (plain, expected), (model, losses) = trained(None, encoders(), epochs=2), trained(8, encoders(), epochs=2)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    for a, b in zip(model.encoders["image"].get_weights(), plain.encoders["image"].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
