@@ -52,7 +52,7 @@ class _Recomputed:
             outputs, activity, new = self.call(inputs[: len(trainable)], state, rows_again)
             return outputs, activity, [tf.stop_gradient(x) for x in new]
 
-        # The state is an argument too: else TensorFlow finds the weights of frozen layers behind it, and wants gradients.
+        # The state is an argument too: behind it, TensorFlow would find weights of frozen layers, and want gradients.
         @tf.custom_gradient
         def remember(*arguments):
             inputs, state = arguments[:num_inputs], arguments[num_inputs:]
