@@ -36,7 +36,7 @@ def parse_arguments():
     parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="what to train")
     parser.add_argument("--seeds", type=int, default=5, help="runs of each kind, from seed 0 on")
-    parser.add_argument("--epochs", type=int, default=15, help="passes over the emoji of the training families")
+    parser.add_argument("--epochs", type=int, default=8, help="passes over the emoji of the training families")
     parser.add_argument(
         "--weights", type=float, nargs="+", default=[0.01, 0.1, 1.0], help="weights tried; one alone is taken as it is"
     )
