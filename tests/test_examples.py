@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import keras
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -115,3 +116,20 @@ def test_every_example_explains_itself():
     assert scripts
     for script in scripts:
         assert "usage:" in run(script, "--help").stdout
+
+
+@pytest.mark.emoji_art
+def test_distributed_training_finds_names():
+    done = run(f"distributed_{keras.backend.backend()}.py", "--epochs", 1, "--batch-size", 256)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "64 rows of each batch" in done.stdout
+    assert "R@10 among" in done.stdout
+
+
+@pytest.mark.emoji_art
+def test_large_batches_cost_what_they_cost_in_small_parts():
+    done = run("large_batch.py", "--batch-size", 256, "--micro-batch-size", 100, 0)
+    assert done.returncode == 0, done.stderr[-2000:]
+    in_parts, at_once = (line.split() for line in done.stdout.splitlines()[-2:])
+    assert (in_parts[0], at_once[0]) == ("100", "all")
+    assert float(in_parts[-1]) == pytest.approx(float(at_once[-1]), rel=1e-4)

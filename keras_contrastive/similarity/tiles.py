@@ -106,8 +106,8 @@ def _walk_shards(body, rows, columns, of_rows, of_columns, column_size):
     rows, of_rows = (keras.tree.map_structure(shard_rows, side) for side in (rows, of_rows))
     columns, of_columns = (keras.tree.map_structure(replicate, side) for side in (columns, of_columns))
     row_spans, column_spans = _spans(rows["z"], rows["z"].shape[0]), _spans(columns["z"], column_size)
-    results = _walk_by_updates(body, rows, columns, of_rows, of_columns, row_spans, column_spans)
-    return keras.tree.map_structure(shard_rows, results)
+    of_rows, of_columns = _walk_by_updates(body, rows, columns, of_rows, of_columns, row_spans, column_spans)
+    return keras.tree.map_structure(shard_rows, of_rows), keras.tree.map_structure(replicate, of_columns)
 
 
 def _walk_by_updates(body, rows, columns, of_rows, of_columns, row_spans, column_spans):
@@ -119,7 +119,9 @@ def _walk_by_updates(body, rows, columns, of_rows, of_columns, row_spans, column
                 start = first + (j + _zero(of_block)) * size
                 of_tile = _slice(of_columns, start, size)
                 of_block, of_tile = body(block, _slice(columns, start, size), of_block, of_tile)
-                return of_block, _update(of_columns, of_tile, start)
+                # What loops carry would be sharded, and gathered for each tile, if it were not said again.
+                of_columns = keras.tree.map_structure(replicate, _update(of_columns, of_tile, start))
+                return keras.tree.map_structure(shard_rows, of_block), of_columns
 
             of_block, of_columns = _repeat(count, visit_tile, (of_block, of_columns))
         return of_block, of_columns
@@ -172,6 +174,8 @@ def _is_one(count):
 
 def _zero(of_rows):
     # Ties an iteration to the one before: TensorFlow would run ten at a time, in ten times the memory.
+    if keras.backend.backend() != "tensorflow":
+        return 0
     first = ops.reshape(next(iter(of_rows.values())), (-1,))[:1]
     return ops.cast(ops.any(first < first), "int32")
 
