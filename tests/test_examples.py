@@ -6,8 +6,8 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import keras
+import numpy as np
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
