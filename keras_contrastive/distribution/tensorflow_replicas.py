@@ -18,9 +18,10 @@ def share(num_rows):
     first = tf.reduce_sum(sizes[: context.replica_id_in_sync_group])
 
     def gather(x):
-        if x.dtype == tf.bool:
-            return tf.cast(context.all_gather(tf.cast(x, "int32"), axis=0), "bool")
+        # Collectives know few dtypes. These casts lose nothing.
+        carrier = {tf.bool: tf.int32, tf.bfloat16: tf.float32}.get(x.dtype, x.dtype)
+        whole = tf.cast(context.all_gather(tf.cast(x, carrier), axis=0), x.dtype)
         # What is gathered in pieces of several sizes comes without a shape.
-        return tf.ensure_shape(context.all_gather(x, axis=0), (None, *x.shape[1:]))
+        return tf.ensure_shape(whole, (None, *x.shape[1:]))
 
     return num_rows, first, 1 / context.num_replicas_in_sync, gather, lambda x: gather(x[None])

@@ -28,6 +28,7 @@ def as_views(y_true, y_pred):
         TypeError: Embeddings that are not floating point, ids that are not integers.
         ValueError: Shapes that do not belong together, ids out of range, nothing to compare.
     """
+    y_true = _averaged_ids(y_true)
     if isinstance(y_pred, dict):
         views = {f"y_pred[{name!r}]": _as_embeddings(view, f"y_pred[{name!r}]") for name, view in y_pred.items()}
     elif isinstance(y_pred, (list, tuple)):
@@ -70,6 +71,18 @@ def check_ids(ids, num_items=None, name="ids"):
             f"`{name}` must be below `num_items`, the number of items that the loss keeps state for. "
             f"Received: num_items={num_items}, largest id={highest}. Are these the ids of another data set?"
         )
+
+
+def _averaged_ids(y_true):
+    """Ids again, of what Keras makes of them under `tf.distribute`.
+
+    To build a model, it traces it with the mean of the replicas' ids as a symbol: floats that are never computed.
+    """
+    with keras.SymbolicScope() as scope:
+        is_symbol = scope.original_scope is not None
+    if not is_symbol or y_true is None or not _is_float(_dtype(y_true)) or tuple(y_true.shape[1:]) not in ((), (1,)):
+        return y_true
+    return ops.cast(y_true, "int32")
 
 
 def _as_embeddings(x, name, ranks=(2,)):

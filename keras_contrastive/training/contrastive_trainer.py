@@ -64,7 +64,8 @@ class ContrastiveTrainer(keras.Model):
         micro_batch_size: `None`, or how many rows an encoder sees at a time in training (on each replica): its
             activations are computed again for the gradient, chunk by chunk, and a step needs the memory of one chunk,
             at the price of one more forward pass. The loss sees the whole batch: its value and gradient are the same.
-            Only what looks at the batch inside an encoder (batch normalisation) sees a chunk instead.
+            Only what looks at the batch inside an encoder (batch normalisation) sees a chunk instead, and of losses
+            that an encoder adds, the mean over the rows is taken.
         **kwargs: See `keras.Model`.
 
     Raises:

@@ -17,8 +17,6 @@ if keras.backend.backend() == "tensorflow":
 else:
     MANY = tuple(CASES)
 
-pytestmark = pytest.mark.xdist_group("replicas")
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

@@ -8,10 +8,7 @@ import pytest
 
 from tests.backend import run_replicas
 
-pytestmark = [
-    pytest.mark.xdist_group("replicas"),
-    pytest.mark.skipif(keras.backend.backend() != "jax", reason="one program for several devices is JAX' own"),
-]
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="one program for several devices is JAX' own")
 
 
 @pytest.fixture(scope="module")
