@@ -20,19 +20,22 @@ JIT_COMPILE = False if keras.backend.backend() == "tensorflow" else "auto"  # XL
 
 
 def measure(make):
-    """Loss and gradients of a batch, and all that there is after some epochs, as arrays by name."""
+    """Loss and gradients of the first batch, and all that there is after some epochs, as arrays by name."""
     found = {}
     model, compiled_with, x, y, weights = make()
     model.compile(keras.optimizers.SGD(RATE), jit_compile=JIT_COMPILE, **compiled_with)
     before = numbers(model)
-    first = [None if part is None else keras.tree.map_structure(lambda a: a[:BATCH], part) for part in (x, y, weights)]
-    history = model.fit(first[0], first[1], sample_weight=first[2], batch_size=BATCH, shuffle=False, verbose=0)
-    found |= {f"step/{name}": np.asarray(values) for name, values in history.history.items()}
-    after = numbers(model)
-    found |= {
-        f"gradient/{name}": (before[name] - after[name]) / RATE for name in before if name.startswith("trainable/")
-    }
-    history = model.fit(x, y, sample_weight=weights, batch_size=BATCH, epochs=4, verbose=0)
+    trainable = [name for name in before if name.startswith("trainable/")]
+
+    def after_first_step(_, logs):
+        if not found:
+            getattr(model, "jax_state_sync", lambda: None)()
+            after = numbers(model)
+            found.update({f"step/{name}": np.asarray(ops.convert_to_numpy(value)) for name, value in logs.items()})
+            found.update({f"gradient/{name}": (before[name] - after[name]) / RATE for name in trainable})
+
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=after_first_step)
+    history = model.fit(x, y, sample_weight=weights, batch_size=BATCH, epochs=4, callbacks=[watch], verbose=0)
     found |= {f"fit/{name}": np.asarray(values) for name, values in history.history.items()}
     scores = model.evaluate(x, y, sample_weight=weights, batch_size=BATCH, verbose=0, return_dict=True)
     found |= {f"evaluate/{name}": np.asarray(value) for name, value in scores.items()}
