@@ -48,6 +48,29 @@ def test_information_gap_keeps_to_the_bound_and_draws_its_picture(tmp_path):
 
 
 @pytest.mark.emoji_art
+def test_gamma_synthetic_reaches_the_optimum_that_infonce_misses(tmp_path):
+    done = run("gamma_synthetic.py", "--quick", "--estimators", "InfoNCE", "gamma, mean", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith(("| 0.5", "| 1"))]
+    assert [row[:2] for row in rows] == [["0.5", "8"], ["1", "8"]]
+    for _, _, infonce, gamma, *_ in rows:
+        assert abs(float(gamma.split()[0]) - 1) < 0.05 < float(infonce.split()[0]) - 1
+    assert (tmp_path / "gamma_synthetic.png").exists()
+
+
+@pytest.mark.emoji_art
+def test_gradient_bias_is_measured_and_predicted(tmp_path):
+    done = run("../benchmarks/gradient_bias.py", "--quick", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = dict(line.strip("| ").split(" | ", 1) for line in done.stdout.splitlines() if line.startswith("| "))
+    first = {name: float(cells.split()[0]) for name, cells in rows.items() if cells[:1].isdigit() and "." in cells}
+    assert first["decoupled"] == pytest.approx(first["decoupled, predicted"], rel=0.3)
+    assert first["jackknife"] < first["decoupled"] / 2
+    assert first["gamma, rate before"] < first["decoupled"] / 2
+    assert (tmp_path / "gradient_bias.png").exists()
+
+
+@pytest.mark.emoji_art
 def test_modality_structures_prints_its_table_and_draws_the_spaces(tmp_path):
     arguments = ("--kinds", "clip", "all", "--epochs", 1, "--seeds", 1, "--weights", 0.1)
     done = run("modality_structures.py", *arguments, "--out", tmp_path)

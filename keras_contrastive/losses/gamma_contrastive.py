@@ -48,7 +48,10 @@ class GammaContrastive(RememberingLoss):
         draws: How many exponential draws u_i averages: 1 is the plain augmentation, more have a smaller
             variance and the same optimum. `None` is their mean (deterministic expectation-maximisation),
             the default, which is the most robust: single draws diverge where logits have heavy tails.
-        momentum: In `[0, 1)`, share of the old rate in the new one. An item's first visit sets its rate.
+        momentum: Share of the old rate in the new one: in `[0, 1)`, or `"visits"`, which is 1 - n**-0.7 at an item's
+            n-th visit. A constant follows a model that changes between the few visits of an epoch-wise training, and
+            leaves a share of 1 - momentum of the bias; `"visits"` averages ever more of them and leaves none, for
+            items that are seen hundreds of times. An item's first visit sets its rate.
         rate: `"after"` weighs a batch by the rate that already contains it: stable, weights are at most
             1 / (1 - momentum), and the bias that this brings back is a share of 1 - momentum. `"before"`
             is free of it, and needs `max_weight`. `"batch"` uses this batch alone, which has all of

@@ -23,8 +23,8 @@ class GlobalContrastive(RememberingLoss):
             is safe: it counts as never seen, and nothing is remembered of it.
         temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
             With a learnable one, a remembered average is read as it would be at the temperature of the day.
-        momentum: In `[0, 1)`, share of the old average in the new one (SogCLR's gamma is its complement). An
-            item's first visit sets its average.
+        momentum: In `[0, 1)`, share of the old average in the new one (SogCLR's gamma is its complement), or
+            `"visits"`, which is 1 - n**-0.7 at an item's n-th visit. An item's first visit sets its average.
         momentum_steps: `None` for a constant momentum, or a positive int: it rises from 0 to `momentum` along half a
             cosine in so many steps. FastCLIP's advice is half of the training, and a `momentum` of 0.8.
         max_weight: Cap of the partition of the batch over its average. Caps are counted: see `num_capped`.
@@ -91,6 +91,11 @@ class GlobalContrastive(RememberingLoss):
         if num_items is None:
             raise ValueError("`num_items` must be the number of items: this loss cannot do without their memory.")
         check_count("momentum_steps", momentum_steps, "in how many steps the momentum rises")
+        if momentum == "visits" and momentum_steps is not None:
+            raise ValueError(
+                "A momentum of 'visits' has a schedule of its own: `momentum_steps` must be `None`. "
+                f"Received: momentum_steps={momentum_steps}."
+            )
         self.momentum_steps = momentum_steps
 
     def per_direction(self, contrast, ids, training):

@@ -21,14 +21,16 @@ class ItemRates(keras.layers.Layer):
         num_items: Number of items; 0 keeps no rates, only the step.
         num_directions: Number of directions.
         moving_scale: Whether the scale (1 / temperature) changes.
+        counts_visits: Whether it is known how often each rate was written.
     """
 
-    def __init__(self, num_items, num_directions, moving_scale=False, **kwargs):
+    def __init__(self, num_items, num_directions, moving_scale=False, counts_visits=False, **kwargs):
         # Rates are logs of sums: they stay float32 under every policy.
         super().__init__(trainable=False, dtype="float32", **kwargs)
         self.num_items = num_items
         self.num_directions = num_directions
         self.moving_scale = moving_scale
+        self.counts_visits = counts_visits
 
     def build(self, input_shape=None):
         # After gathering, each replica computes the same update.
@@ -46,6 +48,8 @@ class ItemRates(keras.layers.Layer):
             if self.moving_scale:
                 self.slopes = self.add_weight(name="slopes", initializer="zeros", **table)
                 self.scales = self.add_weight(name="scales", initializer="zeros", **table)
+            if self.counts_visits:
+                self.visits = self.add_weight(name="visits", initializer="zeros", **table)
         self.built = True
 
     def read(self, ids, scale):
@@ -62,6 +66,12 @@ class ItemRates(keras.layers.Layer):
             rates = rates + slopes * (scale - ops.take(self.scales, rows, axis=0))
         in_range = ops.expand_dims(self._in_range(ids), 1)
         return ops.where(in_range, rates, ops.full_like(rates, _NOT_SEEN)), slopes
+
+    def count_visits(self, ids, is_seen):
+        """Count a visit of each item where it is seen; returns how many there were, `(batch, directions)`."""
+        visits = ops.take(self.visits, self._rows(ids), axis=0) + ops.cast(is_seen, "float32")
+        self._scatter(self.visits, ops.expand_dims(self._rows(ids), 1), visits)
+        return ops.where(ops.expand_dims(self._in_range(ids), 1), visits, ops.ones_like(visits))
 
     def write(self, ids, log_rates, slopes, scale):
         """Store log-rates and slopes `(batch, directions)`; rows with the same id must hold the same."""

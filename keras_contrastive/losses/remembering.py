@@ -10,12 +10,17 @@ from keras_contrastive.losses.base import ContrastiveLoss
 from keras_contrastive.losses.item_rates import ItemRates, mean_by_id
 
 
+# Between 1/2 and 1, where averages converge whose steps are visits ** -exponent (Robbins and Monro, 1951).
+_VISITS_EXPONENT = 0.7
+
+
 class RememberingLoss(ContrastiveLoss):
     """Base class of losses with a running estimate of each item's partition, its *rate*.
 
     Args:
         num_items: `None`, or the number of items: ids are in `[0, num_items)`.
-        momentum: In `[0, 1)`, share of the old rate in the new one. An item's first visit sets its rate.
+        momentum: Share of the old rate in the new one, in `[0, 1)`, or `"visits"`: 1 - n**-0.7 at an item's n-th visit.
+            An item's first visit sets its rate.
         max_weight: Cap of the partition of the batch over the rate; caps are counted.
         all_views: Whether the candidates are the rows of all views.
         **kwargs: See `ContrastiveLoss`.
@@ -24,10 +29,10 @@ class RememberingLoss(ContrastiveLoss):
     def __init__(self, num_items, momentum, max_weight, all_views, **kwargs):
         super().__init__(**kwargs)
         check_count("num_items", num_items, "the number of items")
-        if not 0 <= momentum < 1:
+        if momentum != "visits" and (isinstance(momentum, str) or not 0 <= momentum < 1):
             raise ValueError(
-                "`momentum` must be in [0, 1), the share of the old rate in the new one. "
-                f"Received: momentum={momentum}."
+                "`momentum` must be in [0, 1), the share of the old rate in the new one, or 'visits'. "
+                f"Received: momentum={momentum!r}."
             )
         if not max_weight >= 1:
             raise ValueError(f"`max_weight` must be at least 1. Received: max_weight={max_weight}.")
@@ -51,7 +56,8 @@ class RememberingLoss(ContrastiveLoss):
         num_directions = self._num_directions(directions)
         if self.state is None:
             moving_scale = isinstance(self.temperature, keras.layers.Layer)
-            self.state = ItemRates(self.num_items or 0, num_directions, moving_scale, name="item_rates")
+            counts_visits = self.momentum == "visits"
+            self.state = ItemRates(self.num_items or 0, num_directions, moving_scale, counts_visits, name="item_rates")
             self.state.build()
         elif self.num_items and self.state.num_directions != num_directions:
             raise ValueError(
@@ -76,7 +82,7 @@ class RememberingLoss(ContrastiveLoss):
             ids: int32 `(batch,)`.
             fresh: `(batch, directions)`, the log-partition of the batch.
             slope: Its derivative for the logarithm of the scale, called only where the scale moves.
-            momentum: Float or scalar tensor.
+            momentum: Float or scalar tensor, or `"visits"`.
 
         Returns:
             Log-rates before and after, `(batch, directions)`.
@@ -102,6 +108,9 @@ class RememberingLoss(ContrastiveLoss):
         # An item not seen yet starts with this batch; a batch without negatives says nothing of an item.
         was_seen, is_seen = old > float("-inf"), of_item > float("-inf")
         old, of_item = ops.where(was_seen, old, of_item), ops.where(is_seen, of_item, old)
+        if isinstance(momentum, str):
+            visits = ops.cast(self.state.count_visits(ids, is_seen), old.dtype)
+            momentum = 1 - ops.power(ops.maximum(visits, 1), -_VISITS_EXPONENT)
         momentum = ops.convert_to_tensor(momentum, dtype=old.dtype)
         kept, added = old + ops.log(momentum), of_item + ops.log1p(-momentum)
         new = ops.logaddexp(kept, added)

@@ -156,7 +156,7 @@ CASES = {
         _two_towers(lambda: losses.GammaContrastive(LearnableTemperature(0.5), num_items=42, seed=1)),
         "float32",
     ),
-    "global": (_two_towers(lambda: losses.GlobalContrastive(42, all_views=True)), "float32"),
+    "global": (_two_towers(lambda: losses.GlobalContrastive(42, all_views=True, momentum="visits")), "float32"),
     "decoupled": (_two_towers(lambda: losses.DecoupledContrastive(0.5, weight_sigma=0.5)), "float32"),
     "sigmoid": (_two_towers(_sigmoid), "float32"),
     "sup_con": (_labelled, "float32"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.losses import ContrastiveLoss, GammaContrastive, InfoNCE
 from keras_contrastive.losses.item_rates import mean_by_id
 from keras_contrastive.random import gamma, hash_keys
@@ -201,6 +202,49 @@ def test_a_row_without_negatives_leaves_its_rate_alone():
     np.testing.assert_array_equal(rates_of(loss), np.ones((6, 2)))
 
 
+def visit(loss, rng, ids):
+    """One training step of these items, and the partitions that it saw."""
+    views = rng.normal(size=(2, len(ids), 3)).astype("float32")
+    step(loss, np.array(ids), *views)
+    return np.exp(reference.log_mean_partitions(views, ids, TEMPERATURE))
+
+
+def test_rates_may_be_averages_over_all_visits(rng):
+    loss = stateful(momentum="visits", draws=None)
+    batches = [[0, 1, 2], [0, 2, 3], [0, 1, 5], [0, 3, 2], [1, 0, 4], [0, 2, 5]]
+    averages, visits = {}, dict.fromkeys(range(6), 0)
+    for ids in batches:
+        for item, fresh in zip(ids, visit(loss, rng, ids), strict=True):
+            visits[item] += 1
+            share = visits[item] ** -0.7
+            averages[item] = (1 - share) * averages.get(item, 0.0) + share * fresh
+    assert sorted(visits.values()) == [1, 2, 2, 3, 4, 6]
+    expected = np.log([averages[item] for item in range(6)])
+    np.testing.assert_allclose(rates_of(loss), expected, atol=1e-5)
+    np.testing.assert_array_equal(to_numpy(loss.state.visits)[:6, 0], [visits[item] for item in range(6)])
+
+
+def test_a_visit_at_which_nothing_is_seen_does_not_count(rng):
+    loss = stateful(momentum="visits", draws=None)
+    visit(loss, rng, [0, 1, 2])
+    before = rates_of(loss)
+    a, b = embeddings(rows=1)
+    step(loss, np.array([2]), a, b)  # without negatives
+    np.testing.assert_array_equal(to_numpy(loss.state.visits)[:4, 0], [1, 1, 1, 0])
+    np.testing.assert_array_equal(rates_of(loss), before)
+
+
+def test_visits_are_saved_with_the_model(tmp_path, rng):
+    model = ContrastiveTrainer({"a": keras.layers.Identity(), "b": keras.layers.Dense(3)})
+    model.compile("sgd", GammaContrastive(TEMPERATURE, num_items=6, momentum="visits"))
+    model.fit({name: rng.normal(size=(6, 3)).astype("float32") for name in "ab"}, batch_size=3, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.loss.momentum == "visits"
+    np.testing.assert_array_equal(to_numpy(again.loss.state.visits), to_numpy(model.loss.state.visits))
+    assert to_numpy(again.loss.state.visits)[:6].min() == 2
+
+
 def test_weights_far_from_their_rate_are_capped_and_counted():
     a, b = embeddings()
     log_rates = np.zeros((6, 2))
@@ -283,6 +327,7 @@ def test_seed_is_drawn_from_keras_own_and_saved():
         ({"draws": True}, TypeError, "draws"),
         ({"momentum": 1.0}, ValueError, r"\[0, 1\)"),
         ({"momentum": -0.1}, ValueError, "momentum"),
+        ({"momentum": "visit"}, ValueError, "or 'visits'. Received: momentum='visit'"),
         ({"rate": "now"}, ValueError, "'after', 'before' or 'batch'"),
         ({"max_weight": 0.5}, ValueError, "max_weight"),
         ({"seed": 0.5}, TypeError, "seed"),

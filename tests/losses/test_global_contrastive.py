@@ -111,6 +111,8 @@ def test_it_needs_items_ids_and_someone_who_tracks_them():
         built()(None, list(embeddings()), training=True)
     with pytest.raises(ValueError, match="momentum_steps"):
         GlobalContrastive(8, momentum_steps=0)
+    with pytest.raises(ValueError, match="schedule of its own"):
+        GlobalContrastive(8, momentum="visits", momentum_steps=5)
 
 
 def test_configuration_survives_a_round_trip():
