@@ -9,7 +9,6 @@ from keras import ops
 from keras_contrastive.losses.base import ContrastiveLoss
 from keras_contrastive.losses.item_rates import ItemRates, mean_by_id
 
-
 # Between 1/2 and 1, where averages converge whose steps are visits ** -exponent (Robbins and Monro, 1951).
 _VISITS_EXPONENT = 0.7
 
