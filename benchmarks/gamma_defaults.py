@@ -31,6 +31,7 @@ def estimators(temperature, num_items, seed):
         "gamma, rate before": gamma(rate="before"),
         "gamma, momentum=0.5": gamma(momentum=0.5),
         "gamma, momentum=0.9": gamma(momentum=0.9),
+        "gamma, momentum=visits": gamma(momentum="visits"),
         "gamma, positive included": gamma(include_positive=True),
     }
 

@@ -191,7 +191,7 @@ def draw(found, noises, batches, names, path):
 
     shown = batches[min(1, len(batches) - 1)]
     figure, rows = pyplot.subplots(
-        2, len(noises), figsize=(3.6 * len(noises), 6.8), layout="constrained", squeeze=False, sharey="row"
+        2, len(noises), figsize=(3.6 * len(noises), 6.4), layout="constrained", squeeze=False, sharey="row"
     )
     curves = {"InfoNCE": BLUE, "gamma, 8 draws": RED}
     lines = {"InfoNCE": BLUE, "jackknife": "#7f8c8d", "GlobalContrastive": "#27ae60", "gamma, 1 draw": "#e59866"}
@@ -219,7 +219,7 @@ def draw(found, noises, batches, names, path):
     rows[0, 0].set_ylabel("c (optimum: 1)")
     rows[1, 0].set_ylabel("c at the end (optimum: 1)")
     rows[0, 0].legend(fontsize=8, loc="upper left")
-    rows[1, -1].legend(fontsize=8, loc="upper right")
+    rows[1, 0].legend(fontsize=8, loc="upper right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     print(f"\nwrote {path}")

@@ -288,7 +288,9 @@ def _join_torch(count):
 
 
 _ENVIRONMENTS = {
-    "jax": lambda count: [{"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}],
+    "jax": lambda count: [
+        {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"}
+    ],
     "tensorflow": lambda count: [{}],
     "torch": _torch_environments,
 }
