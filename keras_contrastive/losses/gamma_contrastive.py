@@ -31,10 +31,12 @@ class GammaContrastive(RememberingLoss):
       the jackknife (each negative left out in turn).
 
     The defaults (`draws=None`, `rate="after"`, `momentum=0.7`) are the stable choices among those that measured alike:
-    `benchmarks/gamma_defaults.py --epochs 15 --batch-size 32` (PyTorch) gave R@10 0.573 so, 0.563 with `draws=1`,
-    0.582 with 8, 0.565 and 0.585 with `momentum` 0.5 and 0.9, 0.588 with `include_positive` (standard errors 0.006 to
-    0.020), against 0.560 for `InfoNCE`, 0.539 with `rate="before"`, 0.520 without `num_items` and 0.509 with
-    `rate="batch"`.
+    `benchmarks/gamma_defaults.py --epochs 15 --batch-size 32` (PyTorch) gave R@10 0.573 so, 0.563 with `draws` 1 and
+    8, 0.550 and 0.552 with `momentum` 0.5 and 0.9, 0.570 with `"visits"`, 0.562 with `include_positive`, 0.557 with
+    `rate="before"` (standard errors 0.009 to 0.024), against 0.539 with `rate="batch"`, 0.530 for `InfoNCE` and 0.505
+    without `num_items`. Where an item is seen thousands of times, `momentum="visits"` is the one that reaches the
+    optimum, and a constant momentum may do worse than `InfoNCE` (`examples/gamma_synthetic.py`). Do not clip gradients:
+    that takes away what a heavy tail has to say.
 
     The *value* is the contrastive loss of the batch in nats, the same number whatever the draws and the
     rates, and comparable with `InfoNCE`'s. Only the *gradient* is that of the augmented loss.
