@@ -9,6 +9,7 @@ import io
 import os
 import pathlib
 import re
+import sys
 
 import keras
 import numpy as np
@@ -182,13 +183,14 @@ def _build(size, skin_tones, verbose):
         and all(_art_key(row.character) in drawings for drawings, _ in draw.values())
         and all(language in emoji.EMOJI_DATA.get(row.character, ()) for language in LANGUAGES)
     ]
-    progress = keras.utils.Progbar(len(rows), verbose=int(verbose), unit_name="emoji")
+    bar_or_line = 1 if sys.stdout.isatty() else 2  # a file would take each state of the bar
+    progress = keras.utils.Progbar(len(rows), verbose=bar_or_line if verbose else 0, unit_name="emoji")
     images = np.empty((len(rows), len(STYLES), size, size, 3), "uint8")
     for i, row in enumerate(rows):
         for j, style in enumerate(STYLES):
             drawings, render = draw[style]
             images[i, j] = _on_white(render(drawings[_art_key(row.character)]), size)
-        progress.update(i + 1)
+        progress.update(i + 1, finalize=i + 1 == len(rows))
     names = {
         language: np.array([_plain(emoji.EMOJI_DATA[row.character][language]) for row in rows])
         for language in LANGUAGES
