@@ -1,0 +1,1 @@
+"""Tasks on pictures composed of emoji: questions, comparisons, entailment."""
