@@ -64,7 +64,7 @@ def compare(data, style, groups, test_groups, seed):
     """The statements on pictures of an `Emoji`; see `emoji_comparisons`."""
     rng = np.random.default_rng((seed, 2))
     drawer = Drawer(data, style)
-    of_kind = {name: members(data, name) for name in KINDS}
+    of_kind = {name: members(data, name, single=True) for name in KINDS}
     for split in TASK_SPLITS:
         rows = drawer.rows(split)
         here = {name: rows & mask for name, mask in of_kind.items()}

@@ -81,7 +81,7 @@ def entail(data, style, groups, test_groups, seed):
     """The sentences on pictures of an `Emoji`; see `emoji_entailment`."""
     rng = np.random.default_rng((seed, 3))
     drawer = Drawer(data, style)
-    of_kind = {name: members(data, name) for name in KINDS}
+    of_kind = {name: members(data, name, single=True) for name in KINDS}
     people = _people(data)
     for split in TASK_SPLITS:
         rows = drawer.rows(split)
@@ -114,13 +114,13 @@ def _add_counts(drawer, split, pools, rng):
 
 
 def _people(data):
-    """Rows of the yellow woman and man and of the person in each tone, with a name, for each figure without hair."""
+    """For each figure, the name, the rows of the yellow woman and man, and those of the person in each tone."""
     found = []
     for genders in facts.figures(data).values():
         tones = genders["person"]
         name = data.texts["en"][tones[None]] if None in tones else ""
         complete = len(tones) == 1 + len(facts.TONES) and None in genders["woman"] and None in genders["man"]
-        if complete and name and not any(word in name for word in ("hair", "bald", "beard", "facing right")):
+        if complete and name and not any(word in name for word in ("hair", "beard")):
             toned = {tone: tones[tone] for tone in facts.TONES.values()}
             found.append({"name": str(name), "woman": genders["woman"][None], "man": genders["man"][None], **toned})
     return found

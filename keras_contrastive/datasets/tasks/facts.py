@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 _JOINER, _SELECTOR = "\u200d", "\ufe0f"
 TONES = dict(zip("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff", (
     "light", "medium-light", "medium", "medium-dark", "dark"
@@ -23,8 +25,13 @@ _DIRECTION = {character: direction for direction, characters in _DIRECTIONS.item
 _COLORS = re.compile(r"(?<!light )\b(red|orange|yellow|green|blue|purple|brown|black|white)\b")
 _OF_ONE_COLOR = re.compile(
     r"heart|circle|square|diamond|triangle|book|apple|envelope|question mark|exclamation mark|paper lantern"
-    r"|black cat|black bird|brown mushroom"
+    r"|black cat|brown mushroom"
 )
+# Drawn with next to no skin by one of the artists.
+_HARDLY_ANY_SKIN = ("in bed", "taking bath", "swimming", "rowing boat", "snowboarder")
+# People whom both artists draw large enough to tell the woman from the man, but for these two.
+_PORTRAITS = ("person", "person-gesture", "person-role", "person-fantasy")
+_ALIKE = ("bald", "astronaut")
 # Territories with the flag of another, and two countries with the same flag.
 _SAME_FLAG = {"BV", "CP", "DG", "EA", "GF", "GP", "HM", "MC", "MF", "NC", "PM", "RE", "SJ", "TD", "UM", "WF", "YT"}
 
@@ -147,8 +154,15 @@ def has_flag_of_its_own(character):
     return len(letters) == 2 and letters not in _SAME_FLAG
 
 
+def skin_tones(data):
+    """The one skin tone of each emoji of an `Emoji` that shows skin, `(items,)`; else `""`."""
+    names = data.texts["en"]
+    shown = (data.group == "people-and-body") & ~np.array([any(w in name for w in _HARDLY_ANY_SKIN) for name in names])
+    return np.where(shown, [tone_of(character) or "" for character in data.characters], "")
+
+
 def figures(data):
-    """People of whom there is a woman, a man and a person.
+    """People of whom there is a woman, a man and a person, where the drawings tell the woman from the man.
 
     Args:
         data: An `Emoji`.
@@ -159,11 +173,8 @@ def figures(data):
     found: dict = {}
     for row, character in enumerate(data.characters):
         gender = gender_of(character)
-        if (
-            data.group[row] != "people-and-body"
-            or gender is None
-            or data.texts["en"][row].startswith(("people", "men"))
-        ):
+        alike = any(word in data.texts["en"][row] for word in _ALIKE)
+        if gender is None or alike or data.subgroup[row] not in _PORTRAITS:
             continue
         tones = found.setdefault(figure_of(character), {}).setdefault(gender, {})
         if tone_of(character) or not any(c in TONES for c in character):

@@ -17,6 +17,7 @@ class Kind:
         without: English names in those subgroups that are left out: a part or a trace of the thing (a feather is no
             bird), a member that another kind could claim too (a dolphin is a mammal in the sea), and a drawing with
             another kind in it (a smiley with hearts).
+        several: English names of members whose drawing shows more than one: left out where things are counted.
         only: If there are any, only these.
         parts: Names of the kinds that it is made of, instead of all that.
     """
@@ -24,6 +25,7 @@ class Kind:
     many: str
     subgroups: tuple[str, ...] = ()
     without: frozenset[str] = frozenset()
+    several: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
     parts: tuple[str, ...] = ()
 
@@ -41,10 +43,17 @@ KINDS = {
     ),
     "animal": Kind("animals", parts=("mammal", "bird", "bug", "sea animal")),
     "flower": Kind("flowers", ("plant-flower",), _names("bouquet, white flower, rosette")),
-    "fruit": Kind("fruits", ("food-fruit",), _names("tomato, olive")),
-    "vegetable": Kind("vegetables", ("food-vegetable",), _names("avocado, peanuts, chestnut, brown mushroom")),
+    "fruit": Kind("fruits", ("food-fruit",), _names("tomato, olive"), _names("grapes, cherries, blueberries")),
+    "vegetable": Kind(
+        "vegetables", ("food-vegetable",), _names("avocado, peanuts, chestnut, brown mushroom"), _names("beans")
+    ),
     "sweet": Kind("sweets", ("food-sweet",), _names("shortcake, cupcake, honey pot")),
-    "drink": Kind("drinks", ("drink",), _names("baby bottle, teapot, tropical drink, pouring liquid, ice")),
+    "drink": Kind(
+        "drinks",
+        ("drink",),
+        _names("baby bottle, teapot, tropical drink, pouring liquid, ice"),
+        _names("sake, clinking beer mugs, clinking glasses"),
+    ),
     "land vehicle": Kind(
         "land vehicles",
         ("transport-ground",),
@@ -68,11 +77,13 @@ KINDS = {
             "building construction, brick, rock, wood, house with garden, love hotel, wedding, Tokyo tower, "
             "Statue of Liberty, shinto shrine"
         ),
+        _names("houses"),
     ),
-    "musical instrument": Kind("musical instruments", ("musical-instrument",)),
+    "musical instrument": Kind("musical instruments", ("musical-instrument",), several=_names("maracas")),
     "tool": Kind(
         "tools",
         ("tool",),
+        several=_names("hammer and pick, hammer and wrench"),
         only=_names(
             "hammer, axe, pick, hammer and pick, hammer and wrench, carpentry saw, wrench, screwdriver, clamp, "
             "toolbox, ladder, shovel"
@@ -85,6 +96,7 @@ KINDS = {
             "glasses, sunglasses, folding hand fan, purse, handbag, clutch bag, shopping bags, backpack, hair pick, "
             "crown, prayer beads, lipstick, ring, gem stone"
         ),
+        _names("gloves, socks, bikini, thong sandal, ballet shoes"),
     ),
     "smiley": Kind(
         "smileys",
@@ -102,23 +114,31 @@ KINDS = {
         ),
         _names("smiling face with hearts, smiling face with heart-eyes, face blowing a kiss, face with head-bandage"),
     ),
-    "heart": Kind("hearts", ("heart",), _names("love letter, heart decoration, heart exclamation")),
+    "heart": Kind(
+        "hearts",
+        ("heart",),
+        _names("love letter, heart decoration, heart exclamation"),
+        _names("two hearts, revolving hearts, growing heart, beating heart"),
+    ),
 }
 
 
-def members(data, name):
+def members(data, name, single=False):
     """Which emoji are of a kind, `(items,)` bool; none with a skin tone is.
 
     Args:
         data: An `Emoji`.
         name: A key of `KINDS`.
+        single: Whether to leave out the drawings that show more than one.
     """
     kind = KINDS[name]
     if kind.parts:
-        return np.any([members(data, part) for part in kind.parts], axis=0)
+        return np.any([members(data, part, single) for part in kind.parts], axis=0)
     names = data.texts["en"]
     found = np.isin(data.subgroup, kind.subgroups) & ~np.isin(names, list(kind.without))
     found &= ~np.array([any(c in TONES for c in character) for character in data.characters], bool)
+    if single:
+        found &= ~np.isin(names, list(kind.several))
     return found & np.isin(names, list(kind.only)) if kind.only else found
 
 

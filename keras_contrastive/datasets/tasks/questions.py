@@ -22,10 +22,10 @@ WORDINGS = {
         "Which of the five skin tones is this?",
     ),
     "gender": (
-        "Is this a woman, a man or just a person?",
-        "Who is shown: a woman, a man or just a person?",
-        "Does the picture show a woman, a man or just a person?",
-        "Which is it, a woman, a man or just a person?",
+        "Is this a woman or a man?",
+        "Who is shown: a woman or a man?",
+        "Does the picture show a woman or a man?",
+        "Which is it, a woman or a man?",
     ),
     "hair": (
         "What kind of hair is this?",
@@ -88,7 +88,7 @@ def emoji_questions(size=72, style="twemoji", most=40, seed=0, cache_dir=None, v
     eleven kinds of questions, of four wordings each: the skin tone, gender and hair of people; the time on a clock,
     the key, where an arrow or a hand points, the colour of a heart, a circle or a book, whose flag it is, which kind of
     animal or food, and what it is at all. The answers are those of the emoji's code points, its English name and
-    Unicode's subgroups: "just a person" is what Unicode leaves open, not what the drawing looks like.
+    Unicode's subgroups. What one of the artists does not show is not asked: the gender of small figures, for one.
 
     In validation and tests, each wording is asked of equally many emoji of each of its answers: whoever sees only the
     question is right once in as many times as it has answers, whatever was learned. The questions of training are not
@@ -158,12 +158,13 @@ def answers_of(data, kind):
         for name in _KINDS[kind]:
             found[members(data, name)] = with_article(name)
         return found.astype(str)
+    if kind == "skin tone":
+        return facts.skin_tones(data)
     if kind == "gender":
         return _genders(data)
     people = data.group == "people-and-body"
     names = data.texts["en"]
     of = {
-        "skin tone": lambda i: facts.tone_of(data.characters[i]) if people[i] else None,
         "hair": lambda i: facts.hair_of(data.characters[i]) if people[i] else None,
         "clock": lambda i: facts.time_of(data.characters[i]),
         "key": lambda i: facts.key_of(data.characters[i]),
@@ -175,10 +176,8 @@ def answers_of(data, kind):
 
 
 def _genders(data):
-    """The gender, where the same figure is there as a woman, as a man and as a person."""
-    figures = facts.figures(data)
-    found = np.full(len(data), "", "<U6")
-    for genders in figures.values():
-        for gender, tones in genders.items():
-            found[list(tones.values())] = gender
+    found = np.full(len(data), "", "<U5")
+    for genders in facts.figures(data).values():
+        for gender in ("woman", "man"):
+            found[list(genders[gender].values())] = gender
     return found
