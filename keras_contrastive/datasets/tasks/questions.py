@@ -127,18 +127,19 @@ def ask(data, style, most, seed):
     answers = {kind: answers_of(data, kind) for kind in WORDINGS}
     training = drawer.rows("train")
     known = {kind: np.unique(found[training & (found != "")]) for kind, found in answers.items()}
+    known = {kind: found for kind, found in known.items() if len(found) > 1}  # else there is nothing to choose from
     names = np.unique(np.concatenate(list(known.values()))).tolist()
     for split in TASK_SPLITS:
-        for kind, wordings in WORDINGS.items():
+        for kind in known:
             if kind in _ASKS_FOR_THE_FAMILY and split not in ("train", "test_style"):
                 continue
             rows = drawer.rows(split)
             pools = {answer: np.flatnonzero(rows & (answers[kind] == answer)) for answer in known[kind]}
             pools = {answer: pool for answer, pool in pools.items() if len(pool)}
             if len(pools) < 2:
-                continue  # there is nothing to choose from
+                continue
             rarest = min(len(pool) for pool in pools.values())
-            for wording in wordings:
+            for wording in WORDINGS[kind]:
                 for answer, pool in pools.items():
                     count = min(most, len(pool) if split == "train" else rarest)
                     for row in rng.choice(pool, count, replace=False):
