@@ -29,9 +29,7 @@ def test_what_follows_on_counts(data, task):
 
 def test_what_follows_on_people(data, task):
     """Read from the sentence and from the code points of who is shown."""
-    names = {
-        facts.figure_of(c): n for c, n in zip(data.characters, data.texts["en"], strict=True) if c in _neutral(data)
-    }
+    names = {facts.figure_of(c): n for c, n in zip(data.characters, data.texts["en"], strict=True) if is_neutral(c)}
     checked = set()
     for row in np.flatnonzero(task.kind == "person")[::5]:
         (place,) = task.cells[row, 0][task.cells[row, 0] >= 0]
@@ -50,8 +48,8 @@ def test_what_follows_on_people(data, task):
     assert len(checked) == 6
 
 
-def _neutral(data):
-    return {c for c in data.characters if facts.gender_of(c) == "person" and not set(c) & set(facts.TONES)}
+def is_neutral(character):
+    return facts.gender_of(character) == "person" and not set(character) & set(facts.TONES)
 
 
 def test_the_sentence_tells_nothing(task):
