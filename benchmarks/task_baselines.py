@@ -25,6 +25,7 @@ TASKS = {
     "questions": kc.datasets.emoji_questions,
     "comparisons": kc.datasets.emoji_comparisons,
     "entailment": kc.datasets.emoji_entailment,
+    "assignments": kc.datasets.emoji_assignments,
 }
 SIDE = 8  # of the small pictures
 BINS = 4  # of each colour
@@ -132,6 +133,7 @@ def main():
         "questions": {"most": 4},
         "comparisons": {"groups": 200, "test_groups": 50},
         "entailment": {"groups": 60, "test_groups": 15},
+        "assignments": {"groups": 100, "test_groups": 20},
     }
     for name in arguments.task:
         options = few[name] if arguments.quick else {}

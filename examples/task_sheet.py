@@ -1,7 +1,9 @@
-"""Draw a sheet of the three tasks composed from emoji: pictures, texts and answers.
+"""Draw a sheet of each task composed from emoji: pictures, texts and answers.
 
-Questions about a drawing, statements on two pictures, and sentences that a picture entails, contradicts or leaves open:
-a few examples of each kind, from any split. Composed from emoji art and Unicode facts; not VQA, NLVR2 or SNLI-VE.
+Questions about a drawing, statements on two pictures, sentences that a picture entails, contradicts or leaves open, and
+names to be assigned to one of two pictures: a few examples of each kind, from any split.
+
+Composed from emoji art and Unicode facts; not VQA, NLVR2 or SNLI-VE.
 
     python examples/task_sheet.py
     python examples/task_sheet.py --task comparisons --split test_both --columns 4
@@ -13,7 +15,7 @@ import argparse
 import pathlib
 import textwrap
 
-TASKS = ("questions", "comparisons", "entailment")
+TASKS = ("questions", "comparisons", "entailment", "assignments")
 SPLITS = ("train", "validation", "test_family", "test_style", "test_both")
 
 
@@ -93,6 +95,7 @@ def main():
         "questions": kc.datasets.emoji_questions,
         "comparisons": kc.datasets.emoji_comparisons,
         "entailment": kc.datasets.emoji_entailment,
+        "assignments": kc.datasets.emoji_assignments,
     }
     for name in arguments.task:
         task = makers[name](size=arguments.size, seed=arguments.seed)

@@ -7,6 +7,7 @@ from keras_contrastive.datasets.emoji import STYLES as STYLES
 from keras_contrastive.datasets.emoji import Emoji as Emoji
 from keras_contrastive.datasets.emoji import family_of as family_of
 from keras_contrastive.datasets.emoji import load_emoji as load_emoji
+from keras_contrastive.datasets.tasks.assignments import emoji_assignments as emoji_assignments
 from keras_contrastive.datasets.tasks.comparisons import emoji_comparisons as emoji_comparisons
 from keras_contrastive.datasets.tasks.entailment import emoji_entailment as emoji_entailment
 from keras_contrastive.datasets.tasks.questions import emoji_questions as emoji_questions

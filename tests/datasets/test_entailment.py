@@ -77,7 +77,8 @@ def test_one_drawing_in_four_is_covered_where_things_are_counted(task):
     assert (covered.mean(axis=0) > 0.1).all()
     (card,) = np.flatnonzero(task.item == -1)
     assert task.family[card] == task.style[card] == ""
-    assert set(np.unique(task.drawings[card])) == {128, 255}
+    middle = task.drawings.shape[1] // 2
+    assert (task.drawings[card, middle, middle] == 128).all()
 
 
 def test_people_stand_alone(task):

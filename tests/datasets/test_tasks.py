@@ -1,4 +1,4 @@
-"""What the three tasks have in common."""
+"""What the tasks have in common."""
 
 import dataclasses
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_contrastive as kc
+from keras_contrastive.datasets.tasks.assignments import assign
 from keras_contrastive.datasets.tasks.comparisons import compare
 from keras_contrastive.datasets.tasks.entailment import entail
 from keras_contrastive.datasets.tasks.pictures import compose
@@ -16,12 +17,15 @@ MAKERS = {
     "questions": lambda data, style="twemoji", seed=0: ask(data, style, 5, seed),
     "comparisons": lambda data, style="twemoji", seed=0: compare(data, style, 40, 20, seed),
     "entailment": lambda data, style="twemoji", seed=0: entail(data, style, 40, 20, seed),
+    "assignments": lambda data, style="twemoji", seed=0: assign(data, style, 40, 20, seed),
 }
 LOADERS = {
     "questions": (kc.datasets.emoji_questions, {"size": 24, "most": 3}),
     "comparisons": (kc.datasets.emoji_comparisons, {"size": 72, "groups": 10, "test_groups": 5}),
     "entailment": (kc.datasets.emoji_entailment, {"size": 48, "groups": 10, "test_groups": 5}),
+    "assignments": (kc.datasets.emoji_assignments, {"size": 72, "groups": 10, "test_groups": 5}),
 }
+GRIDS = {"comparisons": 3, "entailment": 2, "assignments": 3}
 BAD_SIZES = (0, -6, 72.0, True, None)
 SIDES = {
     "train": "train",
@@ -163,6 +167,8 @@ def test_seed_is_an_integer(name, seed):
         ("comparisons", "test_groups"),
         ("entailment", "groups"),
         ("entailment", "test_groups"),
+        ("assignments", "groups"),
+        ("assignments", "test_groups"),
     ],
 )
 @pytest.mark.parametrize("value", [0, -3, 2.0, True, "5"])
@@ -174,19 +180,22 @@ def test_numbers_of_examples_are_positive(name, argument, value):
 
 @pytest.mark.parametrize(
     ("name", "across", "size"),
-    [("comparisons", 3, 73), ("entailment", 2, 73)]
-    + [(*task, size) for task in [("questions", 1), ("comparisons", 3), ("entailment", 2)] for size in BAD_SIZES],
+    [(name, across, 73) for name, across in GRIDS.items()]
+    + [(name, across, size) for name, across in {"questions": None, **GRIDS}.items() for size in BAD_SIZES],
 )
 def test_the_grid_divides_the_size(name, across, size):
     load, options = LOADERS[name]
-    with pytest.raises(ValueError, match=rf"`size` must be a positive integer that {across} divides.*Received: size="):
+    such = f" that {across} divides, for {across} by {across} drawings" if across else ""
+    with pytest.raises(ValueError, match=rf"`size` must be a positive integer{such}. Received: size="):
         load(**options | {"size": size})
 
 
 @pytest.mark.emoji_art
+@pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("name", LOADERS)
 def test_loaded_pictures_have_the_size_that_was_asked_for(name, cache_dir):
     load, options = LOADERS[name]
+    before = set(cache_dir.iterdir())
     task = load(**options, cache_dir=cache_dir, verbose=False)
-    assert task.images([0]).shape == ((1, 2) if name == "comparisons" else (1,)) + (options["size"],) * 2 + (3,)
-    assert {file.name[:9] for file in cache_dir.glob("*.npz")} == {"emoji-24-"}  # one set of drawings for all
+    assert task.images([0]).shape == ((1, 2) if GRIDS.get(name) == 3 else (1,)) + (options["size"],) * 2 + (3,)
+    assert set(cache_dir.iterdir()) == before  # one set of drawings of 24 pixels for all

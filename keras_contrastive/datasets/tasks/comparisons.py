@@ -3,20 +3,15 @@
 import numpy as np
 
 from keras_contrastive.datasets.emoji import load_emoji
+from keras_contrastive.datasets.tasks.checks import check_count, check_seed, check_size, check_style
+from keras_contrastive.datasets.tasks.collector import EMPTY, Collector
 from keras_contrastive.datasets.tasks.kinds import KINDS, members
 from keras_contrastive.datasets.tasks.statements import TEMPLATES
-from keras_contrastive.datasets.tasks.task import (
-    TASK_SPLITS,
-    Drawer,
-    check_count,
-    check_seed,
-    check_size,
-    check_style,
-)
+from keras_contrastive.datasets.tasks.task import TASK_SPLITS
 
 ACROSS = 3  # places of a grid, in each direction
 MOST = 6  # drawings in a picture
-_FIRST, _SECOND, _OTHER, _EMPTY = 0, 1, 2, 3  # what a place of a plan holds
+_FIRST, _SECOND, _OTHER, _NOTHING = 0, 1, 2, 3  # what a place of a plan holds
 
 
 def emoji_comparisons(size=72, style="twemoji", groups=2000, test_groups=500, seed=0, cache_dir=None, verbose=True):
@@ -63,10 +58,10 @@ def emoji_comparisons(size=72, style="twemoji", groups=2000, test_groups=500, se
 def compare(data, style, groups, test_groups, seed):
     """The statements on pictures of an `Emoji`; see `emoji_comparisons`."""
     rng = np.random.default_rng((seed, 2))
-    drawer = Drawer(data, style)
+    collector = Collector(data, style)
     of_kind = {name: members(data, name, single=True) for name in KINDS}
     for split in TASK_SPLITS:
-        rows = drawer.rows(split)
+        rows = collector.rows(split)
         here = {name: rows & mask for name, mask in of_kind.items()}
         anything = np.any(list(here.values()), axis=0)
         names = [name for name in KINDS if here[name].any()]
@@ -78,10 +73,12 @@ def compare(data, style, groups, test_groups, seed):
             pools.append(np.flatnonzero(anything & ~of_kind[first] & ~of_kind[second]))
             plan = _plan(template, n, rng)
             for pair, exchanged in ((plan, False), (_exchange(plan), True)):
-                cells = [[rng.choice(pools[what]) if what != _EMPTY else -1 for what in picture] for picture in pair]
-                drawer.add(split, cells, template.text(wording, first, second, n), int(not exchanged), template.kind)
-                drawer.add(split, cells, template.text(wording, second, first, n), int(exchanged), template.kind)
-    return drawer.task(("false", "true"), rng)
+                cells = [
+                    [rng.choice(pools[what]) if what != _NOTHING else EMPTY for what in picture] for picture in pair
+                ]
+                collector.add(split, cells, template.text(wording, first, second, n), int(not exchanged), template.kind)
+                collector.add(split, cells, template.text(wording, second, first, n), int(exchanged), template.kind)
+    return collector.task(("false", "true"), rng)
 
 
 def _two_kinds(names, of_kind, rng):
@@ -95,7 +92,7 @@ def _two_kinds(names, of_kind, rng):
 def _plan(template, n, rng):
     """What each place of both pictures holds, `(2, places)`: the statement is true, and false of exchanged kinds."""
     while True:
-        plan = np.full((2, ACROSS**2), _EMPTY)
+        plan = np.full((2, ACROSS**2), _NOTHING)
         for picture in plan:
             places = rng.permutation(ACROSS**2)[: rng.integers(1, MOST + 1)]
             picture[places] = rng.choice([_FIRST, _SECOND, _OTHER], len(places), p=[0.4, 0.4, 0.2])
@@ -112,4 +109,4 @@ def counts(plan):
 
 
 def _exchange(plan):
-    return np.array([_SECOND, _FIRST, _OTHER, _EMPTY])[plan]
+    return np.array([_SECOND, _FIRST, _OTHER, _NOTHING])[plan]

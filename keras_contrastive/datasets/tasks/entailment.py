@@ -4,16 +4,10 @@ import numpy as np
 
 from keras_contrastive.datasets.emoji import load_emoji
 from keras_contrastive.datasets.tasks import facts
+from keras_contrastive.datasets.tasks.checks import check_count, check_seed, check_size, check_style
+from keras_contrastive.datasets.tasks.collector import COVER, EMPTY, Collector
 from keras_contrastive.datasets.tasks.kinds import KINDS, members, with_article
-from keras_contrastive.datasets.tasks.task import (
-    COVER,
-    TASK_SPLITS,
-    Drawer,
-    check_count,
-    check_seed,
-    check_size,
-    check_style,
-)
+from keras_contrastive.datasets.tasks.task import TASK_SPLITS
 
 ACROSS = 2  # places of a picture, in each direction
 ENTAILMENT_ANSWERS = ("contradiction", "neutral", "entailment")
@@ -80,23 +74,23 @@ def emoji_entailment(size=72, style="twemoji", groups=600, test_groups=150, seed
 def entail(data, style, groups, test_groups, seed):
     """The sentences on pictures of an `Emoji`; see `emoji_entailment`."""
     rng = np.random.default_rng((seed, 3))
-    drawer = Drawer(data, style)
+    collector = Collector(data, style)
     of_kind = {name: members(data, name, single=True) for name in KINDS}
     people = _people(data)
     for split in TASK_SPLITS:
-        rows = drawer.rows(split)
+        rows = collector.rows(split)
         count = groups if split == "train" else test_groups
         pools = {name: np.flatnonzero(rows & mask) for name, mask in of_kind.items()}
         pools = {name: pool for name, pool in pools.items() if len(pool) and not KINDS[name].parts}
         for _ in range(count):
-            _add_counts(drawer, split, pools, rng)
+            _add_counts(collector, split, pools, rng)
         here = [person for person in people if rows[person["man"]]]
         for _ in range(-(-count // 4)):
-            _add_people(drawer, split, here, rng)
-    return drawer.task(ENTAILMENT_ANSWERS, rng)
+            _add_people(collector, split, here, rng)
+    return collector.task(ENTAILMENT_ANSWERS, rng)
 
 
-def _add_counts(drawer, split, pools, rng):
+def _add_counts(collector, split, pools, rng):
     """Three kinds, of which three pictures show none, one and two, and the same sentence on each kind."""
     kinds = rng.choice(list(pools), 3, replace=False).tolist()
     wordings, labels = (
@@ -110,7 +104,7 @@ def _add_counts(drawer, split, pools, rng):
         cells = [rng.permutation([*shown, COVER])]
         for kind, n in zip(kinds, numbers, strict=True):
             text = wording.format(one=kind, a=with_article(kind), many=KINDS[kind].many)
-            drawer.add(split, cells, text, labels[n], "count")
+            collector.add(split, cells, text, labels[n], "count")
 
 
 def _people(data):
@@ -126,7 +120,7 @@ def _people(data):
     return found
 
 
-def _add_people(drawer, split, people, rng):
+def _add_people(collector, split, people, rng):
     """Two figures, each as a woman and a man without a tone, and in two tones without a gender; and the sentences."""
     pair = [people[i] for i in rng.choice(len(people), 2, replace=False)]
     tones = rng.choice(list(facts.TONES.values()), 2, replace=False).tolist()
@@ -140,13 +134,13 @@ def _add_people(drawer, split, people, rng):
             trait = f"who is a {look}" if look in ("woman", "man") else f"with {look} skin"
             text = wording.format(who=f"{with_article(person['name'])} {trait}")
             contradicts = cells[1 - who][look] if by_role else cells[who][other[look]]
-            drawer.add(split, cells[who][look], text, _ENTAILMENT, "person")
-            drawer.add(split, cells[who][leaves_open[look]], text, _NEUTRAL, "person")
-            drawer.add(split, contradicts, text, _CONTRADICTION, "person")
+            collector.add(split, cells[who][look], text, _ENTAILMENT, "person")
+            collector.add(split, cells[who][leaves_open[look]], text, _NEUTRAL, "person")
+            collector.add(split, contradicts, text, _CONTRADICTION, "person")
 
 
 def _alone(row, rng):
     """One drawing in a random place."""
-    cells = np.full(ACROSS**2, -1)
+    cells = np.full(ACROSS**2, EMPTY)
     cells[rng.integers(ACROSS**2)] = row
     return cells

@@ -4,15 +4,10 @@ import numpy as np
 
 from keras_contrastive.datasets.emoji import load_emoji
 from keras_contrastive.datasets.tasks import facts
+from keras_contrastive.datasets.tasks.checks import check_count, check_seed, check_size, check_style
+from keras_contrastive.datasets.tasks.collector import Collector
 from keras_contrastive.datasets.tasks.kinds import members, with_article
-from keras_contrastive.datasets.tasks.task import (
-    TASK_SPLITS,
-    Drawer,
-    check_count,
-    check_seed,
-    check_size,
-    check_style,
-)
+from keras_contrastive.datasets.tasks.task import TASK_SPLITS
 
 WORDINGS = {
     "skin tone": (
@@ -123,9 +118,9 @@ def emoji_questions(size=72, style="twemoji", most=40, seed=0, cache_dir=None, v
 def ask(data, style, most, seed):
     """The questions about an `Emoji`; see `emoji_questions`."""
     rng = np.random.default_rng((seed, 1))
-    drawer = Drawer(data, style)
+    collector = Collector(data, style)
     answers = {kind: answers_of(data, kind) for kind in WORDINGS}
-    training = drawer.rows("train")
+    training = collector.rows("train")
     known = {kind: np.unique(found[training & (found != "")]) for kind, found in answers.items()}
     known = {kind: found for kind, found in known.items() if len(found) > 1}  # else there is nothing to choose from
     names = np.unique(np.concatenate(list(known.values()))).tolist()
@@ -133,7 +128,7 @@ def ask(data, style, most, seed):
         for kind in known:
             if kind in _ASKS_FOR_THE_FAMILY and split not in ("train", "test_style"):
                 continue
-            rows = drawer.rows(split)
+            rows = collector.rows(split)
             pools = {answer: np.flatnonzero(rows & (answers[kind] == answer)) for answer in known[kind]}
             pools = {answer: pool for answer, pool in pools.items() if len(pool)}
             if len(pools) < 2:
@@ -143,8 +138,8 @@ def ask(data, style, most, seed):
                 for answer, pool in pools.items():
                     count = min(most, len(pool) if split == "train" else rarest)
                     for row in rng.choice(pool, count, replace=False):
-                        drawer.add(split, [[row]], wording, names.index(answer), kind)
-    return drawer.task(names, rng)
+                        collector.add(split, [[row]], wording, names.index(answer), kind)
+    return collector.task(names, rng)
 
 
 def answers_of(data, kind):

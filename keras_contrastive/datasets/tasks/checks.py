@@ -1,0 +1,28 @@
+"""The arguments that the tasks have in common."""
+
+from keras_contrastive.datasets.emoji import STYLES
+
+
+def check_style(style):
+    """Refuse what is no drawing style."""
+    if style not in STYLES:
+        raise ValueError(f"`style` must be one of {STYLES}, the one seen in training. Received: style={style!r}.")
+
+
+def check_size(size, across):
+    """Refuse a size that a grid of so many drawings across does not divide."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < across or size % across:
+        such = "" if across == 1 else f" that {across} divides, for {across} by {across} drawings"
+        raise ValueError(f"`size` must be a positive integer{such}. Received: size={size!r}.")
+
+
+def check_count(count, name):
+    """Refuse what is no positive integer."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={count!r}.")
+
+
+def check_seed(seed):
+    """Refuse what is no seed."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"`seed` must be a non-negative integer. Received: seed={seed!r}.")
