@@ -46,6 +46,8 @@ def test_what_follows_on_people(data, task):
         assert task.labels[row] == expected, (task.texts[row], character)
         checked.add((bool(gender), expected))
     assert len(checked) == 6
+    # A judge is a person too.
+    assert not any(re.search(r"\ba person (who|with (light|medium|dark))|hair|beard", text) for text in task.texts)
 
 
 def is_neutral(character):

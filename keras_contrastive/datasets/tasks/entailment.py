@@ -22,6 +22,7 @@ AT_MOST_ONE = (
     "The picture holds no more than one {one}.",
     "Fewer than two of the drawings are {many}.",
 )
+_NO_ROLE = ("hair", "beard")  # a judge may have these, as a judge is a person
 PEOPLE = ("This is {who}.", "The picture shows {who}.", "Here you can see {who}.")
 
 
@@ -114,7 +115,7 @@ def _people(data):
         tones = genders["person"]
         name = data.texts["en"][tones[None]] if None in tones else ""
         complete = len(tones) == 1 + len(facts.TONES) and None in genders["woman"] and None in genders["man"]
-        if complete and name and not any(word in name for word in ("hair", "beard")):
+        if complete and name not in ("", "person") and not any(word in name for word in _NO_ROLE):
             toned = {tone: tones[tone] for tone in facts.TONES.values()}
             found.append({"name": str(name), "woman": genders["woman"][None], "man": genders["man"][None], **toned})
     return found
