@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_contrastive.datasets import emoji_comparisons
 from keras_contrastive.datasets.tasks.comparisons import compare
 from keras_contrastive.datasets.tasks.kinds import KINDS, members
 from keras_contrastive.datasets.tasks.statements import TEMPLATES
@@ -70,6 +71,30 @@ def test_a_picture_holds_one_to_six_drawings_anywhere(task):
     assert task.cells.shape[1:] == (2, 9)
     assert set(there.sum(axis=2).ravel()) == {1, 2, 3, 4, 5, 6}
     assert (there.mean(axis=0) > 0.2).all()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "most"), [(("presence",), 1), (("comparison",), 2), (("count",), 3), (("count",), 9)]
+)
+def test_only_some_kinds_of_statements_on_fewer_drawings(kinds, most):
+    task = compare(made_up(), "twemoji", 200, 2, 0, kinds, most)
+    assert set(task.kind) == set(kinds)
+    assert (task.cells >= 0).sum(axis=2).max() == most
+    assert_tells_nothing(task.texts, task)
+    texts = "".join(task.texts)
+    assert all(template.wordings[0].split("{")[0] in texts for template in TEMPLATES if template.kind in kinds)
+
+
+@pytest.mark.parametrize("kinds", ["presence", (), ("presence", "colour"), ("counts",)])
+def test_kinds_are_those_that_there_are(kinds):
+    with pytest.raises(ValueError, match=r"`kinds` must be a tuple of some of \('presence'.*Received: kinds="):
+        emoji_comparisons(kinds=kinds)
+
+
+@pytest.mark.parametrize(("kinds", "most"), [(("presence",), 10), (("comparison",), 1), (("presence", "count"), 2)])
+def test_most_leaves_room_for_the_statements(kinds, most):
+    with pytest.raises(ValueError, match=rf"`most` must be in \[\d, 9\] with kinds=.* Received: most={most}."):
+        emoji_comparisons(kinds=kinds, most=most)
 
 
 def test_groups_are_as_many_as_were_asked_for():

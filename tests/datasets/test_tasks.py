@@ -165,6 +165,7 @@ def test_seed_is_an_integer(name, seed):
         ("questions", "most"),
         ("comparisons", "groups"),
         ("comparisons", "test_groups"),
+        ("comparisons", "most"),
         ("entailment", "groups"),
         ("entailment", "test_groups"),
         ("assignments", "groups"),

@@ -10,15 +10,26 @@ from keras_contrastive.datasets.tasks.statements import TEMPLATES
 from keras_contrastive.datasets.tasks.task import TASK_SPLITS
 
 ACROSS = 3  # places of a grid, in each direction
-MOST = 6  # drawings in a picture
+STATEMENT_KINDS = ("presence", "count", "comparison")
+_LEAST = {"presence": 1, "count": 3, "comparison": 2}  # drawings in a picture, that each kind can be true
 _FIRST, _SECOND, _OTHER, _NOTHING = 0, 1, 2, 3  # what a place of a plan holds
 
 
-def emoji_comparisons(size=72, style="twemoji", groups=2000, test_groups=500, seed=0, cache_dir=None, verbose=True):
+def emoji_comparisons(
+    size=72,
+    style="twemoji",
+    groups=2000,
+    test_groups=500,
+    kinds=STATEMENT_KINDS,
+    most=6,
+    seed=0,
+    cache_dir=None,
+    verbose=True,
+):
     """Load statements on two pictures, each true or false: what is there, how many, and where there are more.
 
     Composed from emoji art and Unicode facts; not NLVR2, and no figure on it can be compared with one on NLVR2. Each
-    picture is a grid of 3 by 3 places, of which one to six hold a drawing. The statements are about kinds of things:
+    picture is a grid of 3 by 3 places, of which one to `most` hold a drawing. The statements are about kinds of things:
     Unicode's subgroups, such as birds and vegetables, without the members that are no good example of them.
 
     The examples come in groups of four: two statements, such as "There is a bird in the left picture." and "There is a
@@ -27,12 +38,17 @@ def emoji_comparisons(size=72, style="twemoji", groups=2000, test_groups=500, se
     and the other false. So in every split the statement alone gives exactly 50 %, the pictures alone exactly 50 %, and
     so do the places and the numbers of the drawings.
 
+    That leaves nothing but what text and pictures say together, which is slow to learn from nothing. Begin with
+    `kinds=("presence",), most=1`, or with a model that knows the drawings from pre-training.
+
     Args:
         size: Positive int that 3 divides, height and width of each picture.
         style: The drawing style seen in training, `"twemoji"` or `"openmoji"`; the other is that of the tests with an
             unseen style.
         groups: Positive int, how many groups of four examples there are in training.
         test_groups: Positive int, how many there are in validation and in each test.
+        kinds: Some of `"presence"`, `"count"` and `"comparison"`, what the statements are about.
+        most: Int from 1 to 9, how many drawings a picture holds at most; with comparisons at least 2, with counts 3.
         seed: Non-negative int; equal seeds compose the same examples.
         cache_dir: See `load_emoji`.
         verbose: See `load_emoji`.
@@ -51,27 +67,38 @@ def emoji_comparisons(size=72, style="twemoji", groups=2000, test_groups=500, se
     check_count(groups, "groups")
     check_count(test_groups, "test_groups")
     check_seed(seed)
+    _check_kinds_and_most(kinds, most)
     data = load_emoji(size // ACROSS, skin_tones=True, cache_dir=cache_dir, verbose=verbose)
-    return compare(data, style, groups, test_groups, seed)
+    return compare(data, style, groups, test_groups, seed, kinds, most)
 
 
-def compare(data, style, groups, test_groups, seed):
+def _check_kinds_and_most(kinds, most):
+    if isinstance(kinds, str) or not kinds or not set(kinds) <= set(STATEMENT_KINDS):
+        raise ValueError(f"`kinds` must be a tuple of some of {STATEMENT_KINDS}. Received: kinds={kinds!r}.")
+    check_count(most, "most")
+    least = max(_LEAST[kind] for kind in kinds)
+    if not least <= most <= ACROSS**2:
+        raise ValueError(f"`most` must be in [{least}, {ACROSS**2}] with kinds={kinds!r}. Received: most={most}.")
+
+
+def compare(data, style, groups, test_groups, seed, kinds=STATEMENT_KINDS, most=6):
     """The statements on pictures of an `Emoji`; see `emoji_comparisons`."""
     rng = np.random.default_rng((seed, 2))
     collector = Collector(data, style)
     of_kind = {name: members(data, name, single=True) for name in KINDS}
+    templates = [template for template in TEMPLATES if template.kind in kinds]
     for split in TASK_SPLITS:
         rows = collector.rows(split)
         here = {name: rows & mask for name, mask in of_kind.items()}
         anything = np.any(list(here.values()), axis=0)
         names = [name for name in KINDS if here[name].any()]
         for _ in range(groups if split == "train" else test_groups):
-            template = TEMPLATES[rng.integers(len(TEMPLATES))]
+            template = templates[rng.integers(len(templates))]
             wording, n = rng.integers(len(template.wordings)), int(rng.choice(template.numbers))
             first, second = _two_kinds(names, of_kind, rng)
             pools = [np.flatnonzero(mask) for mask in (here[first], here[second])]
             pools.append(np.flatnonzero(anything & ~of_kind[first] & ~of_kind[second]))
-            plan = _plan(template, n, rng)
+            plan = _plan(template, n, most, rng)
             for pair, exchanged in ((plan, False), (_exchange(plan), True)):
                 cells = [
                     [rng.choice(pools[what]) if what != _NOTHING else EMPTY for what in picture] for picture in pair
@@ -89,12 +116,12 @@ def _two_kinds(names, of_kind, rng):
             return first, second
 
 
-def _plan(template, n, rng):
+def _plan(template, n, most, rng):
     """What each place of both pictures holds, `(2, places)`: the statement is true, and false of exchanged kinds."""
     while True:
         plan = np.full((2, ACROSS**2), _NOTHING)
         for picture in plan:
-            places = rng.permutation(ACROSS**2)[: rng.integers(1, MOST + 1)]
+            places = rng.permutation(ACROSS**2)[: rng.integers(1, most + 1)]
             picture[places] = rng.choice([_FIRST, _SECOND, _OTHER], len(places), p=[0.4, 0.4, 0.2])
         if template.kind == "comparison" and not {_FIRST, _SECOND} <= set(plan.ravel()):
             continue  # nobody says "as many birds" where there are none
