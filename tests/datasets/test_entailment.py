@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from keras_contrastive.datasets import emoji_entailment
 from keras_contrastive.datasets.tasks import facts
 from keras_contrastive.datasets.tasks.entailment import entail
 from keras_contrastive.datasets.tasks.kinds import KINDS, members
@@ -93,3 +94,16 @@ def test_groups_are_as_many_as_were_asked_for():
     task = entail(made_up(), "openmoji", 9, 4, 0)
     train, tests = 9 * 9 + 3 * 24, 4 * 9 + 24
     assert [int((task.split == split).sum()) for split in dict.fromkeys(task.split)] == [train, *[tests] * 4]
+
+
+@pytest.mark.parametrize(("kinds", "train"), [(("count",), 9 * 9), (("person",), 3 * 24)])
+def test_only_some_kinds_of_sentences(kinds, train):
+    task = entail(made_up(), "twemoji", 9, 4, 0, kinds)
+    assert set(task.kind) == set(kinds)
+    assert (task.split == "train").sum() == train
+
+
+@pytest.mark.parametrize("kinds", ["count", (), ("count", "presence"), ("people",)])
+def test_kinds_are_those_that_there_are(kinds):
+    with pytest.raises(ValueError, match=r"`kinds` must be a tuple of some of \('count', 'person'\). Received: kinds="):
+        emoji_entailment(kinds=kinds)

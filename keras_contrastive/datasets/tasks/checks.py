@@ -26,3 +26,9 @@ def check_seed(seed):
     """Refuse what is no seed."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"`seed` must be a non-negative integer. Received: seed={seed!r}.")
+
+
+def check_kinds(kinds, there_are):
+    """Refuse what is no choice of the kinds that there are."""
+    if isinstance(kinds, str) or not kinds or not set(kinds) <= set(there_are):
+        raise ValueError(f"`kinds` must be a tuple of some of {there_are}. Received: kinds={kinds!r}.")

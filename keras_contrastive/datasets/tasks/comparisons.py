@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_contrastive.datasets.emoji import load_emoji
-from keras_contrastive.datasets.tasks.checks import check_count, check_seed, check_size, check_style
+from keras_contrastive.datasets.tasks.checks import check_count, check_kinds, check_seed, check_size, check_style
 from keras_contrastive.datasets.tasks.collector import EMPTY, Collector
 from keras_contrastive.datasets.tasks.kinds import KINDS, members
 from keras_contrastive.datasets.tasks.statements import TEMPLATES
@@ -73,8 +73,7 @@ def emoji_comparisons(
 
 
 def _check_kinds_and_most(kinds, most):
-    if isinstance(kinds, str) or not kinds or not set(kinds) <= set(STATEMENT_KINDS):
-        raise ValueError(f"`kinds` must be a tuple of some of {STATEMENT_KINDS}. Received: kinds={kinds!r}.")
+    check_kinds(kinds, STATEMENT_KINDS)
     check_count(most, "most")
     least = max(_LEAST[kind] for kind in kinds)
     if not least <= most <= ACROSS**2:

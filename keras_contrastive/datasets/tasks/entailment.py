@@ -4,12 +4,13 @@ import numpy as np
 
 from keras_contrastive.datasets.emoji import load_emoji
 from keras_contrastive.datasets.tasks import facts
-from keras_contrastive.datasets.tasks.checks import check_count, check_seed, check_size, check_style
+from keras_contrastive.datasets.tasks.checks import check_count, check_kinds, check_seed, check_size, check_style
 from keras_contrastive.datasets.tasks.collector import COVER, EMPTY, Collector
 from keras_contrastive.datasets.tasks.kinds import KINDS, members, with_article
 from keras_contrastive.datasets.tasks.task import TASK_SPLITS
 
 ACROSS = 2  # places of a picture, in each direction
+ENTAILMENT_KINDS = ("count", "person")
 ENTAILMENT_ANSWERS = ("contradiction", "neutral", "entailment")
 _CONTRADICTION, _NEUTRAL, _ENTAILMENT = range(3)
 AT_LEAST_TWO = (
@@ -26,7 +27,16 @@ _NO_ROLE = ("hair", "beard")  # a judge may have these, as a judge is a person
 PEOPLE = ("This is {who}.", "The picture shows {who}.", "Here you can see {who}.")
 
 
-def emoji_entailment(size=72, style="twemoji", groups=600, test_groups=150, seed=0, cache_dir=None, verbose=True):
+def emoji_entailment(
+    size=72,
+    style="twemoji",
+    groups=600,
+    test_groups=150,
+    kinds=ENTAILMENT_KINDS,
+    seed=0,
+    cache_dir=None,
+    verbose=True,
+):
     """Load sentences that a picture entails, contradicts or leaves open.
 
     Composed from emoji art and Unicode facts; not SNLI-VE, and no figure on it can be compared with one on SNLI-VE.
@@ -49,6 +59,7 @@ def emoji_entailment(size=72, style="twemoji", groups=600, test_groups=150, seed
         groups: Positive int, how many groups there are in training: as many of nine examples on counts, and a quarter
             as many, rounded up, of 24 examples on people.
         test_groups: Positive int, how many there are in validation and in each test.
+        kinds: One or both of `"count"` and `"person"`, what the sentences are about.
         seed: Non-negative int; equal seeds compose the same examples.
         cache_dir: See `load_emoji`.
         verbose: See `load_emoji`.
@@ -68,11 +79,12 @@ def emoji_entailment(size=72, style="twemoji", groups=600, test_groups=150, seed
     check_count(groups, "groups")
     check_count(test_groups, "test_groups")
     check_seed(seed)
+    check_kinds(kinds, ENTAILMENT_KINDS)
     data = load_emoji(size // ACROSS, skin_tones=True, cache_dir=cache_dir, verbose=verbose)
-    return entail(data, style, groups, test_groups, seed)
+    return entail(data, style, groups, test_groups, seed, kinds)
 
 
-def entail(data, style, groups, test_groups, seed):
+def entail(data, style, groups, test_groups, seed, kinds=ENTAILMENT_KINDS):
     """The sentences on pictures of an `Emoji`; see `emoji_entailment`."""
     rng = np.random.default_rng((seed, 3))
     collector = Collector(data, style)
@@ -83,10 +95,10 @@ def entail(data, style, groups, test_groups, seed):
         count = groups if split == "train" else test_groups
         pools = {name: np.flatnonzero(rows & mask) for name, mask in of_kind.items()}
         pools = {name: pool for name, pool in pools.items() if len(pool) and not KINDS[name].parts}
-        for _ in range(count):
+        for _ in range(count if "count" in kinds else 0):
             _add_counts(collector, split, pools, rng)
         here = [person for person in people if rows[person["man"]]]
-        for _ in range(-(-count // 4)):
+        for _ in range(-(-count // 4) if "person" in kinds else 0):
             _add_people(collector, split, here, rng)
     return collector.task(ENTAILMENT_ANSWERS, rng)
 
