@@ -5,6 +5,7 @@ from keras_contrastive import datasets as datasets
 from keras_contrastive import distribution as distribution
 from keras_contrastive import encoders as encoders
 from keras_contrastive import evaluation as evaluation
+from keras_contrastive import fusion as fusion
 from keras_contrastive import layers as layers
 from keras_contrastive import losses as losses
 from keras_contrastive import metrics as metrics

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "losses": {"similarity", "random", "distribution"},
     "layers": {"similarity", "random"},
     "training": {"losses", "layers", "similarity", "distribution"},
-    "models": {"training", "losses", "layers", "similarity"},
+    "fusion": {"training", "losses", "layers", "similarity", "random", "augmentation", "distribution"},
     "metrics": {"similarity"},
     "evaluation": {"similarity"},
     "encoders": {"similarity"},

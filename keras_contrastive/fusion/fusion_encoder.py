@@ -1,0 +1,153 @@
+"""The encoder that reads a text and a picture together."""
+
+import keras
+
+from keras_contrastive.fusion.block import FusionBlock
+from keras_contrastive.fusion.tokens import as_sequence, check_tokens
+
+
+@keras.saving.register_keras_serializable(package="keras_contrastive")
+class FusionEncoder(keras.layers.Layer):
+    """A transformer over the tokens of a text, each block of which also attends to those of an image.
+
+    It takes what any text tower says of its tokens and any image tower of its patches or grid, which may have another
+    dimension. ALBEF's is `FusionEncoder(6, num_heads=12, hidden_dim=3072, dropout=0.1)` over the six first layers of a
+    BERT-base and a ViT-B/16; `load_bert` copies the weights of a BERT of keras-hub into both halves.
+
+    Args:
+        num_layers: Positive int, how many blocks.
+        num_heads: Positive int, which divides the dimension of the text's tokens.
+        hidden_dim: `None`, or the units inside the feed-forward parts; by default four times the dimension.
+        image_dim: `None`, or the dimension of the image's tokens; it is needed only where the first call has no image.
+        dropout: In [0, 1).
+        activation: Activation inside the feed-forward parts.
+        epsilon: Of the layer normalisation.
+        **kwargs: See `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: A dict:
+
+            * `"text"`: `(batch, length, dim)`.
+            * `"image"`: `(batch, patches, image_dim)`, or a grid `(batch, height, width, image_dim)`, channels last.
+              Without it the cross-attention is skipped: what is left is a transformer over the text alone.
+            * `"text_mask"`: optional, bool `(batch, length)`, False for padding.
+            * `"image_mask"`: optional, bool `(batch, patches)` or `(batch, height, width)`.
+
+    Returns:
+        `(batch, length, dim)`. Padding changes nothing but what stands at its own place.
+
+    Raises:
+        TypeError: Inputs that are not a dict.
+        ValueError: An input that is missing or unknown, or has another rank; an image where there was none, and no
+            `image_dim`.
+
+    Reference:
+        - [Li et al., 2021](https://arxiv.org/abs/2107.07651), Sec. 3.1.
+
+    Example:
+
+    >>> fusion = FusionEncoder(num_layers=2, num_heads=2)
+    >>> text, image = keras.ops.ones((5, 7, 8)), keras.ops.ones((5, 3, 3, 4))
+    >>> tuple(fusion({"text": text, "image": image}).shape)
+    (5, 7, 8)
+    """
+
+    def __init__(
+        self,
+        num_layers=2,
+        num_heads=4,
+        hidden_dim=None,
+        image_dim=None,
+        dropout=0.0,
+        activation="gelu",
+        epsilon=1e-12,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_sizes(num_layers=num_layers, num_heads=num_heads, hidden_dim=hidden_dim, image_dim=image_dim)
+        self.supports_masking = True
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.hidden_dim = hidden_dim
+        self.image_dim = image_dim
+        self.dropout = dropout
+        self.activation = keras.activations.get(activation)
+        self.epsilon = epsilon
+
+    def build(self, inputs_shape):
+        """Create the blocks from a dict of shapes."""
+        text, image = inputs_shape["text"], inputs_shape.get("image")
+        context_dim = self.image_dim if image is None else image[-1]
+        self.context_dim = context_dim
+        self.blocks = []
+        for place in range(self.num_layers):
+            block = FusionBlock(
+                self.num_heads,
+                self.hidden_dim or 4 * text[-1],
+                context_dim,
+                self.dropout,
+                self.activation,
+                self.epsilon,
+                dtype=self.dtype_policy,
+                name=f"block_{place}",
+            )
+            block.build(text)
+            self.blocks.append(block)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        text, image = inputs["text"], inputs.get("image")
+        check_tokens("text", text)
+        image_mask = inputs.get("image_mask")
+        if image is not None:
+            if image.shape[-1] != self.context_dim:
+                raise ValueError(
+                    f"This encoder was built for image tokens of dimension {self.context_dim}. Received: "
+                    f"image.shape={tuple(image.shape)}. Was it first called without an image, and without `image_dim`?"
+                )
+            image, image_mask = as_sequence(image, image_mask)
+        for block in self.blocks:
+            text = block(text, mask=inputs.get("text_mask"), context=image, context_mask=image_mask, training=training)
+        return text
+
+    def __call__(self, inputs, *args, **kwargs):
+        if not isinstance(inputs, dict):
+            raise TypeError(
+                f"`FusionEncoder` takes a dict with {', '.join(INPUTS)}; only the first is required. "
+                f"Received: {type(inputs).__name__}."
+            )
+        unknown = [name for name in inputs if name not in INPUTS]
+        if unknown or inputs.get("text") is None:
+            raise ValueError(
+                f"`FusionEncoder` takes a dict with {', '.join(INPUTS)}; the first is required. "
+                f"Received: {', '.join(map(str, inputs)) or 'nothing'}."
+            )
+        return super().__call__({name: x for name, x in inputs.items() if x is not None}, *args, **kwargs)
+
+    def compute_output_spec(self, inputs, training=None):
+        return keras.KerasTensor(inputs["text"].shape, self.compute_dtype)
+
+    def compute_output_shape(self, inputs_shape):
+        return tuple(inputs_shape["text"])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "hidden_dim": self.hidden_dim,
+            "image_dim": self.image_dim,
+            "dropout": self.dropout,
+            "activation": keras.saving.serialize_keras_object(self.activation),
+            "epsilon": self.epsilon,
+        }
+
+
+INPUTS = ("text", "image", "text_mask", "image_mask")
+
+
+def check_sizes(**sizes):
+    """Refuse what is neither a positive integer nor `None`."""
+    for name, size in sizes.items():
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={size!r}.")
