@@ -3,6 +3,7 @@
 import keras
 
 from keras_contrastive.fusion.block import FusionBlock
+from keras_contrastive.fusion.checks import check_sizes
 from keras_contrastive.fusion.tokens import as_sequence, check_tokens
 
 
@@ -144,10 +145,3 @@ class FusionEncoder(keras.layers.Layer):
 
 
 INPUTS = ("text", "image", "text_mask", "image_mask")
-
-
-def check_sizes(**sizes):
-    """Refuse what is neither a positive integer nor `None`."""
-    for name, size in sizes.items():
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={size!r}.")

@@ -47,3 +47,32 @@ def masked_mean(tokens, mask=None):
 
 
 POOLINGS = {"class_token": class_token, "mean": masked_mean}
+
+
+def as_text(inputs, padding_id=0):
+    """Token ids, int32 `(batch, length)`, and which of them are there.
+
+    Args:
+        inputs: Token ids, padded with `padding_id`; or a dict with `"token_ids"` and `"padding_mask"`, as keras-hub's
+            preprocessors make it.
+        padding_id: Integer.
+    """
+    if isinstance(inputs, dict):
+        missing = [name for name in ("token_ids", "padding_mask") if name not in inputs]
+        if missing:
+            raise ValueError(
+                "A text must be token ids, or a dict with `token_ids` and `padding_mask`. "
+                f"Received: a dict with {', '.join(map(str, inputs))}, which lacks {', '.join(missing)}."
+            )
+        ids, mask = inputs["token_ids"], ops.cast(inputs["padding_mask"], "bool")
+    else:
+        ids, mask = inputs, None
+    if len(ids.shape) != 2:
+        raise ValueError(f"Token ids must have the shape `(batch, length)`. Received: shape {tuple(ids.shape)}.")
+    ids = ops.cast(ids, "int32")
+    return ids, ids != padding_id if mask is None else mask
+
+
+def with_ids(inputs, ids):
+    """The same text with other token ids."""
+    return {**inputs, "token_ids": ids} if isinstance(inputs, dict) else ids
