@@ -13,6 +13,8 @@ from keras_contrastive.similarity.potentials import log_gaussian_potential as lo
 from keras_contrastive.similarity.ranks import has_positive as has_positive
 from keras_contrastive.similarity.ranks import nearest_positive as nearest_positive
 from keras_contrastive.similarity.ranks import positive_ranks as positive_ranks
+from keras_contrastive.similarity.softmax import expected_candidates as expected_candidates
+from keras_contrastive.similarity.softmax import largest_negatives as largest_negatives
 from keras_contrastive.similarity.tiles import set_tile_shape as set_tile_shape
 from keras_contrastive.similarity.views import as_views as as_views
 from keras_contrastive.similarity.views import check_ids as check_ids
