@@ -3,6 +3,7 @@
 from keras_contrastive.fusion.block import FusionBlock as FusionBlock
 from keras_contrastive.fusion.block import gelu_tanh as gelu_tanh
 from keras_contrastive.fusion.fusion_encoder import FusionEncoder as FusionEncoder
+from keras_contrastive.fusion.fusion_trainer import FusionTrainer as FusionTrainer
 from keras_contrastive.fusion.load_bert import load_bert as load_bert
 from keras_contrastive.fusion.masked_language import MaskedLanguage as MaskedLanguage
 from keras_contrastive.fusion.matching import ImageTextMatching as ImageTextMatching

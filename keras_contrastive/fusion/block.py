@@ -30,7 +30,7 @@ class FusionBlock(keras.layers.Layer):
     Call arguments:
         tokens: `(batch, length, dim)`.
         context: `None`, or `(batch, context_length, context_dim)`.
-        mask: `None`, or bool `(batch, length)`, False for padding, which nothing attends to.
+        tokens_mask: `None`, or bool `(batch, length)`, False for padding, which nothing attends to.
         context_mask: `None`, or bool `(batch, context_length)`.
 
     Returns:
@@ -54,7 +54,6 @@ class FusionBlock(keras.layers.Layer):
         self, num_heads, hidden_dim, context_dim=None, dropout=0.0, activation="gelu", epsilon=1e-12, **kwargs
     ):
         super().__init__(**kwargs)
-        self.supports_masking = True
         self.num_heads = num_heads
         self.hidden_dim = hidden_dim
         self.context_dim = context_dim
@@ -100,8 +99,10 @@ class FusionBlock(keras.layers.Layer):
         norm.build(shape)
         return norm
 
-    def call(self, tokens, context=None, mask=None, context_mask=None, training=None):
-        attended = self.self_attention(tokens, tokens, attention_mask=_of_keys(mask), training=training)
+    def call(self, tokens, context=None, tokens_mask=None, context_mask=None, training=None):
+        # Copies are free of a mask that Keras may have hung on a tensor, by which padding would attend to nothing.
+        tokens = ops.copy(tokens)
+        attended = self.self_attention(tokens, tokens, attention_mask=_of_keys(tokens_mask), training=training)
         x = self.self_attention_norm(tokens + self.drop(attended, training=training))
         if context is not None:
             if self.cross_attention is None:
@@ -109,9 +110,13 @@ class FusionBlock(keras.layers.Layer):
                     "This block has no cross-attention. Give it the dimension of what it is to read: "
                     f"`FusionBlock(context_dim={context.shape[-1]})`. Received: context.shape={tuple(context.shape)}."
                 )
+            context = ops.copy(context)
             attended = self.cross_attention(x, context, attention_mask=_of_keys(context_mask), training=training)
             x = self.cross_attention_norm(x + self.drop(attended, training=training))
         return self.feed_forward_norm(x + self.drop(self.outer(self.inner(x)), training=training))
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # who needs the mask is told it
 
     def compute_output_shape(self, tokens_shape, *_, **__):
         return tuple(tokens_shape)

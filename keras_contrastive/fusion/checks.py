@@ -1,8 +1,85 @@
 """What the parts of the fusion model refuse."""
 
+import math
+
+import keras
+
+from keras_contrastive.losses import InfoNCE
+
+POOLING_NAMES = ("mean", "class_token")
+
 
 def check_sizes(**sizes):
     """Refuse what is neither a positive integer nor `None`."""
     for name, size in sizes.items():
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={size!r}.")
+
+
+def check_weights(**weights):
+    """Refuse what is no non-negative number, and nothing but zeros."""
+    for name, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+            raise ValueError(f"`{name}` must be a non-negative, finite number. Received: {name}={weight!r}.")
+    if not any(weights.values()):
+        raise ValueError(f"One of {', '.join(weights)} must be positive: nothing would be learnt.")
+
+
+def check_fusion_parts(encoders, fusion, masked_language, pooling):
+    """Refuse other towers than one of images and one of texts, and parts of other kinds."""
+    if not isinstance(encoders, dict) or sorted(encoders) != ["image", "text"]:
+        found = ", ".join(map(str, encoders)) if isinstance(encoders, dict) else type(encoders).__name__
+        raise ValueError(
+            '`encoders` must be a dict of two towers that yield tokens, `{"image": ..., "text": ...}`. '
+            f"Received: {found}."
+        )
+    for name, part in (("fusion", fusion), ("masked_language", masked_language)):
+        if not isinstance(part, keras.layers.Layer) and (part is not None or name == "fusion"):
+            kind = "FusionEncoder" if name == "fusion" else "MaskedLanguage"
+            raise TypeError(f"`{name}` must be a `keras_contrastive.fusion.{kind}`. Received: {name}={part!r}.")
+    poolings = list(pooling.values()) if isinstance(pooling, dict) else [pooling]
+    unknown = [name for name in pooling if name not in encoders] if isinstance(pooling, dict) else []
+    if unknown or any(choice not in POOLING_NAMES for choice in poolings):
+        raise ValueError(
+            f"`pooling` must be one of {', '.join(POOLING_NAMES)}, or a dict of them by modality. "
+            f"Received: pooling={pooling!r}."
+        )
+
+
+def check_momentum(momentum, soft_targets, soft_target_steps, others):
+    """Refuse soft targets that nobody gives, and other sources of views besides slow encoders."""
+    if isinstance(soft_targets, bool) or not isinstance(soft_targets, (int, float)) or not 0 <= soft_targets <= 1:
+        raise ValueError(
+            "`soft_targets` must be in [0, 1], the share of the targets that the slow encoders have. "
+            f"Received: soft_targets={soft_targets!r}."
+        )
+    if isinstance(soft_target_steps, bool) or not isinstance(soft_target_steps, int) or soft_target_steps < 0:
+        raise ValueError(
+            f"`soft_target_steps` must be a number of steps. Received: soft_target_steps={soft_target_steps!r}."
+        )
+    if momentum is None:
+        if soft_targets:
+            raise ValueError(
+                "`soft_targets` come from slow copies of the encoders: pass `momentum` as well, such as 0.995. "
+                f"Received: soft_targets={soft_targets}, momentum=None."
+            )
+        return
+    for name in ("augmenters", "hard_negatives"):
+        if others.get(name):
+            reason = (
+                "the slow encoders make the augmented views; augment the data, or within the image tower"
+                if name == "augmenters"
+                else "the candidates are embeddings of the slow encoders"
+            )
+            raise ValueError(
+                f"`{name}` cannot go together with `momentum`: {reason}. Received: {name}={others[name]!r}."
+            )
+
+
+def check_fusion_loss(loss, soft_targets):
+    """Refuse soft targets for what is no cross-entropy of them."""
+    if soft_targets and not isinstance(loss, InfoNCE):
+        raise ValueError(
+            "`soft_targets` are the targets of a cross-entropy, which the loss `InfoNCE` is. "
+            f"Received: loss={loss!r}. Pass `soft_targets=0.0` for any other loss."
+        )

@@ -66,7 +66,6 @@ class FusionEncoder(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_sizes(num_layers=num_layers, num_heads=num_heads, hidden_dim=hidden_dim, image_dim=image_dim)
-        self.supports_masking = True
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.hidden_dim = hidden_dim
@@ -108,7 +107,9 @@ class FusionEncoder(keras.layers.Layer):
                 )
             image, image_mask = as_sequence(image, image_mask)
         for block in self.blocks:
-            text = block(text, mask=inputs.get("text_mask"), context=image, context_mask=image_mask, training=training)
+            text = block(
+                text, tokens_mask=inputs.get("text_mask"), context=image, context_mask=image_mask, training=training
+            )
         return text
 
     def __call__(self, inputs, *args, **kwargs):
@@ -124,6 +125,9 @@ class FusionEncoder(keras.layers.Layer):
                 f"Received: {', '.join(map(str, inputs)) or 'nothing'}."
             )
         return super().__call__({name: x for name, x in inputs.items() if x is not None}, *args, **kwargs)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # who needs the mask is told it
 
     def compute_output_spec(self, inputs, training=None):
         return keras.KerasTensor(inputs["text"].shape, self.compute_dtype)

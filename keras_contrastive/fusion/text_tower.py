@@ -91,7 +91,7 @@ class TextTower(keras.layers.Layer):
         x = x + ops.cast(self.positions[: ops.shape(ids)[1]], x.dtype)
         x = self.drop(self.norm(x), training=training)
         for block in self.blocks:
-            x = block(x, mask=mask, training=training)
+            x = block(x, tokens_mask=mask, training=training)
         return x
 
     def compute_output_spec(self, inputs, training=None):

@@ -46,7 +46,7 @@ def masked_mean(tokens, mask=None):
     return ops.cast(pooled, tokens.dtype)
 
 
-POOLINGS = {"class_token": class_token, "mean": masked_mean}
+POOLINGS = {"mean": masked_mean, "class_token": class_token}
 
 
 def as_text(inputs, padding_id=0):

@@ -120,9 +120,10 @@ class ContrastiveLoss(keras.losses.Loss):
         self, y_true, y_pred, sample_weight=None, training=None, directions=None, hard_negatives=None, present=None
     ):
         losses = self.call(y_true, y_pred, training, directions, hard_negatives, present)
-        return self._reduced(losses, sample_weight)
+        return self.reduced(losses, sample_weight)
 
-    def _reduced(self, losses, sample_weight):
+    def reduced(self, losses, sample_weight=None):
+        """One number for the whole batch from the `(batch,)` losses of the rows here, as this loss reduces."""
         shared = None if self.reduction in (None, "none") else shared_batch(losses)
         if shared is not None:  # every replica computes the loss of the whole batch
             losses = shared.gather(losses)
@@ -151,7 +152,7 @@ class ContrastiveLoss(keras.losses.Loss):
         shared = shared_batch(views[0])
         if shared is None:
             warn_if_local()
-        views = [self._comparable(view) for view in views]
+        views = [self.comparable(view) for view in views]
         extra = self._hard_negatives(hard_negatives, y_pred, views)
         if self.memory is not None:
             remembered = self.memory.candidates(views)
@@ -172,13 +173,14 @@ class ContrastiveLoss(keras.losses.Loss):
 
     def of_views(self, views, directions, ids, extra, present, shared, training):
         """The loss of each anchor, `(batch,)`, from comparable views and the weights of their directions."""
-        contrast = Contrast(views, list(directions), ids, self._scale(), self.all_views, extra, present, shared)
+        contrast = Contrast(views, list(directions), ids, self.scale(), self.all_views, extra, present, shared)
         losses = self.per_direction(contrast, ids, training)  # (batch, directions)
         if not directions:
             return losses[:, 0]
         return ops.sum(losses * ops.convert_to_tensor(list(directions.values()), dtype=losses.dtype), axis=1)
 
-    def _comparable(self, embeddings):
+    def comparable(self, embeddings):
+        """Embeddings as this loss compares them: in its dtype, and normalised if it normalises."""
         embeddings = ops.cast(embeddings, self.dtype)
         return normalize(embeddings) if self.normalize else embeddings
 
@@ -201,7 +203,7 @@ class ContrastiveLoss(keras.losses.Loss):
             shared = shared_batch(embeddings)
             embeddings = embeddings if shared is None else shared.gather(embeddings)
             if embeddings.shape[0] != 0:
-                extra[names.index(name)].append(Candidates(self._comparable(embeddings)))
+                extra[names.index(name)].append(Candidates(self.comparable(embeddings)))
         return extra
 
     def _presence(self, present, y_pred, views):
@@ -217,7 +219,7 @@ class ContrastiveLoss(keras.losses.Loss):
     def _num_directions(self, directions):
         return len(self.directions(2) if directions is None else directions) or 1
 
-    def _scale(self):
+    def scale(self):
         """1 / temperature: a scalar tensor, or one for each direction."""
         if isinstance(self.temperature, keras.layers.Layer):
             return ops.cast(self.temperature.scale, self.dtype)

@@ -80,7 +80,7 @@ class DecoupledContrastive(ContrastiveLoss):
     def _weights(self, contrast):
         if self.weight_sigma is None:
             return 1.0
-        similarity = contrast.of_all(contrast.positive / self._scale() / self.weight_sigma)
+        similarity = contrast.of_all(contrast.positive / self.scale() / self.weight_sigma)
         complete = contrast.of_all(contrast.complete)
         if complete is None:
             pairs = ops.cast(ops.shape(similarity)[0], similarity.dtype)

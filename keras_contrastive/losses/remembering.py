@@ -96,7 +96,7 @@ class RememberingLoss(ContrastiveLoss):
                 f"There are {fresh.shape[1]} directions, and rates for {self.state.num_directions}. "
                 "Was the loss built for another number of views?"
             )
-        fresh, scale = ops.stop_gradient(fresh), ops.stop_gradient(self._scale())
+        fresh, scale = ops.stop_gradient(fresh), ops.stop_gradient(self.scale())
         fresh = ops.where(contrast.valid, fresh, ops.full_like(fresh, float("-inf")))
         slope = ops.stop_gradient(slope()) / scale if self.state.moving_scale else None
         # Every replica makes the same update, that of the whole batch.

@@ -67,7 +67,7 @@ class SupCon(ContrastiveLoss):
             else:
                 present = [None]
             shared = shared and shared_batch(views[0])  # of as many rows for each view
-        contrast = Contrast(views, [], ids, self._scale(), extra=extra, present=present, shared=shared)
+        contrast = Contrast(views, [], ids, self.scale(), extra=extra, present=present, shared=shared)
         losses = self.per_direction(contrast, ids, training)
         return ops.mean(ops.reshape(losses, (num_views, batch)), axis=0)
 

@@ -19,6 +19,7 @@ from keras_contrastive.training.checks import (
     check_parts,
 )
 from keras_contrastive.training.chunks import call_in_chunks, fit_one_chunk
+from keras_contrastive.training.holder import Holder
 from keras_contrastive.training.portable import portable_optimizer
 from keras_contrastive.training.preparation import prepare_evaluate, prepare_fit
 from keras_contrastive.training.session import Progress
@@ -118,8 +119,8 @@ class ContrastiveTrainer(keras.Model):
         self._views_shape = None  # what the metrics measure: (batch, views, dim)
         self._means = [_means_of(regularizer) for regularizer in self.regularizers]
         # What `compile` brings may come after the model was built, when Keras takes no new attributes.
-        self._loss_layers = _Holder(name="loss_layers")
-        self._batch_metrics = _Holder(name="batch_metrics")
+        self._loss_layers = Holder(name="loss_layers")
+        self._batch_metrics = Holder(name="batch_metrics")
         self._num_weighted = 0
         self._asked_jit_compile = "auto"
 
@@ -143,7 +144,13 @@ class ContrastiveTrainer(keras.Model):
         check_modalities(inputs, self._names)
         for name, augmenter in (self.augmenters or {}).items():
             self._build_augmenter(augmenter, inputs[name])
+        return self._embed_towers(inputs, training)
+
+    def _embed_towers(self, inputs, training):
         features = {name: self._encode(name, inputs[name], training) for name in self._names}
+        return self._embeddings_of(features, training)
+
+    def _embeddings_of(self, features, training):
         embeddings = {name: self._project(name, features[name], training) for name in self._names}
         shapes = {name: embedding.shape for name, embedding in embeddings.items()}
         shapes |= {f"{name}_augmented": shapes[name] for name in self._augmented}
@@ -216,15 +223,7 @@ class ContrastiveTrainer(keras.Model):
         own_losses = super().compute_loss(x, None, None, None, training) if self.losses else 0.0
         views, features = self._views(x, y_pred, training)
         present = self._present(x)
-        total = self.loss(
-            y,
-            list(views.values()),
-            sample_weight,
-            training=bool(training),
-            directions=self._directions(self.loss) or None,
-            hard_negatives=self._embed_hard_negatives(x, training),
-            present={list(views).index(name): rows for name, rows in present.items()},
-        )
+        total = self._contrast(x, y, views, present, sample_weight, training)
         shared = shared_batch(next(iter(views.values())))
         if self.regularizers:
             ids, _ = as_views(y, list(views.values()))
@@ -233,6 +232,17 @@ class ContrastiveTrainer(keras.Model):
         total += ops.cast(own_losses, total.dtype)
         self._update_metrics(y, views, present, sample_weight, shared)
         return total
+
+    def _contrast(self, x, y, views, present, sample_weight, training):
+        return self.loss(
+            y,
+            list(views.values()),
+            sample_weight,
+            training=bool(training),
+            directions=self._directions(self.loss) or None,
+            hard_negatives=self._embed_hard_negatives(x, training),
+            present={list(views).index(name): rows for name, rows in present.items()},
+        )
 
     def _penalty(self, views, features, ids, present, shared, training):
         """The sum of all penalties, each of which is reported."""
@@ -263,9 +273,13 @@ class ContrastiveTrainer(keras.Model):
         views, features = {name: y_pred[name] for name in self._names}, {}
         for name in self._augmented:
             view = f"{name}_augmented"
-            features[view] = self._encode(name, self.augmenters[name](x[name], training=True), training)
-            views[view] = self._project(name, features[view], training)
+            features[view], views[view] = self._augmented_view(name, x[name], training)
         return views, features
+
+    def _augmented_view(self, name, inputs, training):
+        """The features of another view of a modality, and its embedding."""
+        features = self._encode(name, self.augmenters[name](inputs, training=True), training)
+        return features, self._project(name, features, training)
 
     def _present(self, x):
         """Where there is something to see, by view, for the views that some rows lack."""
@@ -364,8 +378,7 @@ class ContrastiveTrainer(keras.Model):
             )
         metrics = [keras.metrics.get(metric) for metric in metrics or ()]
         weighted_metrics = [keras.metrics.get(metric) for metric in weighted_metrics or ()]
-        reported = [mean for means in self._means for mean in means.values()]
-        check_metrics(metrics + weighted_metrics, reported)
+        check_metrics(metrics + weighted_metrics, self._reported())
         loss.build(self._directions(loss))
         self._loss_layers.hold(loss.layers)
         self._batch_metrics.hold(metrics + weighted_metrics)
@@ -374,6 +387,10 @@ class ContrastiveTrainer(keras.Model):
         self._asked_jit_compile = jit_compile
         super().compile(optimizer=optimizer, loss=None, jit_compile=jit_compile, **kwargs)
         self.loss = loss
+
+    def _reported(self):
+        """What is reported besides `metrics`."""
+        return [mean for means in self._means for mean in means.values()]
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -469,19 +486,6 @@ def _means_of(regularizer):
     if len(terms) > 1:
         means |= {term: keras.metrics.Mean(name=f"{regularizer.name}_{term}") for term in terms}
     return means
-
-
-class _Holder(keras.layers.Layer):
-    """Tracks what is handed to it at any time: it is never called, so Keras never closes its list."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.held = []
-        self.built = True
-
-    def hold(self, objects):
-        self.held.clear()
-        self.held.extend(objects)
 
 
 def _without_none(part):

@@ -97,7 +97,7 @@ def test_a_text_alone_is_read_by_the_same_transformer_without_cross_attention(rn
         alone.build((None, None, DIM))
         own = [weight for weight in block.weights if "cross_attention" not in weight.path]
         alone.set_weights([to_numpy(weight) for weight in own])
-        tokens = alone(tokens, mask=mask)
+        tokens = alone(tokens, tokens_mask=mask)
     np.testing.assert_allclose(to_numpy(layer(x)), to_numpy(tokens), atol=1e-6)
 
 
@@ -105,6 +105,16 @@ def test_rows_without_a_token_stay_finite(rng):
     layer, x = encoder(), inputs(rng)
     x |= {"text_mask": np.zeros_like(x["text_mask"]), "image_mask": np.zeros_like(x["image_mask"])}
     assert np.isfinite(to_numpy(layer(x))).all()
+
+
+def test_a_mask_that_keras_has_hung_on_the_tokens_makes_no_hole():
+    ids = np.array([[5, 6, 0, 0], [7, 0, 0, 0]])
+    embedded = keras.layers.Embedding(9, DIM, mask_zero=True)(ids)
+    plain = ops.convert_to_tensor(to_numpy(embedded))
+    block = FusionBlock(2, 10, context_dim=DIM)
+    found = to_numpy(block(embedded, context=embedded, tokens_mask=ids > 0))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, to_numpy(block(plain, context=plain, tokens_mask=ids > 0)), atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
