@@ -112,9 +112,10 @@ def test_a_mask_that_keras_has_hung_on_the_tokens_makes_no_hole():
     embedded = keras.layers.Embedding(9, DIM, mask_zero=True)(ids)
     plain = ops.convert_to_tensor(to_numpy(embedded))
     block = FusionBlock(2, 10, context_dim=DIM)
-    found = to_numpy(block(embedded, context=embedded, tokens_mask=ids > 0))
+    masks = {"tokens_mask": ids > 0, "context_mask": ids > 0}
+    found = to_numpy(block(embedded, context=embedded, **masks))
     assert np.isfinite(found).all()
-    np.testing.assert_allclose(found, to_numpy(block(plain, context=plain, tokens_mask=ids > 0)), atol=1e-6)
+    np.testing.assert_allclose(found, to_numpy(block(plain, context=plain, **masks)), atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
