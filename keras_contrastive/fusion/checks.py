@@ -78,7 +78,7 @@ def check_momentum(momentum, soft_targets, soft_target_steps, others):
 
 def check_fusion_loss(loss, soft_targets):
     """Refuse soft targets for what is no cross-entropy of them."""
-    if soft_targets and not isinstance(loss, InfoNCE):
+    if soft_targets and (not isinstance(loss, InfoNCE) or loss.all_views):
         raise ValueError(
             "`soft_targets` are the targets of a cross-entropy, which the loss `InfoNCE` is. "
             f"Received: loss={loss!r}. Pass `soft_targets=0.0` for any other loss."

@@ -1,5 +1,7 @@
 """A small fusion model, always with the same weights, and pictures with texts that say what is in them."""
 
+import zlib
+
 import keras
 import numpy as np
 
@@ -59,13 +61,13 @@ def fusion_trainer(encoders=None, loss=None, optimizer=None, dropout=0.0, compil
 
 def settled(model):
     """Weights that do not depend on the backend's own initializers; those of norms as they are made."""
-    for place, layer in enumerate([*model.encoders.values(), model.fusion, *model._followed()[2:], *_heads(model)]):
+    projectors = dict(zip(("image_projector", "text_projector"), model._followed()[2:], strict=True))
+    parts = {**model.encoders, **projectors, "fusion": model.fusion, "matching": model.matching}
+    for name, layer in {**parts, "language": model.masked_language}.items():
+        if layer is None:
+            continue
         norms = {weight.path: to_numpy(weight).copy() for weight in layer.weights if "norm" in weight.path}
-        settle(layer, place)
+        settle(layer, zlib.crc32(name.encode()))
         for weight in layer.weights:
             if weight.path in norms:
                 weight.assign(norms[weight.path])
-
-
-def _heads(model):
-    return [head for head in (model.matching, model.masked_language) if head is not None]
