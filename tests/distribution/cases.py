@@ -15,6 +15,7 @@ from keras_contrastive.layers import (
 )
 from keras_contrastive.similarity import set_tile_shape
 from tests.backend import FEW_LEFT
+from tests.fusion.trainers import data, fusion_trainer
 from tests.towers import settle, tower, towers
 
 DIM = 4
@@ -87,6 +88,20 @@ def _structures(micro_batch_size=None):
         settle(model.regularizers[0], 2)
         compiled_with = {"loss": losses.InfoNCE(LearnableTemperature(0.5)), "metrics": [metrics.ModalityGap()]}
         return model, compiled_with, x, None, None
+
+    return make
+
+
+def _fusion(micro_batch_size=None):
+    def make(x):
+        x = data(len(x["image"]))
+        regularizers = [DeepFeatureSeparation(weight=0.1), GeometricConsistency(weight=0.1)]
+        model = fusion_trainer(micro_batch_size=micro_batch_size, regularizers=regularizers, present={"there": "text"})
+        settle(model.regularizers[0], 2)
+        loss = losses.InfoNCE(LearnableTemperature(0.5), memory=EmbeddingQueue(20, DIM))
+        rows = np.arange(len(x["text"]), dtype="int32")
+        x["there"] = rows % 7 > 0
+        return model, {"loss": loss}, x, rows % 37, np.linspace(0.5, 2.0, len(rows)).astype("float32")
 
     return make
 
@@ -166,6 +181,8 @@ CASES = {
     "missing": (_missing, "float32"),
     "structures": (_structures(), "float32"),
     "micro_batches": (_structures(micro_batch_size=3), "float32"),
+    "fusion": (_fusion(), "float32"),
+    "fusion_in_micro_batches": (_fusion(micro_batch_size=3), "float32"),
     "few_left": (_few(_two_towers(_remembering())), "float32"),
     "tiled": (_tiled(_two_towers(losses.InfoNCE)), "float32"),
     "tiled_gamma": (_tiled(_two_towers(_remembering(draws=1, all_views=True))), "float32"),

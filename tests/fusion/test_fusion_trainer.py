@@ -19,7 +19,6 @@ from tests.backend import to_numpy, value_and_gradients
 from tests.fusion.trainers import DIM, ROWS, data, fusion_trainer, towers
 from tests.reference.fusion import soft_contrast
 
-STILL = {"optimizer": keras.optimizers.SGD(0.0)}
 TERMS = {"contrast", "matching", "masked_language"}
 
 
@@ -293,11 +292,10 @@ def test_sample_weights_weigh_the_rows_of_each_term():
         assert half[term] == pytest.approx(everything[term] / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("size", [5, 8])
-def test_micro_batches_change_nothing_but_the_memory(size):
+def test_micro_batches_change_nothing_but_the_memory():
     results = []
-    for micro_batch_size in (None, size):
-        model = fusion_trainer(micro_batch_size=micro_batch_size)
+    for size in (None, 5):  # which divides neither the batch nor the pairs
+        model = fusion_trainer(micro_batch_size=size, compiled_with={"run_eagerly": False})
         results.append([step(model)["loss"] for _ in range(3)])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-4)
 

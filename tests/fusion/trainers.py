@@ -40,9 +40,12 @@ def towers(**kwargs):
 
 
 def fusion_trainer(encoders=None, loss=None, optimizer=None, dropout=0.0, compiled_with=None, **kwargs):
-    """With everything that draws or remembers, unless it is said otherwise; built, and compiled."""
+    """With everything that draws or remembers, unless it is said otherwise; built, and compiled to run eagerly.
+
+    To compile its steps takes a quarter of a minute on JAX, so that only some tests do it.
+    """
     language = MaskedLanguage(VOCABULARY, MASK, kept_ids=(CLS, SEP), rate=0.3, seed=5)
-    parts = {
+    parts: dict = {
         "projectors": {name: keras.layers.Dense(4, name=f"{name}_projector") for name in ("image", "text")},
         "masked_language": language,
         "momentum": 0.9,
@@ -55,14 +58,16 @@ def fusion_trainer(encoders=None, loss=None, optimizer=None, dropout=0.0, compil
     model = FusionTrainer(encoders or towers(dropout=dropout), fusion, **parts | kwargs)
     model({name: keras.tree.map_structure(lambda array: array[:1], rows) for name, rows in data().items()})
     settled(model)
-    model.compile(optimizer or keras.optimizers.SGD(0.1), loss or InfoNCE(0.2), **compiled_with or {})
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.1), loss or InfoNCE(0.2), **compiled_with or {"run_eagerly": True}
+    )
     return model
 
 
 def settled(model):
     """Weights that do not depend on the backend's own initializers; those of norms as they are made."""
     projectors = dict(zip(("image_projector", "text_projector"), model._followed()[2:], strict=True))
-    parts = {**model.encoders, **projectors, "fusion": model.fusion, "matching": model.matching}
+    parts: dict = {**model.encoders, **projectors, "fusion": model.fusion, "matching": model.matching}
     for name, layer in {**parts, "language": model.masked_language}.items():
         if layer is None:
             continue
