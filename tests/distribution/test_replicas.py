@@ -9,10 +9,13 @@ from tests.distribution.cases import CASES
 
 # Sums in another order, in float32; bfloat16 rounds each row of a product by itself, but not alike for all sizes.
 TOLERANCE = {"float32": {"step": 1e-5, "gradient": 1e-4}, "mixed_bfloat16": {"step": 1e-3, "gradient": 2e-2}}
+# A dozen layers amplify in a dozen steps how sums are rounded, and the bias of an attention's keys has no gradient but
+# what is rounded.
+TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3}
 SOME = ("info_nce", "gamma", "sup_con", "structures", "queue", "few_left", "tiled", "sigmoid")
 # TensorFlow traces each case for a quarter of a minute, so it computes what differs most.
 if keras.backend.backend() == "tensorflow":
-    MANY = (*SOME, "gamma_temperature", "micro_batches", "mixed_precision", "plain_model")
+    MANY = (*SOME, "gamma_temperature", "micro_batches", "mixed_precision", "plain_model", "fusion")
     SOME = ("info_nce", "structures", "few_left")
 else:
     MANY = tuple(CASES)
@@ -40,7 +43,7 @@ def test_replicas_compute_what_one_device_does(trained, count, case):
     together = np.load(trained(count, MANY if count == 2 else SOME) / f"{case}.npz")
     assert set(together.files) == set(alone.files)
     assert sum(name.startswith("gradient/") for name in alone.files) >= 4
-    tolerance = TOLERANCE[CASES[case][1]]
+    tolerance = TOLERANCE_OF_TRANSFORMERS if case.startswith("fusion") else TOLERANCE[CASES[case][1]]
     for name in alone.files:
         expected, found = alone[name], together[name]
         limit = tolerance["step" if name.startswith("step/") else "gradient"]
