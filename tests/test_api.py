@@ -24,7 +24,9 @@ def test_top_level_names():
     assert kc.__version__
 
 
-@pytest.mark.parametrize("room", [kc.losses, kc.layers, kc.metrics, kc.training], ids=lambda room: room.__name__)
+@pytest.mark.parametrize(
+    "room", [kc.losses, kc.layers, kc.metrics, kc.training, kc.fusion], ids=lambda room: room.__name__
+)
 def test_public_classes_can_be_saved_by_name(room):
     for cls in public_classes(room):
         if cls not in (kc.losses.ContrastiveLoss, kc.layers.Modality, kc.layers.ViewRegularizer):

@@ -22,6 +22,11 @@ def share(num_rows):
         carrier = {tf.bool: tf.int32, tf.bfloat16: tf.float32}.get(x.dtype, x.dtype)
         whole = tf.cast(context.all_gather(tf.cast(x, carrier), axis=0), x.dtype)
         # What is gathered in pieces of several sizes comes without a shape.
-        return tf.ensure_shape(whole, (None, *x.shape[1:]))
+        return dense(tf.ensure_shape(whole, (None, *x.shape[1:])))
+
+    @tf.custom_gradient
+    def dense(x):
+        # Of rows that are taken out of a tensor TensorFlow makes a sparse gradient, which replicas cannot add up.
+        return tf.identity(x), tf.convert_to_tensor
 
     return num_rows, first, 1 / context.num_replicas_in_sync, gather, lambda x: gather(x[None])

@@ -100,7 +100,7 @@ def _fusion(micro_batch_size=None):
         settle(model.regularizers[0], 2)
         loss = losses.InfoNCE(LearnableTemperature(0.5), memory=EmbeddingQueue(20, DIM))
         rows = np.arange(len(x["text"]), dtype="int32")
-        x["there"] = rows % 7 > 0
+        x["there"] = (rows % 7 > 0).astype("int32")
         return model, {"loss": loss}, x, rows % 37, np.linspace(0.5, 2.0, len(rows)).astype("float32")
 
     return make

@@ -11,7 +11,7 @@ from tests.distribution.cases import CASES
 TOLERANCE = {"float32": {"step": 1e-5, "gradient": 1e-4}, "mixed_bfloat16": {"step": 1e-3, "gradient": 2e-2}}
 # A dozen layers amplify in a dozen steps how sums are rounded, and the bias of an attention's keys has no gradient but
 # what is rounded.
-TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3}
+TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "evaluate": 5e-3}
 SOME = ("info_nce", "gamma", "sup_con", "structures", "queue", "few_left", "tiled", "sigmoid")
 # TensorFlow traces each case for a quarter of a minute, so it computes what differs most.
 if keras.backend.backend() == "tensorflow":
@@ -46,7 +46,7 @@ def test_replicas_compute_what_one_device_does(trained, count, case):
     tolerance = TOLERANCE_OF_TRANSFORMERS if case.startswith("fusion") else TOLERANCE[CASES[case][1]]
     for name in alone.files:
         expected, found = alone[name], together[name]
-        limit = tolerance["step" if name.startswith("step/") else "gradient"]
+        limit = tolerance.get(name.partition("/")[0], tolerance["gradient"])
         np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected), err_msg=name)
         known = np.isfinite(expected)
         scale = max(np.abs(expected[known]).max(initial=0.0), 1e-3)
