@@ -1,5 +1,7 @@
 """FusionTrainer: align before fuse."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -132,8 +134,8 @@ class FusionTrainer(ContrastiveTrainer):
         self.masked_language_weight = masked_language_weight
         self.pooling = pooling
         self.padding_id = padding_id
-        self.matching = ImageTextMatching(seed, name="matching") if matching_weight else None
-        self._momentum_weights = None
+        self.matching: Any = ImageTextMatching(seed, name="matching") if matching_weight else None
+        self._momentum_weights: Any = None
         if momentum is not None:
             self._momentum_weights = MomentumWeights(momentum, name="momentum_weights")
             self._augmented = self._names  # by the slow encoders
