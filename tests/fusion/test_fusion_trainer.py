@@ -45,14 +45,14 @@ def slow_embeddings(model, x):
         return {name: to_numpy(rows) for name, rows in model(x).items()}
 
 
-def test_it_learns_to_align_to_match_and_to_restore():
+def test_it_learns_to_align_and_to_restore():
     model = fusion_trainer(optimizer=keras.optimizers.Adam(0.01), loss=losses.InfoNCE(LearnableTemperature(0.2)))
     x = data(64)
     model.compile(model.optimizer, model.loss, metrics=[RecallAtK(1)])
     history = model.fit(x, batch_size=16, epochs=12, verbose=0).history
     assert set(history) == {"loss", *TERMS, "matching_accuracy", "recall_at_1"}
-    for term in ("contrast", "masked_language"):
-        assert history[term][-1] < 0.9 * history[term][0], term
+    assert history["contrast"][-1] < 0.95 * history["contrast"][0]
+    assert history["masked_language"][-1] < 0.7 * history["masked_language"][0]
     scores = model.evaluate(x, batch_size=16, verbose=0, return_dict=True)
     assert set(scores) == set(history)
     assert {name: rows.shape for name, rows in model.predict(x, verbose=0).items()} == dict.fromkeys(x, (64, 4))
