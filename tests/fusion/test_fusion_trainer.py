@@ -58,6 +58,15 @@ def test_it_learns_to_align_and_to_restore():
     assert {name: rows.shape for name, rows in model.predict(x, verbose=0).items()} == dict.fromkeys(x, (64, 4))
 
 
+def test_it_learns_to_tell_pairs_from_hard_negatives():
+    encoders = towers(dim=32, num_heads=4, hidden_dim=None)
+    encoders["image"] = PatchTower(2, 32, num_layers=1, num_heads=4)
+    model = FusionTrainer(encoders, FusionEncoder(2, 4), pooling="class_token", seed=1)
+    model.compile(keras.optimizers.Adam(0.002), losses.InfoNCE(0.3))
+    history = model.fit(data(1024), batch_size=32, epochs=10, verbose=0).history
+    assert history["matching_accuracy"][-1] > 0.72  # where saying "no" each time is right in two of three pairs
+
+
 def test_the_loss_is_the_weighted_sum_of_its_terms():
     model = still(contrast_weight=0.5, matching_weight=2.0, masked_language_weight=0.3)
     logs = step(model)
