@@ -56,14 +56,15 @@ class Augmenter(keras.layers.Layer):
         """
         raise NotImplementedError(f"`{type(self).__name__}` must implement `augment(inputs, keys)`.")
 
-    def next_keys(self, batch):
-        """An int32 key for each row, new at each call."""
+    def next_keys(self, batch, advance=True):
+        """An int32 key for each row, new at each call; or those of the next call, which are not used up by it."""
         step = ops.convert_to_tensor(self.step)
         salt = zlib.crc32(type(self).__name__.encode()) - 2**31  # layers of different classes do not draw alike
         shared = shared_batch(batch)
         rows = ops.arange(batch, dtype="int32") if shared is None else shared.rows
         keys = hash_keys(self.seed, step, salt, rows)
-        self.step.assign(step + 1)
+        if advance:
+            self.step.assign(step + 1)
         return keys
 
     def get_config(self):

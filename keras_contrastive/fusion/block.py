@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
+
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 def gelu_tanh(x):
@@ -54,6 +56,8 @@ class FusionBlock(keras.layers.Layer):
         self, num_heads, hidden_dim, context_dim=None, dropout=0.0, activation="gelu", epsilon=1e-12, **kwargs
     ):
         super().__init__(**kwargs)
+        check_sizes(num_heads=num_heads, hidden_dim=hidden_dim)
+        check_optional_sizes(context_dim=context_dim)
         self.num_heads = num_heads
         self.hidden_dim = hidden_dim
         self.context_dim = context_dim
@@ -100,8 +104,7 @@ class FusionBlock(keras.layers.Layer):
         return norm
 
     def call(self, tokens, context=None, tokens_mask=None, context_mask=None, training=None):
-        # Copies are free of a mask that Keras may have hung on a tensor, by which padding would attend to nothing.
-        tokens = ops.copy(tokens)
+        tokens = _unmasked(tokens)
         attended = self.self_attention(tokens, tokens, attention_mask=_of_keys(tokens_mask), training=training)
         x = self.self_attention_norm(tokens + self.drop(attended, training=training))
         if context is not None:
@@ -110,7 +113,7 @@ class FusionBlock(keras.layers.Layer):
                     "This block has no cross-attention. Give it the dimension of what it is to read: "
                     f"`FusionBlock(context_dim={context.shape[-1]})`. Received: context.shape={tuple(context.shape)}."
                 )
-            context = ops.copy(context)
+            context = _unmasked(context)
             attended = self.cross_attention(x, context, attention_mask=_of_keys(context_mask), training=training)
             x = self.cross_attention_norm(x + self.drop(attended, training=training))
         return self.feed_forward_norm(x + self.drop(self.outer(self.inner(x)), training=training))
@@ -131,6 +134,11 @@ class FusionBlock(keras.layers.Layer):
             "activation": keras.saving.serialize_keras_object(self.activation),
             "epsilon": self.epsilon,
         }
+
+
+def _unmasked(x):
+    """A tensor without the mask that Keras may have hung on it, by which padding would attend to nothing."""
+    return x if getattr(x, "_keras_mask", None) is None else ops.copy(x)
 
 
 def _of_keys(mask):

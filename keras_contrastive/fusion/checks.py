@@ -1,6 +1,7 @@
 """What the parts of the fusion model refuse."""
 
 import math
+import numbers
 
 import keras
 
@@ -10,22 +11,27 @@ POOLING_NAMES = ("mean", "class_token")
 
 
 def check_sizes(**sizes):
-    """Refuse what is neither a positive integer nor `None`."""
+    """Refuse what is no positive integer."""
     for name, size in sizes.items():
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={size!r}.")
+
+
+def check_optional_sizes(**sizes):
+    """Refuse what is neither a positive integer nor `None`."""
+    check_sizes(**{name: size for name, size in sizes.items() if size is not None})
 
 
 def check_weights(**weights):
     """Refuse what is no non-negative number, and nothing but zeros."""
     for name, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+        if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
             raise ValueError(f"`{name}` must be a non-negative, finite number. Received: {name}={weight!r}.")
     if not any(weights.values()):
         raise ValueError(f"One of {', '.join(weights)} must be positive: nothing would be learnt.")
 
 
-def check_fusion_parts(encoders, fusion, masked_language, pooling):
+def check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id):
     """Refuse other towers than one of images and one of texts, and parts of other kinds."""
     if not isinstance(encoders, dict) or sorted(encoders) != ["image", "text"]:
         found = ", ".join(map(str, encoders)) if isinstance(encoders, dict) else type(encoders).__name__
@@ -37,6 +43,13 @@ def check_fusion_parts(encoders, fusion, masked_language, pooling):
         if not isinstance(part, keras.layers.Layer) and (part is not None or name == "fusion"):
             kind = "FusionEncoder" if name == "fusion" else "MaskedLanguage"
             raise TypeError(f"`{name}` must be a `keras_contrastive.fusion.{kind}`. Received: {name}={part!r}.")
+    corruption = getattr(masked_language, "corruption", None)
+    for name, part in (('encoders["text"]', encoders["text"]), ("masked_language", corruption)):
+        if getattr(part, "padding_id", padding_id) != padding_id:
+            raise ValueError(
+                f"`{name}` takes another id for padding than the trainer. Received: padding_id={padding_id}, and "
+                f"there {part.padding_id}."
+            )
     poolings = list(pooling.values()) if isinstance(pooling, dict) else [pooling]
     unknown = [name for name in pooling if name not in encoders] if isinstance(pooling, dict) else []
     if unknown or any(choice not in POOLING_NAMES for choice in poolings):
@@ -48,12 +61,16 @@ def check_fusion_parts(encoders, fusion, masked_language, pooling):
 
 def check_momentum(momentum, soft_targets, soft_target_steps, others):
     """Refuse soft targets that nobody gives, and other sources of views besides slow encoders."""
-    if isinstance(soft_targets, bool) or not isinstance(soft_targets, (int, float)) or not 0 <= soft_targets <= 1:
+    if isinstance(soft_targets, bool) or not isinstance(soft_targets, numbers.Real) or not 0 <= soft_targets <= 1:
         raise ValueError(
             "`soft_targets` must be in [0, 1], the share of the targets that the slow encoders have. "
             f"Received: soft_targets={soft_targets!r}."
         )
-    if isinstance(soft_target_steps, bool) or not isinstance(soft_target_steps, int) or soft_target_steps < 0:
+    if (
+        isinstance(soft_target_steps, bool)
+        or not isinstance(soft_target_steps, numbers.Integral)
+        or soft_target_steps < 0
+    ):
         raise ValueError(
             f"`soft_target_steps` must be a number of steps. Received: soft_target_steps={soft_target_steps!r}."
         )

@@ -1,9 +1,10 @@
 """The encoder that reads a text and a picture together."""
 
 import keras
+from keras import ops
 
 from keras_contrastive.fusion.block import FusionBlock
-from keras_contrastive.fusion.checks import check_sizes
+from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
 from keras_contrastive.fusion.tokens import as_sequence, check_tokens
 
 
@@ -65,7 +66,8 @@ class FusionEncoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_sizes(num_layers=num_layers, num_heads=num_heads, hidden_dim=hidden_dim, image_dim=image_dim)
+        check_sizes(num_layers=num_layers, num_heads=num_heads)
+        check_optional_sizes(hidden_dim=hidden_dim, image_dim=image_dim)
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.hidden_dim = hidden_dim
@@ -106,6 +108,7 @@ class FusionEncoder(keras.layers.Layer):
                     f"image.shape={tuple(image.shape)}. Was it first called without an image, and without `image_dim`?"
                 )
             image, image_mask = as_sequence(image, image_mask)
+            image = ops.copy(image)  # once for all blocks, free of a mask that Keras may have hung on it
         for block in self.blocks:
             text = block(
                 text, tokens_mask=inputs.get("text_mask"), context=image, context_mask=image_mask, training=training

@@ -39,8 +39,13 @@ class FusionTrainer(ContrastiveTrainer):
     gradient reaches them.
 
     ALBEF is `momentum=0.995`, `soft_targets=0.4`, `soft_target_steps=` the steps of an epoch, `pooling="class_token"`,
-    and the loss `InfoNCE(LearnableTemperature(0.07), memory=EmbeddingQueue(65536, 256))`; only its soft targets of the
-    masked language are not here.
+    and the loss `InfoNCE(LearnableTemperature(0.07), memory=EmbeddingQueue(65536, 256))`, but for this: the
+    masked language has no soft targets, and a word matrix of its own; hard negatives are drawn by the similarities of
+    the embeddings themselves, where ALBEF has slow candidates; the temperature has other bounds. The slow weights move
+    at the beginning of each batch of training, also where the optimizer accumulates gradients.
+
+    The logits of the masked language, `(batch, length, vocabulary)`, are those of the whole batch, whatever the
+    `micro_batch_size`, and a queue remembers the embeddings themselves beside the slow ones.
 
     Everything else is as in `ContrastiveTrainer`: `call` returns the embeddings (in training, the tokens as well, under
     `"image_tokens"` and `"text_tokens"`), `present` tells which rows lack a modality (they are neither matched nor
@@ -110,7 +115,7 @@ class FusionTrainer(ContrastiveTrainer):
         seed=None,
         **kwargs,
     ):
-        check_fusion_parts(encoders, fusion, masked_language, pooling)
+        check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id)
         check_weights(
             contrast_weight=contrast_weight,
             matching_weight=matching_weight,
@@ -264,10 +269,21 @@ class FusionTrainer(ContrastiveTrainer):
             share = share * ops.minimum(begun / self.soft_target_steps, 1.0)
         return share * pull
 
+    def _scale_of(self, anchors, candidates):
+        """1 / temperature of a direction between the modalities; of all directions, if the loss has none of it."""
+        scale = self.loss.scale()
+        if not len(scale.shape):
+            return scale
+        slow = 0 if self._momentum_weights is None else len(self._names)
+        direction = self._names.index(anchors), self._names.index(candidates) + slow
+        directions = list(self._directions(self.loss))
+        return scale[directions.index(direction)] if direction in directions else ops.mean(scale)
+
     def _matching_loss(self, pairs, training):
         text, image, mask = pairs.tokens["text"], pairs.tokens["image"], pairs.mask
-        texts, has_text = pairs.drawn(self.matching, self.loss, "image", "text", direction=0)
-        images, has_image = pairs.drawn(self.matching, self.loss, "text", "image", direction=1)
+        of_image, of_text = self._scale_of("image", "text"), self._scale_of("text", "image")
+        texts, has_text = pairs.drawn(self.matching, self.loss, of_image, "image", "text", direction=0)
+        images, has_image = pairs.drawn(self.matching, self.loss, of_text, "text", "image", direction=1)
         if training:
             self.matching.advance()
         mask = ops.concatenate([mask, pairs.rows_of(mask, texts), mask])
@@ -285,7 +301,7 @@ class FusionTrainer(ContrastiveTrainer):
 
     def _masked_language_loss(self, pairs, text, training):
         ids, mask = as_text(text, self.padding_id)
-        corrupted, chosen = self.masked_language.corrupt(ids, mask)
+        corrupted, chosen = self.masked_language.corrupt(ids, mask, training)
         chosen = ops.logical_and(chosen, ops.expand_dims(pairs.complete, 1))
         tokens = self._tokens("text", with_ids(text, corrupted), training)
         logits = self.masked_language(self._fuse(tokens, mask, pairs.tokens["image"], training))

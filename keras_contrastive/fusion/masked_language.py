@@ -14,7 +14,7 @@ class MaskedLanguage(keras.layers.Layer):
         vocabulary_size: Positive int; ids are in `[0, vocabulary_size)`.
         mask_id: Integer, the id of `[MASK]`.
         kept_ids: Integers, ids that are never hidden, such as those of `[CLS]` and `[SEP]`.
-        rate: In [0, 1], probability that a token is chosen; of those, 80 % become `[MASK]`, 10 % another token.
+        rate: In [0, 1], probability that a token is chosen; of those, 80 % become `[MASK]`, 10 % a random token.
         padding_id: Integer, the id after the last token of a row.
         seed: Integer or `None`, seed of the draws; see `keras_contrastive.augmentation.Augmenter`.
         **kwargs: See `keras.layers.Layer`.
@@ -42,7 +42,7 @@ class MaskedLanguage(keras.layers.Layer):
         self.corruption = TokenCorruption(
             vocabulary_size, mask_id, rate, padding_id=padding_id, kept_ids=kept_ids, seed=seed, name="corruption"
         )
-        self.vocabulary_size = vocabulary_size
+        self.vocabulary_size = self.corruption.vocabulary_size
         self.rate = rate
 
     def build(self, fused_shape):
@@ -63,9 +63,9 @@ class MaskedLanguage(keras.layers.Layer):
     def compute_output_spec(self, fused):
         return keras.KerasTensor((*fused.shape[:-1], self.vocabulary_size), "float32")
 
-    def corrupt(self, ids, mask=None):
+    def corrupt(self, ids, mask=None, training=True):
         """Corrupted ids, and which tokens are to be restored; see `TokenCorruption.corrupt`."""
-        return self.corruption.corrupt(ids, mask)
+        return self.corruption.corrupt(ids, mask, training)
 
     @staticmethod
     def losses_of(logits, ids, chosen):

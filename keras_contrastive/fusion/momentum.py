@@ -1,6 +1,7 @@
 """Slow copies of weights."""
 
 import contextlib
+import numbers
 
 import keras
 from keras import ops
@@ -10,9 +11,9 @@ from keras import ops
 class MomentumWeights(keras.layers.Layer):
     """A moving average of the weights of some layers, with which they can be called.
 
-    After each step of training, `average = momentum * average + (1 - momentum) * weight`; before the first one the
-    average is the weight. The copies are weights of this layer, so that they are saved, and move with the model; they
-    are never trained.
+    With each `update`, `average = momentum * average + (1 - momentum) * weight`; before the first one the average is
+    the weight. The copies are weights of this layer, so that they are saved, and move with the model; they are never
+    trained. What does not move is met exactly: a frozen weight, whose copy is there if it is trained later.
 
     Args:
         momentum: In [0, 1), share of the old average in the new one.
@@ -43,7 +44,7 @@ class MomentumWeights(keras.layers.Layer):
         for name in ("dtype", "trainable"):  # in float32, small steps are not lost; and never trained
             kwargs.pop(name, None)
         super().__init__(trainable=False, dtype="float32", **kwargs)
-        if isinstance(momentum, bool) or not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
+        if isinstance(momentum, bool) or not isinstance(momentum, numbers.Real) or not 0 <= momentum < 1:
             raise ValueError(
                 "`momentum` must be in [0, 1), the share of the old average in the new one. "
                 f"Received: momentum={momentum!r}."
@@ -52,9 +53,12 @@ class MomentumWeights(keras.layers.Layer):
         self._followed = _Followed()
 
     def follow(self, layers):
-        """Create the copies of all weights of these layers that are trained now; the layers must be built."""
+        """Create the copies of all floating-point weights of these layers, moving statistics included.
+
+        The layers must be built.
+        """
         layers = [layer for place, layer in enumerate(layers) if all(layer is not other for other in layers[:place])]
-        weights = [weight for layer in layers for weight in layer.trainable_variables]
+        weights = [weight for layer in layers for weight in layer.weights if "float" in weight.dtype]
         # In a distributed step, each replica makes the same move.
         state = {"trainable": False, "autocast": False, "aggregation": "only_first_replica", "initializer": "zeros"}
         self.step = self.add_weight(name="step", shape=(), dtype="int32", **state)
@@ -95,7 +99,7 @@ class MomentumWeights(keras.layers.Layer):
         """Within it, the layers compute with the averages; what they change of their own state is forgotten."""
         slow = dict(zip(map(id, self._followed.weights), self.values(), strict=True))
         variables = {id(v): v for layer in self._followed.layers for v in layer.variables}
-        values = [(v, slow.get(key, v.value)) for key, v in variables.items()]
+        values = [(v, ops.cast(slow[key], v.dtype) if key in slow else v.value) for key, v in variables.items()]
         with keras.StatelessScope(state_mapping=values):
             yield
 

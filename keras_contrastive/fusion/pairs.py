@@ -34,19 +34,17 @@ class Pairs:
         if sample_weight is not None:
             self.sample_weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
 
-    def drawn(self, matching, loss, anchors, candidates, direction):
+    def drawn(self, matching, loss, scale, anchors, candidates, direction):
         """A negative for each anchor, as places in the whole batch, and whether there is one.
 
         Args:
             matching: An `ImageTextMatching`.
             loss: The `ContrastiveLoss` whose similarities count.
+            scale: What they are multiplied with, a scalar.
             anchors: Name of a modality.
             candidates: Name of the other one.
-            direction: Which direction it is, 0 or 1.
+            direction: Python int; other directions draw by themselves.
         """
-        scale = loss.scale()
-        if len(scale.shape):
-            scale = scale[min(direction, scale.shape[0] - 1)]
         anchors, candidates = (loss.comparable(self.embeddings[name]) for name in (anchors, candidates))
         there = ops.where(self.complete, self.ids, EMPTY)  # what lacks a modality is nobody's negative
         everyone, their_ids = self.of_all(candidates), self.of_all(there)

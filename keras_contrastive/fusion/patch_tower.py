@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_contrastive.fusion.checks import check_sizes
+from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
 from keras_contrastive.fusion.text_tower import make_blocks
 
 
@@ -56,7 +56,8 @@ class PatchTower(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_sizes(patch_size=patch_size, dim=dim, num_layers=num_layers, num_heads=num_heads, hidden_dim=hidden_dim)
+        check_sizes(patch_size=patch_size, dim=dim, num_layers=num_layers, num_heads=num_heads)
+        check_optional_sizes(hidden_dim=hidden_dim)
         self.patch_size = patch_size
         self.dim = dim
         self.num_layers = num_layers

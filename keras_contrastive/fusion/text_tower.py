@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.fusion.block import FusionBlock
-from keras_contrastive.fusion.checks import check_sizes
+from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
 from keras_contrastive.fusion.tokens import as_text
 
 
@@ -57,7 +57,8 @@ class TextTower(keras.layers.Layer):
     ):
         super().__init__(autocast=False, **kwargs)
         check_sizes(vocabulary_size=vocabulary_size, max_length=max_length, dim=dim, num_layers=num_layers)
-        check_sizes(num_heads=num_heads, hidden_dim=hidden_dim)
+        check_sizes(num_heads=num_heads)
+        check_optional_sizes(hidden_dim=hidden_dim)
         self.vocabulary_size = vocabulary_size
         self.max_length = max_length
         self.dim = dim

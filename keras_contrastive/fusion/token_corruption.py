@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive.augmentation import TokenAugmenter
+from keras_contrastive.augmentation.token_augmenter import as_id
 from keras_contrastive.fusion.checks import check_sizes
 from keras_contrastive.random import hash_keys, uniform
 
@@ -20,7 +21,7 @@ class TokenCorruption(TokenAugmenter):
         mask_id: Integer, the id of `[MASK]`.
         rate: In [0, 1], probability that a token is chosen.
         hidden: In [0, 1], share of the chosen tokens that become `[MASK]`.
-        replaced: In [0, 1], share of them that become another token: any but padding, `[MASK]` and `kept_ids`.
+        replaced: In [0, 1], share of them that become a random token: any but padding, `[MASK]` and `kept_ids`.
         padding_id: Integer, the id after the last token of a row.
         kept_ids: Integers, ids that are never chosen, such as those of `[CLS]` and `[SEP]`.
         seed: Integer or `None`; see `Augmenter`.
@@ -53,6 +54,7 @@ class TokenCorruption(TokenAugmenter):
     ):
         super().__init__(padding_id=padding_id, kept_ids=kept_ids, seed=seed, **kwargs)
         check_sizes(vocabulary_size=vocabulary_size)
+        vocabulary_size = int(vocabulary_size)
         for name, share in (("rate", rate), ("hidden", hidden), ("replaced", replaced)):
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={share!r}.")
@@ -61,7 +63,8 @@ class TokenCorruption(TokenAugmenter):
                 "`hidden` and `replaced` are shares of the chosen tokens and sum to at most 1. "
                 f"Received: hidden={hidden}, replaced={replaced}."
             )
-        if isinstance(mask_id, bool) or not isinstance(mask_id, int) or not 0 <= mask_id < vocabulary_size:
+        mask_id = as_id("mask_id", mask_id)
+        if not 0 <= mask_id < vocabulary_size:
             raise ValueError(
                 f"`mask_id` must be a token id, in [0, {vocabulary_size}), the vocabulary. "
                 f"Received: mask_id={mask_id!r}."
@@ -82,17 +85,19 @@ class TokenCorruption(TokenAugmenter):
     def augment(self, ids, keys):
         return self._corrupted(ids, keys)[0]
 
-    def corrupt(self, ids, mask=None):
+    def corrupt(self, ids, mask=None, training=True):
         """Corrupt a batch, and say where.
 
         Args:
             ids: int32 `(batch, length)`.
             mask: `None`, or bool `(batch, length)`, False for padding, where `padding_id` does not tell.
+            training: Whether the next draws are to be others. An evaluation leaves those of training as they are.
 
         Returns:
             Ids of the same shape, and bool `(batch, length)`, True for the chosen tokens.
         """
-        changed, chosen = self._corrupted(ids, self.next_keys(ops.shape(ids)[0]))
+        self.check_shape(tuple(ids.shape))
+        changed, chosen = self._corrupted(ids, self.next_keys(ops.shape(ids)[0], advance=training))
         if mask is None:
             return changed, chosen
         return ops.where(mask, changed, ids), ops.logical_and(chosen, mask)

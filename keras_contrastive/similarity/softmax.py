@@ -68,7 +68,8 @@ def largest_negatives(anchors, candidates, ids, candidate_ids, keys, noise):
     def body(rows, columns, of_rows, of_columns):
         same_id, _, there = _compared(rows, columns)
         negative = ops.logical_and(ops.logical_not(same_id), there)
-        logits = ops.matmul(rows["z"], ops.transpose(columns["z"])) + noise(rows["place"], columns["place"])
+        logits = ops.matmul(rows["z"], ops.transpose(columns["z"]))
+        logits += ops.cast(noise(rows["place"], columns["place"]), logits.dtype)
         logits = ops.where(negative, logits, _LOWEST)
         largest = ops.max(logits, axis=1)
         # No `argmax`, which TensorFlow refuses for the tile of no columns that its loops may end with.

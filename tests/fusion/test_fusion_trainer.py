@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_contrastive import losses
-from keras_contrastive.fusion import FusionEncoder, FusionTrainer, PatchTower
+from keras_contrastive.fusion import FusionEncoder, FusionTrainer, MaskedLanguage, PatchTower
 from keras_contrastive.layers import (
     BrownianBridge,
     DeepFeatureSeparation,
@@ -121,7 +121,7 @@ def test_slow_weights_are_the_closed_form_of_the_weights_of_each_step():
     for _ in range(4):
         seen.append([to_numpy(weight).astype("float64") for weight in followed])
         step(model)
-    assert len(followed) == len([weight for layer in model._followed() for weight in layer.trainable_variables])
+    assert len(followed) == len([weight for layer in model._followed() for weight in layer.weights])
     for place, average in enumerate(model._momentum_weights.averages):
         expected = 0.8**3 * seen[0][place] + sum(0.2 * 0.8 ** (3 - k) * seen[k][place] for k in (1, 2, 3))
         np.testing.assert_allclose(to_numpy(average), expected, atol=1e-5)
@@ -131,11 +131,32 @@ def test_slow_weights_are_the_closed_form_of_the_weights_of_each_step():
 def test_an_evaluation_moves_no_slow_weight_and_remembers_nothing():
     model = fusion_trainer(loss=losses.InfoNCE(0.2, memory=EmbeddingQueue(30, 4)))
     step(model)
-    state = [to_numpy(v) for v in (*model._momentum_weights.weights, *model.loss.memory.weights, model.matching.step)]
-    model.evaluate(data(), verbose=0)
-    after = [*model._momentum_weights.weights, *model.loss.memory.weights, model.matching.step]
-    for found, expected in zip(after, state, strict=True):
+    steps = [model.matching.step, model.masked_language.corruption.step]
+    watched = [*model._momentum_weights.weights, *model.loss.memory.weights, *steps]
+    state = [to_numpy(v) for v in watched]
+    scores = [model.evaluate(data(), verbose=0, return_dict=True) for _ in range(2)]
+    assert scores[0] == scores[1]
+    for found, expected in zip(watched, state, strict=True):
         np.testing.assert_array_equal(to_numpy(found), expected)
+
+
+@pytest.mark.parametrize("order", [("image", "text"), ("text", "image")])
+@pytest.mark.parametrize("momentum", [None, 0.9])
+def test_hard_negatives_are_drawn_at_the_temperature_of_their_direction(order, momentum):
+    temperature = LearnableTemperature(0.5, per_direction=True)
+    encoders = {name: towers()[name] for name in order}
+    model = fusion_trainer(encoders, losses.InfoNCE(temperature), momentum=momentum, soft_targets=0.0)
+    step(model)
+    directions = list(model._directions(model.loss))
+    scales = to_numpy(model.loss.scale())
+    assert abs(scales[0] - scales[1]) > 1e-5
+    for anchors, candidates in (order, order[::-1]):
+        expected = [
+            scale
+            for (a, b), scale in zip(directions, scales, strict=True)
+            if (order[a], order[b % 2]) == (anchors, candidates)
+        ]
+        assert [float(model._scale_of(anchors, candidates))] == expected
 
 
 def test_matching_compares_pairs_with_the_drawn_negatives():
@@ -360,6 +381,12 @@ def test_no_gradient_of_the_matching_reaches_who_is_drawn():
         ({"pooling": "max"}, ValueError, "`pooling` must be one of"),
         ({"pooling": {"sound": "mean"}}, ValueError, "`pooling` must be one of"),
         ({"masked_language": 0.15}, TypeError, "MaskedLanguage"),
+        ({"padding_id": 5}, ValueError, "takes another id for padding than the trainer.*padding_id=5, and there 0"),
+        (
+            {"masked_language": MaskedLanguage(16, 3, padding_id=4)},
+            ValueError,
+            "`masked_language` takes another id for padding",
+        ),
         ({"loss": losses.NTXent(0.2)}, ValueError, "which the loss `InfoNCE` is"),
         ({"loss": "mse"}, TypeError, "must be a contrastive loss"),
     ],

@@ -1,5 +1,6 @@
 """What is masked, how often, and that specials and padding never are."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -93,3 +94,12 @@ def test_the_loss_is_the_cross_entropy_of_the_chosen_words(rng):
 def test_what_it_refuses(kwargs, message):
     with pytest.raises(ValueError, match=message):
         TokenCorruption(**{"vocabulary_size": VOCABULARY, "mask_id": MASK, "kept_ids": KEPT} | kwargs)
+
+
+def test_texts_have_a_length_and_sizes_may_be_numpys():
+    corruption = TokenCorruption(np.int64(VOCABULARY), np.int32(MASK), kept_ids=KEPT)
+    assert (corruption.vocabulary_size, corruption.mask_id) == (VOCABULARY, MASK)
+    with pytest.raises(ValueError, match="of known length"):
+        corruption.corrupt(keras.Input((None,), dtype="int32"))
+    with pytest.raises(ValueError, match="positive integer"):
+        TokenCorruption(None, MASK)

@@ -86,14 +86,29 @@ def test_state_that_a_layer_changes_meanwhile_is_forgotten(rng):
     np.testing.assert_array_equal(to_numpy(norm.moving_mean), np.zeros(3))
 
 
-def test_what_is_frozen_has_no_copy_and_what_is_shared_has_one():
+def test_what_is_frozen_has_a_copy_for_later_and_what_is_shared_has_one():
     shared, frozen = settle(tower(3)), settle(tower(3))
     frozen.trainable = False
     slow = MomentumWeights()
     slow.follow([shared, frozen, shared])
-    assert len(slow.averages) == len(shared.trainable_variables) == 4
+    assert len(slow.averages) == len(shared.weights) + len(frozen.weights) == 8
     assert not slow.trainable_variables
     assert all(average.dtype == "float32" for average in slow.averages)
+
+
+def test_moving_statistics_are_followed_too_and_seeds_are_not(rng):
+    layers = [keras.layers.Dropout(0.5, seed=1), keras.layers.BatchNormalization(momentum=0.0)]
+    layer = keras.Sequential([keras.Input((3,)), *layers])
+    _, slow = followed(momentum=0.5, layers=[layer])
+    assert len(slow.averages) == 4
+    slow.update()
+    x = rng.normal(size=(64, 3)).astype("float32") + 5
+    layers[1](x, training=True)
+    slow.update()
+    with slow.in_place():
+        within = to_numpy(layers[1](np.zeros((1, 3), "float32")))
+    mean, variance = (to_numpy(part) / 2 for part in (layers[1].moving_mean, layers[1].moving_variance))
+    np.testing.assert_allclose(within[0], -mean / np.sqrt(variance + 0.5 + 1e-3), atol=1e-4)
 
 
 @pytest.mark.parametrize("momentum", [1.0, -0.1, True, "0.9"])

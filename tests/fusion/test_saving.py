@@ -9,7 +9,7 @@ import pytest
 from keras_contrastive.fusion import FusionTrainer
 from tests.backend import to_numpy
 from tests.fusion.make_fixtures import BATCH, FOLDER, curve, facts, trained, whole
-from tests.fusion.trainers import data
+from tests.fusion.trainers import data, fusion_trainer, towers
 from tests.training.test_resume import CutError, assert_same, cut_after, state
 
 BACKENDS = ["tensorflow", "jax", "torch"]
@@ -63,6 +63,28 @@ def test_a_model_saved_on_any_backend_is_the_same_here_and_learns_on(backend):
     losses = model.fit(data(), np.arange(24), batch_size=BATCH, shuffle=False, epochs=3, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert np.abs(to_numpy(model._momentum_weights.averages[0]) - before).max() > 0
+
+
+@pytest.mark.parametrize("frozen_first", [False, True])
+def test_a_tower_may_be_frozen_or_unfrozen_in_between(tmp_path, frozen_first):
+    encoders = towers()
+    encoders["text"].trainable = not frozen_first
+    model = fusion_trainer(encoders)
+    model.fit(data(), batch_size=8, verbose=0)
+    encoders["text"].trainable = frozen_first
+    model.compile(keras.optimizers.SGD(0.1), model.loss, run_eagerly=True)
+    model.fit(data(), batch_size=8, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.encoders["text"].trainable == frozen_first
+    for found, expected in zip(again._momentum_weights.averages, model._momentum_weights.averages, strict=True):
+        np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
+    if frozen_first:  # the slow copy lags behind what is trained now
+        pairs = zip(model._momentum_weights.averages, model._momentum_weights._followed.weights, strict=True)
+        gaps = [
+            np.abs(to_numpy(average) - to_numpy(weight)).max() for average, weight in pairs if "text" in weight.path
+        ]
+        assert max(gaps) > 1e-4
 
 
 def test_a_saved_model_goes_on_with_its_draws(tmp_path):
