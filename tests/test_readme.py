@@ -51,7 +51,7 @@ def run(blocks, names):
 def test_the_stories_run(names, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     ours = [block for block in BLOCKS if block not in OF_KERAS_HUB]
-    assert len(ours) == 6
+    assert len(ours) == 7
     run(ours, names)
     assert names["embeddings"].shape == (10, 8)
     assert np.isfinite(names["model"].history.history["loss"][-1])
