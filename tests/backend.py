@@ -255,6 +255,31 @@ def join_replicas(count):
     return _JOIN[keras.backend.backend()](count)
 
 
+def num_replicas():
+    """On how many replicas a model would be trained here."""
+    return _NUM_REPLICAS[keras.backend.backend()]()
+
+
+def _num_replicas_jax():
+    distribution = keras.distribution.distribution()
+    return 1 if distribution is None else distribution.device_mesh.devices.size
+
+
+def _num_replicas_tensorflow():
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _num_replicas_torch():
+    import torch
+
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+_NUM_REPLICAS = {"jax": _num_replicas_jax, "tensorflow": _num_replicas_tensorflow, "torch": _num_replicas_torch}
+
+
 def _torch_environments(count):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -264,9 +289,10 @@ def _torch_environments(count):
 
 
 def _join_jax(count):
-    if count > 1:
-        keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
-    return contextlib.nullcontext, True
+    if count == 1:
+        return contextlib.nullcontext, True
+    # In a scope, since `clear_session` forgets a distribution that was set before.
+    return lambda: keras.distribution.DataParallel(auto_shard_dataset=False).scope(), True
 
 
 def _join_tensorflow(count):

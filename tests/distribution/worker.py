@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive.similarity import set_tile_shape
-from tests.backend import UNEVEN_ROWS, join_replicas
+from tests.backend import UNEVEN_ROWS, join_replicas, num_replicas
 from tests.distribution.cases import CASES
 from tests.towers import pairs
 
@@ -60,6 +60,8 @@ def main(out, count, *names):
         keras.config.set_dtype_policy(policy)
         set_tile_shape(None)
         with scope():
+            if num_replicas() != count:
+                raise RuntimeError(f"{num_replicas()} replicas would compute {name}, and not {count}.")
             found = measure(lambda make=make: make(pairs(UNEVEN_ROWS)))
         if is_first:
             np.savez(pathlib.Path(out) / f"{name}.npz", **found)
