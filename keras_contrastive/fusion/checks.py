@@ -1,9 +1,9 @@
 """What the parts of the fusion model refuse."""
 
 import math
-import numbers
 
 import keras
+import numpy as np
 
 from keras_contrastive.losses import InfoNCE
 
@@ -13,7 +13,7 @@ POOLING_NAMES = ("mean", "class_token")
 def check_sizes(**sizes):
     """Refuse what is no positive integer."""
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={size!r}.")
 
 
@@ -25,7 +25,11 @@ def check_optional_sizes(**sizes):
 def check_weights(**weights):
     """Refuse what is no non-negative number, and nothing but zeros."""
     for name, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
+        if (
+            isinstance(weight, bool)
+            or not isinstance(weight, (int, float, np.integer, np.floating))
+            or not 0 <= weight < math.inf
+        ):
             raise ValueError(f"`{name}` must be a non-negative, finite number. Received: {name}={weight!r}.")
     if not any(weights.values()):
         raise ValueError(f"One of {', '.join(weights)} must be positive: nothing would be learnt.")
@@ -45,10 +49,11 @@ def check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id):
             raise TypeError(f"`{name}` must be a `keras_contrastive.fusion.{kind}`. Received: {name}={part!r}.")
     corruption = getattr(masked_language, "corruption", None)
     for name, part in (('encoders["text"]', encoders["text"]), ("masked_language", corruption)):
-        if getattr(part, "padding_id", padding_id) != padding_id:
+        found = getattr(part, "padding_id", padding_id)
+        if found != padding_id:
             raise ValueError(
                 f"`{name}` takes another id for padding than the trainer. Received: padding_id={padding_id}, and "
-                f"there {part.padding_id}."
+                f"there {found}."
             )
     poolings = list(pooling.values()) if isinstance(pooling, dict) else [pooling]
     unknown = [name for name in pooling if name not in encoders] if isinstance(pooling, dict) else []
@@ -61,14 +66,18 @@ def check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id):
 
 def check_momentum(momentum, soft_targets, soft_target_steps, others):
     """Refuse soft targets that nobody gives, and other sources of views besides slow encoders."""
-    if isinstance(soft_targets, bool) or not isinstance(soft_targets, numbers.Real) or not 0 <= soft_targets <= 1:
+    if (
+        isinstance(soft_targets, bool)
+        or not isinstance(soft_targets, (int, float, np.integer, np.floating))
+        or not 0 <= soft_targets <= 1
+    ):
         raise ValueError(
             "`soft_targets` must be in [0, 1], the share of the targets that the slow encoders have. "
             f"Received: soft_targets={soft_targets!r}."
         )
     if (
         isinstance(soft_target_steps, bool)
-        or not isinstance(soft_target_steps, numbers.Integral)
+        or not isinstance(soft_target_steps, (int, np.integer))
         or soft_target_steps < 0
     ):
         raise ValueError(
