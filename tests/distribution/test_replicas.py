@@ -8,17 +8,30 @@ from tests.backend import run_replicas
 from tests.distribution.cases import CASES
 
 # Sums in another order, in float32; bfloat16 rounds each row of a product by itself, but not alike for all sizes.
-TOLERANCE = {"float32": {"step": 1e-5, "gradient": 1e-4}, "mixed_bfloat16": {"step": 1e-3, "gradient": 2e-2}}
-# A dozen layers amplify in a dozen steps how sums are rounded, and the bias of an attention's keys has no gradient but
-# what is rounded.
+# What is evaluated after training shows roundings that a dozen steps have amplified.
+TOLERANCE = {
+    "float32": {"step": 1e-5, "gradient": 1e-4, "evaluate": 5e-4},
+    "mixed_bfloat16": {"step": 1e-3, "gradient": 2e-2},
+}
+# So does a dozen layers, and the bias of an attention's keys has no gradient but what is rounded.
 TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "evaluate": 5e-3}
 SOME = ("info_nce", "gamma", "sup_con", "structures", "queue", "few_left", "tiled", "sigmoid")
 # TensorFlow traces each case for a quarter of a minute, so it computes what differs most.
 if keras.backend.backend() == "tensorflow":
-    MANY = (*SOME, "gamma_temperature", "micro_batches", "mixed_precision", "plain_model", "fusion")
-    SOME = ("info_nce", "structures", "few_left")
+    SOME = ("info_nce", "micro_batches", "few_left")
+    MANY = (
+        *SOME,
+        "sup_con",
+        "queue",
+        "tiled",
+        "sigmoid",
+        "gamma_temperature",
+        "mixed_precision",
+        "plain_model",
+        "fusion",
+    )
 else:
-    MANY = tuple(CASES)
+    MANY = tuple(case for case in CASES if case != "fusion")  # which is part of "fusion_in_micro_batches"
 
 
 @pytest.fixture(scope="module")
