@@ -19,14 +19,14 @@ FOLDER = pathlib.Path(__file__).parent / "fixtures"
 BATCH = 8
 
 
-def whole(dropout=0.0, **kwargs):
+def whole(dropout=0.0, run_eagerly=False, **kwargs):
     """A model with all that draws or remembers: slow weights, a queue, negatives, masks, a temperature, bridges."""
     loss = InfoNCE(LearnableTemperature(0.2), memory=EmbeddingQueue(20, 4))
     structures = [
         BrownianBridge(t=(0.2, 0.8), weight=0.1, seed=3, name="bridge"),
         GeometricConsistency(weight=0.1, name="consistency"),
     ]
-    compiled = {"run_eagerly": False}
+    compiled = {"run_eagerly": run_eagerly}
     return fusion_trainer(loss=loss, dropout=dropout, regularizers=structures, compiled_with=compiled, **kwargs)
 
 

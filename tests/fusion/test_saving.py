@@ -22,7 +22,7 @@ def train(model, callbacks=(), epochs=4, **kwargs):
 
 def seeded():
     keras.utils.set_random_seed(7)
-    return whole(optimizer=keras.optimizers.Adam(0.01), dropout=0.2)
+    return whole(optimizer=keras.optimizers.Adam(0.01), dropout=0.2, run_eagerly=True)  # to compile it takes minutes
 
 
 def test_ten_steps_are_the_same_on_every_backend():
