@@ -1,5 +1,7 @@
 """One batch is one thing: several replicas compute what one does."""
 
+import concurrent.futures
+
 import keras
 import numpy as np
 import pytest
@@ -36,24 +38,24 @@ else:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What came of all cases on so many replicas, by count."""
-    known = {}
-
-    def train(count, cases):
-        if count not in known:
-            known[count] = tmp_path_factory.mktemp(f"replicas_{count}")
-            run_replicas(count, "tests.distribution.worker", known[count], count, *cases)
-        return known[count]
-
-    return train
+    """Folders with what came of the cases, by the number of replicas. All are computed side by side."""
+    cases = {1: MANY, 2: MANY, 4: SOME}
+    folders = {count: tmp_path_factory.mktemp(f"replicas_{count}") for count in cases}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(run_replicas, count, "tests.distribution.worker", folders[count], count, *names)
+            for count, names in cases.items()
+        ]
+    for run in runs:
+        run.result()
+    return folders
 
 
 @pytest.mark.parametrize(
     ("count", "case"), [(2, case) for case in MANY] + [(4, case) for case in SOME], ids=lambda value: str(value)
 )
 def test_replicas_compute_what_one_device_does(trained, count, case):
-    alone = np.load(trained(1, MANY) / f"{case}.npz")
-    together = np.load(trained(count, MANY if count == 2 else SOME) / f"{case}.npz")
+    alone, together = (np.load(trained[number] / f"{case}.npz") for number in (1, count))
     assert set(together.files) == set(alone.files)
     assert sum(name.startswith("gradient/") for name in alone.files) >= 4
     tolerance = TOLERANCE_OF_TRANSFORMERS if case.startswith("fusion") else TOLERANCE[CASES[case][1]]
@@ -67,5 +69,5 @@ def test_replicas_compute_what_one_device_does(trained, count, case):
 
 
 def test_replicas_learn(trained):
-    losses = np.load(trained(1, MANY) / "info_nce.npz")["fit/loss"]
+    losses = np.load(trained[1] / "info_nce.npz")["fit/loss"]
     assert losses[-1] < losses[0]
