@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from keras_contrastive.datasets.emoji import load_emoji
-from keras_contrastive.datasets.tasks.checks import check_count, check_seed, check_size, check_style
-from keras_contrastive.datasets.tasks.collector import EMPTY, Collector
+from keras_contrastive.datasets.tasks.checks import load_for
+from keras_contrastive.datasets.tasks.collector import Collector, alone
+from keras_contrastive.datasets.tasks.comparisons import ACROSS
 from keras_contrastive.datasets.tasks.facts import TONES
 from keras_contrastive.datasets.tasks.task import TASK_SPLITS
 
-ACROSS = 3  # places of a grid, in each direction; those of `emoji_comparisons`
 ASSIGNMENT_ANSWERS = ("first", "second", "neither")
 
 
@@ -48,12 +47,7 @@ def emoji_assignments(size=72, style="twemoji", groups=1000, test_groups=200, se
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
-    check_size(size, ACROSS)
-    check_style(style)
-    check_count(groups, "groups")
-    check_count(test_groups, "test_groups")
-    check_seed(seed)
-    data = load_emoji(size // ACROSS, skin_tones=True, cache_dir=cache_dir, verbose=verbose)
+    data = load_for(ACROSS, size, style, seed, cache_dir, verbose, groups=groups, test_groups=test_groups)
     return assign(data, style, groups, test_groups, seed)
 
 
@@ -85,8 +79,6 @@ def _add_three(collector, split, three, kind, rng):
     """Three pairs of pictures, each with the three names."""
     for turn in range(3):
         first, second, neither = np.roll(three, -turn)
-        cells = np.full((2, ACROSS**2), EMPTY)
-        for picture, row in zip(cells, (first, second), strict=True):
-            picture[rng.integers(ACROSS**2)] = row
+        cells = [alone(row, ACROSS**2, rng) for row in (first, second)]
         for label, row in enumerate((first, second, neither)):
             collector.add(split, cells, str(collector.data.texts["en"][row]), label, kind)

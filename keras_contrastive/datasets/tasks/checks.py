@@ -1,6 +1,26 @@
-"""The arguments that the tasks have in common."""
+"""The arguments that the tasks have in common, and the drawings that they ask for."""
 
-from keras_contrastive.datasets.emoji import STYLES
+from keras_contrastive.datasets.emoji import STYLES, load_emoji
+
+
+def load_for(across, size, style, seed, cache_dir, verbose, **counts):
+    """The `Emoji` for grids of so many drawings across, after a look at what the tasks have in common.
+
+    Args:
+        across: Positive int.
+        size: See the tasks.
+        style: See the tasks.
+        seed: See the tasks.
+        cache_dir: See `load_emoji`.
+        verbose: See `load_emoji`.
+        **counts: Positive ints by the name of the argument.
+    """
+    check_size(size, across)
+    check_style(style)
+    for name, count in counts.items():
+        check_count(count, name)
+    check_seed(seed)
+    return load_emoji(size // across, skin_tones=True, cache_dir=cache_dir, verbose=verbose)
 
 
 def check_style(style):

@@ -8,6 +8,13 @@ from keras_contrastive.datasets.tasks.task import TASK_SPLITS, EmojiTask
 EMPTY, COVER = -1, -2  # in a place without a drawing, and under a grey card
 
 
+def alone(row, places, rng):
+    """One drawing in a random place."""
+    cells = np.full(places, EMPTY)
+    cells[rng.integers(places)] = row
+    return cells
+
+
 class Collector:
     """Collects the examples of a task, and keeps the drawings that they show.
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from keras_contrastive.datasets.emoji import load_emoji
-from keras_contrastive.datasets.tasks.checks import check_count, check_kinds, check_seed, check_size, check_style
+from keras_contrastive.datasets.tasks.checks import check_count, check_kinds, load_for
 from keras_contrastive.datasets.tasks.collector import EMPTY, Collector
 from keras_contrastive.datasets.tasks.kinds import KINDS, members
 from keras_contrastive.datasets.tasks.statements import TEMPLATES
@@ -62,13 +61,8 @@ def emoji_comparisons(
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
-    check_size(size, ACROSS)
-    check_style(style)
-    check_count(groups, "groups")
-    check_count(test_groups, "test_groups")
-    check_seed(seed)
     _check_kinds_and_most(kinds, most)
-    data = load_emoji(size // ACROSS, skin_tones=True, cache_dir=cache_dir, verbose=verbose)
+    data = load_for(ACROSS, size, style, seed, cache_dir, verbose, groups=groups, test_groups=test_groups)
     return compare(data, style, groups, test_groups, seed, kinds, most)
 
 

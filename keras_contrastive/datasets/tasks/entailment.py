@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from keras_contrastive.datasets.emoji import load_emoji
 from keras_contrastive.datasets.tasks import facts
-from keras_contrastive.datasets.tasks.checks import check_count, check_kinds, check_seed, check_size, check_style
-from keras_contrastive.datasets.tasks.collector import COVER, EMPTY, Collector
+from keras_contrastive.datasets.tasks.checks import check_kinds, load_for
+from keras_contrastive.datasets.tasks.collector import COVER, Collector, alone
 from keras_contrastive.datasets.tasks.kinds import KINDS, members, with_article
 from keras_contrastive.datasets.tasks.task import TASK_SPLITS
 
@@ -74,13 +73,8 @@ def emoji_entailment(
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
-    check_size(size, ACROSS)
-    check_style(style)
-    check_count(groups, "groups")
-    check_count(test_groups, "test_groups")
-    check_seed(seed)
     check_kinds(kinds, ENTAILMENT_KINDS)
-    data = load_emoji(size // ACROSS, skin_tones=True, cache_dir=cache_dir, verbose=verbose)
+    data = load_for(ACROSS, size, style, seed, cache_dir, verbose, groups=groups, test_groups=test_groups)
     return entail(data, style, groups, test_groups, seed, kinds)
 
 
@@ -139,7 +133,7 @@ def _add_people(collector, split, people, rng):
     tones = rng.choice(list(facts.TONES.values()), 2, replace=False).tolist()
     wording = PEOPLE[rng.integers(len(PEOPLE))]
     by_role = bool(rng.integers(2))  # a contradiction is another figure, or another gender or tone
-    cells = [{look: [_alone(person[look], rng)] for look in ("woman", "man", *tones)} for person in pair]
+    cells = [{look: [alone(person[look], ACROSS**2, rng)] for look in ("woman", "man", *tones)} for person in pair]
     other = {"woman": "man", "man": "woman", tones[0]: tones[1], tones[1]: tones[0]}
     leaves_open = {"woman": tones[0], "man": tones[1], tones[0]: "woman", tones[1]: "man"}
     for who, person in enumerate(pair):
@@ -150,10 +144,3 @@ def _add_people(collector, split, people, rng):
             collector.add(split, cells[who][look], text, _ENTAILMENT, "person")
             collector.add(split, cells[who][leaves_open[look]], text, _NEUTRAL, "person")
             collector.add(split, contradicts, text, _CONTRADICTION, "person")
-
-
-def _alone(row, rng):
-    """One drawing in a random place."""
-    cells = np.full(ACROSS**2, EMPTY)
-    cells[rng.integers(ACROSS**2)] = row
-    return cells

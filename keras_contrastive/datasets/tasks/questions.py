@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from keras_contrastive.datasets.emoji import load_emoji
 from keras_contrastive.datasets.tasks import facts
-from keras_contrastive.datasets.tasks.checks import check_count, check_seed, check_size, check_style
+from keras_contrastive.datasets.tasks.checks import load_for
 from keras_contrastive.datasets.tasks.collector import Collector
 from keras_contrastive.datasets.tasks.kinds import members, with_article
 from keras_contrastive.datasets.tasks.task import TASK_SPLITS
@@ -108,11 +107,7 @@ def emoji_questions(size=72, style="twemoji", most=40, seed=0, cache_dir=None, v
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
-    check_size(size, 1)
-    check_style(style)
-    check_count(most, "most")
-    check_seed(seed)
-    return ask(load_emoji(size, skin_tones=True, cache_dir=cache_dir, verbose=verbose), style, most, seed)
+    return ask(load_for(1, size, style, seed, cache_dir, verbose, most=most), style, most, seed)
 
 
 def ask(data, style, most, seed):
