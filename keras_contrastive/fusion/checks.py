@@ -5,9 +5,13 @@ import math
 import keras
 import numpy as np
 
+from keras_contrastive.fusion.tokens import POOLINGS
 from keras_contrastive.losses import InfoNCE
 
-POOLING_NAMES = ("mean", "class_token")
+
+def is_number(value):
+    """Whether it is a number of Python or NumPy, and no bool."""
+    return not isinstance(value, bool) and isinstance(value, (int, float, np.integer, np.floating))
 
 
 def check_sizes(**sizes):
@@ -25,11 +29,7 @@ def check_optional_sizes(**sizes):
 def check_weights(**weights):
     """Refuse what is no non-negative number, and nothing but zeros."""
     for name, weight in weights.items():
-        if (
-            isinstance(weight, bool)
-            or not isinstance(weight, (int, float, np.integer, np.floating))
-            or not 0 <= weight < math.inf
-        ):
+        if not is_number(weight) or not 0 <= weight < math.inf:
             raise ValueError(f"`{name}` must be a non-negative, finite number. Received: {name}={weight!r}.")
     if not any(weights.values()):
         raise ValueError(f"One of {', '.join(weights)} must be positive: nothing would be learnt.")
@@ -57,20 +57,16 @@ def check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id):
             )
     poolings = list(pooling.values()) if isinstance(pooling, dict) else [pooling]
     unknown = [name for name in pooling if name not in encoders] if isinstance(pooling, dict) else []
-    if unknown or any(choice not in POOLING_NAMES for choice in poolings):
+    if unknown or any(choice not in POOLINGS for choice in poolings):
         raise ValueError(
-            f"`pooling` must be one of {', '.join(POOLING_NAMES)}, or a dict of them by modality. "
+            f"`pooling` must be one of {', '.join(POOLINGS)}, or a dict of them by modality. "
             f"Received: pooling={pooling!r}."
         )
 
 
 def check_momentum(momentum, soft_targets, soft_target_steps, others):
     """Refuse soft targets that nobody gives, and other sources of views besides slow encoders."""
-    if (
-        isinstance(soft_targets, bool)
-        or not isinstance(soft_targets, (int, float, np.integer, np.floating))
-        or not 0 <= soft_targets <= 1
-    ):
+    if not is_number(soft_targets) or not 0 <= soft_targets <= 1:
         raise ValueError(
             "`soft_targets` must be in [0, 1], the share of the targets that the slow encoders have. "
             f"Received: soft_targets={soft_targets!r}."

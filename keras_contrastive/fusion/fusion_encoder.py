@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
-from keras_contrastive.fusion.block import FusionBlock
-from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
+from keras_contrastive.fusion.checks import check_optional_sizes
 from keras_contrastive.fusion.tokens import as_sequence, check_tokens
+from keras_contrastive.fusion.transformer import Transformer
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class FusionEncoder(keras.layers.Layer):
+class FusionEncoder(Transformer):
     """A transformer over the tokens of a text, each block of which also attends to those of an image.
 
     It takes what any text tower says of its tokens and any image tower of its patches or grid, which may have another
@@ -65,36 +65,16 @@ class FusionEncoder(keras.layers.Layer):
         epsilon=1e-12,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        check_sizes(num_layers=num_layers, num_heads=num_heads)
-        check_optional_sizes(hidden_dim=hidden_dim, image_dim=image_dim)
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.hidden_dim = hidden_dim
+        super().__init__(num_layers, num_heads, hidden_dim, dropout, activation, epsilon, **kwargs)
+        check_optional_sizes(image_dim=image_dim)
         self.image_dim = image_dim
-        self.dropout = dropout
-        self.activation = keras.activations.get(activation)
-        self.epsilon = epsilon
 
     def build(self, inputs_shape):
         """Create the blocks from a dict of shapes."""
         text, image = inputs_shape["text"], inputs_shape.get("image")
         context_dim = self.image_dim if image is None else image[-1]
         self.context_dim = context_dim
-        self.blocks = []
-        for place in range(self.num_layers):
-            block = FusionBlock(
-                self.num_heads,
-                self.hidden_dim or 4 * text[-1],
-                context_dim,
-                self.dropout,
-                self.activation,
-                self.epsilon,
-                dtype=self.dtype_policy,
-                name=f"block_{place}",
-            )
-            block.build(text)
-            self.blocks.append(block)
+        self.blocks = self.make_blocks(text[-1], context_dim)
         self.built = True
 
     def call(self, inputs, training=None):
@@ -139,16 +119,7 @@ class FusionEncoder(keras.layers.Layer):
         return tuple(inputs_shape["text"])
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
-            "hidden_dim": self.hidden_dim,
-            "image_dim": self.image_dim,
-            "dropout": self.dropout,
-            "activation": keras.saving.serialize_keras_object(self.activation),
-            "epsilon": self.epsilon,
-        }
+        return {**super().get_config(), "image_dim": self.image_dim}
 
 
 INPUTS = ("text", "image", "text_mask", "image_mask")

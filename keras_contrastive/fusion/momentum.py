@@ -3,8 +3,9 @@
 import contextlib
 
 import keras
-import numpy as np
 from keras import ops
+
+from keras_contrastive.fusion.checks import is_number
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -44,11 +45,7 @@ class MomentumWeights(keras.layers.Layer):
         for name in ("dtype", "trainable"):  # in float32, small steps are not lost; and never trained
             kwargs.pop(name, None)
         super().__init__(trainable=False, dtype="float32", **kwargs)
-        if (
-            isinstance(momentum, bool)
-            or not isinstance(momentum, (int, float, np.integer, np.floating))
-            or not 0 <= momentum < 1
-        ):
+        if not is_number(momentum) or not 0 <= momentum < 1:
             raise ValueError(
                 "`momentum` must be in [0, 1), the share of the old average in the new one. "
                 f"Received: momentum={momentum!r}."

@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
-from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
-from keras_contrastive.fusion.text_tower import make_blocks
+from keras_contrastive.fusion.checks import check_sizes
+from keras_contrastive.fusion.transformer import Transformer
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class PatchTower(keras.layers.Layer):
+class PatchTower(Transformer):
     """Patches of a picture, embedded with their places, and a transformer over them.
 
     It is a vision transformer in small, with BERT's order of normalisation. Any other tower that yields a sequence or
@@ -55,17 +55,10 @@ class PatchTower(keras.layers.Layer):
         use_class_token=True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        check_sizes(patch_size=patch_size, dim=dim, num_layers=num_layers, num_heads=num_heads)
-        check_optional_sizes(hidden_dim=hidden_dim)
+        super().__init__(num_layers, num_heads, hidden_dim, dropout, activation, epsilon, **kwargs)
+        check_sizes(patch_size=patch_size, dim=dim)
         self.patch_size = patch_size
         self.dim = dim
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.hidden_dim = hidden_dim
-        self.dropout = dropout
-        self.activation = keras.activations.get(activation)
-        self.epsilon = epsilon
         self.use_class_token = use_class_token
 
     def build(self, inputs_shape):
@@ -87,7 +80,7 @@ class PatchTower(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy, name="norm")
         self.norm.build((None, None, self.dim))
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="drop")
-        self.blocks = make_blocks(self)
+        self.blocks = self.make_blocks(self.dim)
         self.built = True
 
     def call(self, inputs, training=None):
@@ -108,9 +101,5 @@ class PatchTower(keras.layers.Layer):
         return (inputs_shape[0], count, self.dim)
 
     def get_config(self):
-        names = ("patch_size", "dim", "num_layers", "num_heads", "hidden_dim", "dropout", "epsilon", "use_class_token")
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in names},
-            "activation": keras.saving.serialize_keras_object(self.activation),
-        }
+        names = ("patch_size", "dim", "use_class_token")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

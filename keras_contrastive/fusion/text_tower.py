@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
-from keras_contrastive.fusion.block import FusionBlock
-from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
+from keras_contrastive.fusion.checks import check_sizes
 from keras_contrastive.fusion.tokens import as_text
+from keras_contrastive.fusion.transformer import Transformer
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class TextTower(keras.layers.Layer):
+class TextTower(Transformer):
     """BERT's first layers: embeddings of tokens and places, normalised, and a transformer over them.
 
     Args:
@@ -55,19 +55,11 @@ class TextTower(keras.layers.Layer):
         padding_id=0,
         **kwargs,
     ):
-        super().__init__(autocast=False, **kwargs)
-        check_sizes(vocabulary_size=vocabulary_size, max_length=max_length, dim=dim, num_layers=num_layers)
-        check_sizes(num_heads=num_heads)
-        check_optional_sizes(hidden_dim=hidden_dim)
+        super().__init__(num_layers, num_heads, hidden_dim, dropout, activation, epsilon, autocast=False, **kwargs)
+        check_sizes(vocabulary_size=vocabulary_size, max_length=max_length, dim=dim)
         self.vocabulary_size = vocabulary_size
         self.max_length = max_length
         self.dim = dim
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.hidden_dim = hidden_dim
-        self.dropout = dropout
-        self.activation = keras.activations.get(activation)
-        self.epsilon = epsilon
         self.padding_id = padding_id
 
     def build(self, inputs_shape=None):
@@ -80,7 +72,7 @@ class TextTower(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(epsilon=self.epsilon, name="norm", **of_layers)
         self.norm.build((None, None, self.dim))
         self.drop = keras.layers.Dropout(self.dropout, name="drop", **of_layers)
-        self.blocks = make_blocks(self)
+        self.blocks = self.make_blocks(self.dim)
         self.built = True
 
     def call(self, inputs, training=None):
@@ -100,28 +92,5 @@ class TextTower(keras.layers.Layer):
         return keras.KerasTensor((*shape, self.dim), self.compute_dtype)
 
     def get_config(self):
-        names = ("vocabulary_size", "max_length", "dim", "num_layers", "num_heads", "hidden_dim", "dropout", "epsilon")
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in names},
-            "activation": keras.saving.serialize_keras_object(self.activation),
-            "padding_id": self.padding_id,
-        }
-
-
-def make_blocks(tower):
-    """The blocks of a tower, built."""
-    blocks = []
-    for place in range(tower.num_layers):
-        block = FusionBlock(
-            tower.num_heads,
-            tower.hidden_dim or 4 * tower.dim,
-            dropout=tower.dropout,
-            activation=tower.activation,
-            epsilon=tower.epsilon,
-            dtype=tower.dtype_policy,
-            name=f"block_{place}",
-        )
-        block.build((None, None, tower.dim))
-        blocks.append(block)
-    return blocks
+        names = ("vocabulary_size", "max_length", "dim", "padding_id")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
