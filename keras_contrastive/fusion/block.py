@@ -34,6 +34,7 @@ class FusionBlock(keras.layers.Layer):
         context: `None`, or `(batch, context_length, context_dim)`.
         tokens_mask: `None`, or bool `(batch, length)`, False for padding, which nothing attends to.
         context_mask: `None`, or bool `(batch, context_length)`.
+        causal: Whether a token attends to none after it.
 
     Returns:
         `(batch, length, dim)`. What stands at padding is of no consequence to the rest.
@@ -103,9 +104,11 @@ class FusionBlock(keras.layers.Layer):
         norm.build(shape)
         return norm
 
-    def call(self, tokens, context=None, tokens_mask=None, context_mask=None, training=None):
+    def call(self, tokens, context=None, tokens_mask=None, context_mask=None, causal=False, training=None):
         tokens = _unmasked(tokens)
-        attended = self.self_attention(tokens, tokens, attention_mask=_of_keys(tokens_mask), training=training)
+        attended = self.self_attention(
+            tokens, tokens, attention_mask=_of_keys(tokens_mask), use_causal_mask=causal, training=training
+        )
         x = self.self_attention_norm(tokens + self.drop(attended, training=training))
         if context is not None:
             if self.cross_attention is None:
@@ -117,6 +120,21 @@ class FusionBlock(keras.layers.Layer):
             attended = self.cross_attention(x, context, attention_mask=_of_keys(context_mask), training=training)
             x = self.cross_attention_norm(x + self.drop(attended, training=training))
         return self.feed_forward_norm(x + self.drop(self.outer(self.inner(x)), training=training))
+
+    def copy_from(self, other):
+        """Begin with the weights of another block of these sizes; its cross-attention is taken if it reads as wide."""
+        parts = ["self_attention", "self_attention_norm", "inner", "outer", "feed_forward_norm"]
+        if self.context_dim is not None and self.context_dim == other.context_dim:
+            parts += ["cross_attention", "cross_attention_norm"]
+        for part in parts:
+            own, theirs = getattr(self, part), getattr(other, part)
+            shapes, found = ([tuple(weight.shape) for weight in layer.weights] for layer in (own, theirs))
+            if shapes != found:
+                raise ValueError(
+                    f"The weights of `{part}` have the shapes {shapes}. Received: {found}. Do the dimension of the "
+                    "tokens, `num_heads` and `hidden_dim` agree?"
+                )
+            own.set_weights(theirs.get_weights())
 
     def compute_mask(self, inputs, previous_mask):
         return None  # who needs the mask is told it

@@ -105,3 +105,21 @@ def check_fusion_loss(loss, soft_targets):
             "`soft_targets` are the targets of a cross-entropy, which the loss `InfoNCE` is. "
             f"Received: loss={loss!r}. Pass `soft_targets=0.0` for any other loss."
         )
+
+
+def check_pooling(pooling):
+    """Refuse what is no way to make one vector of tokens."""
+    if not isinstance(pooling, str) or pooling not in POOLINGS:
+        raise ValueError(f"`pooling` must be one of {', '.join(POOLINGS)}. Received: pooling={pooling!r}.")
+
+
+def check_special_ids(vocabulary_size, **ids):
+    """Refuse what are not different ids of the vocabulary."""
+    found = list(ids.values())
+    whole = all(isinstance(id_, (int, np.integer)) and not isinstance(id_, bool) for id_ in found)
+    if not whole or len(set(found)) < len(found) or not all(0 <= id_ < vocabulary_size for id_ in found):
+        told = ", ".join(f"{name}={id_!r}" for name, id_ in ids.items())
+        raise ValueError(
+            f"{', '.join(f'`{name}`' for name in ids)} must be different token ids, in [0, {vocabulary_size}), the "
+            f"vocabulary. Received: {told}."
+        )

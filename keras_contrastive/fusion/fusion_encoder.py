@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_contrastive.fusion.checks import check_optional_sizes
+from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
 from keras_contrastive.fusion.tokens import as_sequence, check_tokens
 from keras_contrastive.fusion.transformer import Transformer
 
@@ -17,13 +17,15 @@ class FusionEncoder(Transformer):
     BERT-base and a ViT-B/16; `load_bert` copies the weights of a BERT of keras-hub into both halves.
 
     Args:
-        num_layers: Positive int, how many blocks.
+        num_layers: Positive int, how many layers; of one block each, unless there are several images.
         num_heads: Positive int, which divides the dimension of the text's tokens.
         hidden_dim: `None`, or the units inside the feed-forward parts; by default four times the dimension.
         image_dim: `None`, or the dimension of the image's tokens; it is needed only where the first call has no image.
         dropout: In [0, 1).
         activation: Activation inside the feed-forward parts.
         epsilon: Of the layer normalisation.
+        num_images: Positive int, how many images there are with each text. Each layer is as many blocks in a row, and
+            each of them reads one of the images, as ALBEF does for reasoning over two.
         **kwargs: See `keras.layers.Layer`.
 
     Call arguments:
@@ -31,9 +33,12 @@ class FusionEncoder(Transformer):
 
             * `"text"`: `(batch, length, dim)`.
             * `"image"`: `(batch, patches, image_dim)`, or a grid `(batch, height, width, image_dim)`, channels last.
+              Of several images, `(batch, num_images, patches, image_dim)` or
+              `(batch, num_images, height, width, image_dim)`.
               Without it the cross-attention is skipped: what is left is a transformer over the text alone.
             * `"text_mask"`: optional, bool `(batch, length)`, False for padding.
-            * `"image_mask"`: optional, bool `(batch, patches)` or `(batch, height, width)`.
+            * `"image_mask"`: optional, bool `(batch, patches)` or `(batch, height, width)`; of several images,
+              with `num_images` after the batch.
 
     Returns:
         `(batch, length, dim)`. Padding changes nothing but what stands at its own place.
@@ -63,37 +68,85 @@ class FusionEncoder(Transformer):
         dropout=0.0,
         activation="gelu",
         epsilon=1e-12,
+        num_images=1,
         **kwargs,
     ):
         super().__init__(num_layers, num_heads, hidden_dim, dropout, activation, epsilon, **kwargs)
+        check_sizes(num_images=num_images)
         check_optional_sizes(image_dim=image_dim)
+        self.num_images = num_images
         self.image_dim = image_dim
 
     def build(self, inputs_shape):
         """Create the blocks from a dict of shapes."""
         text, image = inputs_shape["text"], inputs_shape.get("image")
         context_dim = self.image_dim if image is None else image[-1]
+        self.dim = text[-1]
         self.context_dim = context_dim
-        self.blocks = self.make_blocks(text[-1], context_dim)
+        self.blocks = self.make_blocks(self.dim, context_dim, self.num_images)
         self.built = True
 
     def call(self, inputs, training=None):
         text, image = inputs["text"], inputs.get("image")
         check_tokens("text", text)
-        image_mask = inputs.get("image_mask")
+        images = [(None, None)]
         if image is not None:
             if image.shape[-1] != self.context_dim:
                 raise ValueError(
                     f"This encoder was built for image tokens of dimension {self.context_dim}. Received: "
                     f"image.shape={tuple(image.shape)}. Was it first called without an image, and without `image_dim`?"
                 )
-            image, image_mask = as_sequence(image, image_mask)
-            image = ops.copy(image)  # once for all blocks, free of a mask that Keras may have hung on it
-        for block in self.blocks:
+            images = self._sequences(image, inputs.get("image_mask"))
+        for place, block in enumerate(self.blocks):
+            image, image_mask = images[place % len(images)]
             text = block(
                 text, tokens_mask=inputs.get("text_mask"), context=image, context_mask=image_mask, training=training
             )
         return text
+
+    def _sequences(self, image, mask):
+        """The tokens and the mask of each image."""
+        if self.num_images == 1:
+            images = [(image, mask)]
+        else:
+            if len(image.shape) not in (4, 5) or image.shape[1] != self.num_images:
+                raise ValueError(
+                    f"This encoder reads {self.num_images} images, `(batch, {self.num_images}, patches, image_dim)` or "
+                    f"`(batch, {self.num_images}, height, width, image_dim)`. Received: "
+                    f"image.shape={tuple(image.shape)}."
+                )
+            images = [(image[:, i], None if mask is None else mask[:, i]) for i in range(self.num_images)]
+        images = [as_sequence(*pair) for pair in images]
+        # Once for all blocks, free of a mask that Keras may have hung on it.
+        return [(ops.copy(tokens), there) for tokens, there in images]
+
+    def for_images(self, num_images):
+        """A copy that reads so many images: each of the blocks of a layer begins with the weights of this layer's.
+
+        Args:
+            num_images: Positive int.
+
+        Raises:
+            ValueError: This encoder is not built, or already reads several images, and others than these.
+
+        Example:
+
+        >>> fusion = FusionEncoder(num_layers=2, num_heads=2)
+        >>> fusion.build({"text": (None, None, 8), "image": (None, None, 4)})
+        >>> len(fusion.for_images(2).blocks)
+        4
+        """
+        if not self.built or self.num_images not in (1, num_images):
+            state = f"one of {self.num_images} images" if self.built else "one that is not built"
+            raise ValueError(
+                f"A fusion encoder for {num_images} images begins with a built one for as many, or for one image. "
+                f"Received: {state}."
+            )
+        copy = type(self).from_config({**self.get_config(), "num_images": num_images})
+        copy.build({"text": (None, None, self.dim), "image": (None, None, self.context_dim)})
+        for place, block in enumerate(copy.blocks):
+            block.copy_from(self.blocks[place * self.num_images // num_images])
+        return copy
 
     def __call__(self, inputs, *args, **kwargs):
         if not isinstance(inputs, dict):
@@ -119,7 +172,7 @@ class FusionEncoder(Transformer):
         return tuple(inputs_shape["text"])
 
     def get_config(self):
-        return {**super().get_config(), "image_dim": self.image_dim}
+        return {**super().get_config(), "num_images": self.num_images, "image_dim": self.image_dim}
 
 
 INPUTS = ("text", "image", "text_mask", "image_mask")

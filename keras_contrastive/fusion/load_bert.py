@@ -51,8 +51,8 @@ def load_bert(backbone, text=None, fusion=None):
             _load_block(block, layer)
     if fusion is not None:
         first = of_text if text is not None else len(layers) - of_fusion
-        for block, layer in zip(fusion.blocks, layers[first:], strict=False):
-            _load_block(block, layer)
+        for place, block in enumerate(fusion.blocks):
+            _load_block(block, layers[first + place // fusion.num_images])
 
 
 _EMBEDDINGS = ("token_embedding", "position_embedding", "segment_embedding", "embeddings_layer_norm")

@@ -1,13 +1,13 @@
 """Masked language modelling: restore the words that were hidden, with the help of the picture."""
 
 import keras
-from keras import ops
 
 from keras_contrastive.fusion.token_corruption import TokenCorruption
+from keras_contrastive.fusion.word_logits import WordLogits
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class MaskedLanguage(keras.layers.Layer):
+class MaskedLanguage(WordLogits):
     """Hides words of a text, and guesses them from what the fusion encoder says of their places.
 
     Args:
@@ -37,53 +37,25 @@ class MaskedLanguage(keras.layers.Layer):
     """
 
     def __init__(self, vocabulary_size, mask_id, kept_ids=(), rate=0.15, padding_id=0, seed=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(vocabulary_size, **kwargs)
         # An augmenter keeps its step under every policy.
         self.corruption = TokenCorruption(
             vocabulary_size, mask_id, rate, padding_id=padding_id, kept_ids=kept_ids, seed=seed, name="corruption"
         )
-        self.vocabulary_size = self.corruption.vocabulary_size
         self.rate = rate
 
     def build(self, fused_shape):
         """Create the head for tokens of this dimension."""
-        dim = fused_shape[-1]
         self.corruption.build()
-        self.hidden = keras.layers.Dense(dim, activation="gelu", dtype=self.dtype_policy, name="hidden")
-        self.hidden.build((None, None, dim))
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-12, dtype=self.dtype_policy, name="norm")
-        self.norm.build((None, None, dim))
-        self.words = keras.layers.Dense(self.vocabulary_size, dtype=self.dtype_policy, name="words")
-        self.words.build((None, None, dim))
-        self.built = True
-
-    def call(self, fused):
-        return ops.cast(self.words(self.norm(self.hidden(fused))), "float32")
-
-    def compute_output_spec(self, fused):
-        return keras.KerasTensor((*fused.shape[:-1], self.vocabulary_size), "float32")
+        super().build(fused_shape)
 
     def corrupt(self, ids, mask=None, training=True):
         """Corrupted ids, and which tokens are to be restored; see `TokenCorruption.corrupt`."""
         return self.corruption.corrupt(ids, mask, training)
 
-    @staticmethod
-    def losses_of(logits, ids, chosen):
-        """The cross-entropy of the chosen tokens, summed over each row, and their number; both `(batch,)`.
-
-        Args:
-            logits: Float32 `(batch, length, vocabulary_size)`.
-            ids: int32 `(batch, length)`, the text as it was.
-            chosen: Bool `(batch, length)`.
-        """
-        truth = ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(ids, -1), axis=-1), axis=-1)
-        there = ops.cast(chosen, logits.dtype)
-        return ops.sum((ops.logsumexp(logits, axis=-1) - truth) * there, axis=1), ops.sum(there, axis=1)
-
     def get_config(self):
         return {
             **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
             "mask_id": self.corruption.mask_id,
             "kept_ids": self.corruption.kept_ids,
             "rate": self.rate,

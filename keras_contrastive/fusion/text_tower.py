@@ -1,15 +1,13 @@
 """A small tower of texts."""
 
 import keras
-from keras import ops
 
-from keras_contrastive.fusion.checks import check_sizes
+from keras_contrastive.fusion.token_transformer import TokenTransformer
 from keras_contrastive.fusion.tokens import as_text
-from keras_contrastive.fusion.transformer import Transformer
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class TextTower(Transformer):
+class TextTower(TokenTransformer):
     """BERT's first layers: embeddings of tokens and places, normalised, and a transformer over them.
 
     Args:
@@ -41,48 +39,14 @@ class TextTower(Transformer):
     (1, 6, 8)
     """
 
-    def __init__(
-        self,
-        vocabulary_size,
-        max_length,
-        dim=128,
-        num_layers=2,
-        num_heads=4,
-        hidden_dim=None,
-        dropout=0.0,
-        activation="gelu",
-        epsilon=1e-12,
-        padding_id=0,
-        **kwargs,
-    ):
-        super().__init__(num_layers, num_heads, hidden_dim, dropout, activation, epsilon, autocast=False, **kwargs)
-        check_sizes(vocabulary_size=vocabulary_size, max_length=max_length, dim=dim)
-        self.vocabulary_size = vocabulary_size
-        self.max_length = max_length
-        self.dim = dim
-        self.padding_id = padding_id
-
     def build(self, inputs_shape=None):
         """Create the weights, whatever the shape."""
-        small = keras.initializers.TruncatedNormal(stddev=0.02)
-        of_layers = {"dtype": self.dtype_policy}
-        self.tokens = keras.layers.Embedding(self.vocabulary_size, self.dim, small, name="tokens", **of_layers)
-        self.tokens.build((None, None))
-        self.positions = self.add_weight(name="positions", shape=(self.max_length, self.dim), initializer=small)
-        self.norm = keras.layers.LayerNormalization(epsilon=self.epsilon, name="norm", **of_layers)
-        self.norm.build((None, None, self.dim))
-        self.drop = keras.layers.Dropout(self.dropout, name="drop", **of_layers)
-        self.blocks = self.make_blocks(self.dim)
+        self.make_weights()
         self.built = True
 
     def call(self, inputs, training=None):
         ids, mask = as_text(inputs, self.padding_id)
-        length = ids.shape[1]
-        if length is not None and length > self.max_length:
-            raise ValueError(f"Texts may have {self.max_length} tokens, `max_length`. Received: {length} tokens.")
-        x = self.tokens(ids)
-        x = x + ops.cast(self.positions[: ops.shape(ids)[1]], x.dtype)
-        x = self.drop(self.norm(x), training=training)
+        x = self.embed(ids, training)
         for block in self.blocks:
             x = block(x, tokens_mask=mask, training=training)
         return x
@@ -90,7 +54,3 @@ class TextTower(Transformer):
     def compute_output_spec(self, inputs, training=None):
         shape = (inputs["token_ids"] if isinstance(inputs, dict) else inputs).shape
         return keras.KerasTensor((*shape, self.dim), self.compute_dtype)
-
-    def get_config(self):
-        names = ("vocabulary_size", "max_length", "dim", "padding_id")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

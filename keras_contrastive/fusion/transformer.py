@@ -30,10 +30,10 @@ class Transformer(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.epsilon = epsilon
 
-    def make_blocks(self, dim, context_dim=None):
+    def make_blocks(self, dim, context_dim=None, per_layer=1):
         """The blocks for tokens of this dimension, built."""
         blocks = []
-        for place in range(self.num_layers):
+        for place in range(self.num_layers * per_layer):
             block = FusionBlock(
                 self.num_heads,
                 self.hidden_dim or 4 * dim,

@@ -65,10 +65,15 @@ def fusion_trainer(encoders=None, loss=None, optimizer=None, dropout=0.0, compil
 
 
 def settled(model):
-    """Weights that do not depend on the backend's own initializers; those of norms as they are made."""
+    """Weights that do not depend on the backend's own initializers."""
     projectors = dict(zip(("image_projector", "text_projector"), model._followed()[2:], strict=True))
     parts: dict = {**model.encoders, **projectors, "fusion": model.fusion, "matching": model.matching}
-    for name, layer in {**parts, "language": model.masked_language}.items():
+    settle_parts({**parts, "language": model.masked_language})
+
+
+def settle_parts(parts):
+    """Settle layers by name, but for norms, which stay as they are made."""
+    for name, layer in parts.items():
         if layer is None:
             continue
         norms = {weight.path: to_numpy(weight).copy() for weight in layer.weights if "norm" in weight.path}

@@ -8,7 +8,10 @@ _erf = np.vectorize(math.erf)
 
 
 def block(weights, tokens, mask, context=None, context_mask=None, epsilon=1e-12):
-    """One row `(length, dim)` through a block whose weights have names like `self_attention/query/kernel`."""
+    """One row `(length, dim)` through a block whose weights have names like `self_attention/query/kernel`.
+
+    `mask` tells which tokens are there, `(length,)`, or which of them each one sees, `(length, length)`.
+    """
     x = norm(
         weights, "self_attention_norm", tokens + attention(weights, "self_attention", tokens, tokens, mask), epsilon
     )
@@ -30,7 +33,7 @@ def attention(weights, name, queries, keys, mask):
         k = keys @ kernels["key"][:, head] + biases["key"][head]
         v = keys @ kernels["value"][:, head] + biases["value"][head]
         logits = q @ k.T / math.sqrt(q.shape[-1])
-        logits = np.where(mask[None, :], logits, -np.inf)
+        logits = np.where(np.atleast_2d(mask), logits, -np.inf)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         total += shares @ v @ kernels["attention_output"][head]

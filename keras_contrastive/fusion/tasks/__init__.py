@@ -1,0 +1,1 @@
+"""What a fusion model is for: tasks whose answer needs the picture and the text."""
