@@ -1,4 +1,4 @@
-"""Writes what `test_saving.py` reads: `KERAS_BACKEND=jax python -m tests.fusion.make_fixtures`.
+"""Writes what `test_saving.py` and `test_tasks.py` read: `KERAS_BACKEND=jax python -m tests.fusion.make_fixtures`.
 
 Run it once on each backend; every run saves this backend's model, and its curve replaces that of the run before. Use
 the oldest Keras that is supported: an older Keras refuses the files of a newer one.
@@ -13,6 +13,7 @@ import numpy as np
 from keras_contrastive.layers import BrownianBridge, EmbeddingQueue, GeometricConsistency, LearnableTemperature
 from keras_contrastive.losses import InfoNCE
 from tests.backend import to_numpy
+from tests.fusion.tasks import generator, questions
 from tests.fusion.trainers import data, fusion_trainer
 
 FOLDER = pathlib.Path(__file__).parent / "fixtures"
@@ -70,6 +71,23 @@ def facts(model):
     }
 
 
+def answerer():
+    """A generator that has learnt its answers."""
+    x, _, answers = questions(128)
+    model = generator()
+    model.compile(keras.optimizers.Adam(0.005))
+    model.fit({**x, "answer": answers}, batch_size=32, epochs=25, shuffle=False, verbose=0)
+    model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)  # whose state is small
+    return model
+
+
+def answerer_facts(model):
+    """What must be the same after loading."""
+    x, _, answers = questions(12, seed=1)
+    loss = model.evaluate({**x, "answer": answers}, verbose=0, return_dict=True)["loss"]
+    return {"written": model.predict(x, verbose=0).tolist(), "loss": float(loss)}
+
+
 def main():
     """Write the fixtures of the active backend."""
     FOLDER.mkdir(exist_ok=True)
@@ -77,6 +95,9 @@ def main():
     model = trained()
     model.save(FOLDER / f"from_{backend}.keras")
     (FOLDER / f"from_{backend}.json").write_text(json.dumps(facts(model)) + "\n")
+    model = answerer()
+    model.save(FOLDER / f"answers_from_{backend}.keras")
+    (FOLDER / f"answers_from_{backend}.json").write_text(json.dumps(answerer_facts(model)) + "\n")
     (FOLDER / "curve.json").write_text(json.dumps(curve(), indent=1) + "\n")
 
 

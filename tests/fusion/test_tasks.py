@@ -1,5 +1,7 @@
 """Models of tasks: what they read, what they write, and that they begin where others ended."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from keras_contrastive.fusion import (
     FusionEncoder,
 )
 from tests.backend import to_numpy, value_and_gradients
+from tests.fusion.make_fixtures import FOLDER, answerer_facts
 from tests.fusion.tasks import ANSWER_LENGTH, classifier, decoder, generator, questions
 from tests.fusion.trainers import CLS, DIM, SEP, VOCABULARY, fusion_trainer, towers
 from tests.reference import transformer
@@ -218,6 +221,18 @@ def test_the_models_are_saved_and_learn_on(tmp_path):
         expected = model.evaluate(*data, verbose=0, return_dict=True)
         assert loaded.evaluate(*data, verbose=0, return_dict=True) == pytest.approx(expected, abs=1e-6)
         loaded.fit(*data, batch_size=8, verbose=0)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_generator_saved_on_any_backend_is_the_same_here_and_learns_on(backend):
+    expected = json.loads((FOLDER / f"answers_from_{backend}.json").read_text())
+    model = keras.saving.load_model(FOLDER / f"answers_from_{backend}.keras")
+    found = answerer_facts(model)
+    assert found["written"] == expected["written"]
+    assert found["loss"] == pytest.approx(expected["loss"], abs=1e-4)
+    x, _, answers = questions(8)
+    model.fit({**x, "answer": answers}, verbose=0)
+    assert answerer_facts(model)["loss"] != found["loss"]
 
 
 def test_under_mixed_precision_logits_are_float32():
