@@ -30,6 +30,8 @@ def names():
         "new_images": rng.uniform(size=(10, *image_shape)).astype("float32"),
         "tokens": rng.integers(20, size=(12, 5)),
         "wrong_tokens": rng.integers(20, size=(12, 5)),
+        "question_tokens": rng.integers(20, size=(12, 5)),
+        "answers": rng.integers(10, size=12),
         "new_tokens": rng.integers(20, size=(10, 5)),
         "text_embeddings": rng.normal(size=(12, 8)).astype("float32"),
         "image_tower": encoder(pooled(), shape=image_shape),
