@@ -123,3 +123,13 @@ def check_special_ids(vocabulary_size, **ids):
             f"{', '.join(f'`{name}`' for name in ids)} must be different token ids, in [0, {vocabulary_size}), the "
             f"vocabulary. Received: {told}."
         )
+
+
+def check_num_images(num_images, of_fusion):
+    """Refuse other numbers of images than the fusion encoder reads, unless it reads one at a time."""
+    check_optional_sizes(num_images=num_images)
+    if num_images is not None and of_fusion not in (1, num_images):
+        raise ValueError(
+            f"The fusion encoder reads {of_fusion} images. Received: num_images={num_images}. Leave it out, or take an "
+            "encoder that reads one image."
+        )

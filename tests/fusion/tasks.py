@@ -31,9 +31,10 @@ def decoder(**kwargs):
     return AnswerDecoder(VOCABULARY, ANSWER_LENGTH, CLS, SEP, **sizes, name="decoder")
 
 
-def classifier(num_classes=2, num_images=1, **kwargs):
-    fusion = FusionEncoder(1, 2, hidden_dim=12, num_images=num_images, name="fusion")
-    model = FusionClassifier(towers(), fusion, num_classes, **kwargs)
+def classifier(num_classes=2, num_images=1, in_turn=True, **kwargs):
+    """Several pictures are read in turn, or each by itself."""
+    fusion = FusionEncoder(1, 2, hidden_dim=12, num_images=num_images if in_turn else 1, name="fusion")
+    model = FusionClassifier(towers(), fusion, num_classes, num_images, **kwargs)
     model(questions(1, num_images=num_images)[0])
     settle_parts({**model.encoders, "fusion": model.fusion, "head": model._head})
     return model

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_contrastive.fusion import (
     AnswerAccuracy,
@@ -13,6 +14,7 @@ from keras_contrastive.fusion import (
     FusionClassifier,
     FusionEncoder,
 )
+from keras_contrastive.fusion.tokens import masked_mean
 from tests.backend import to_numpy, value_and_gradients
 from tests.fusion.make_fixtures import FOLDER, answerer_facts
 from tests.fusion.tasks import ANSWER_LENGTH, classifier, decoder, generator, questions
@@ -136,11 +138,12 @@ def test_a_generator_learns_what_neither_text_nor_picture_tells_and_writes_it():
     assert written > 0.9
 
 
-def test_a_classifier_of_two_pictures_learns_what_neither_tells_after_another_task():
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_a_classifier_of_two_pictures_learns_what_neither_tells_after_another_task(in_turn):
     x, labels, _ = questions(128, num_images=2)
-    first = classifier(num_classes=3, num_images=2)
+    first = classifier(num_classes=3, num_images=2, in_turn=in_turn)
     model = FusionClassifier.from_pretrained(first, num_classes=2, pooling="class_token")
-    assert (model.fusion.num_images, model.pooling, first.pooling) == (2, "class_token", "mean")
+    assert (model.num_images, model.pooling, first.pooling) == (2, "class_token", "mean")
     model.compile(keras.optimizers.Adam(0.005), metrics=["accuracy"])
     model.fit(x, labels, batch_size=32, epochs=15, shuffle=False, verbose=0)
     y, truth, _ = questions(64, seed=9, num_images=2)
@@ -151,7 +154,7 @@ def test_a_classifier_of_two_pictures_learns_what_neither_tells_after_another_ta
 @pytest.mark.parametrize("num_images", [1, 2])
 def test_a_task_begins_with_copies(num_images):
     trainer = fusion_trainer()
-    model = FusionClassifier.from_pretrained(trainer, 3, num_images=num_images)
+    model = FusionClassifier.from_pretrained(trainer, 3, fusion=trainer.fusion.for_images(num_images))
     before = [to_numpy(weight).copy() for weight in trainer.weights]
     assert model.pooling == trainer.pooling == "class_token"
     assert len(model.fusion.blocks) == num_images
@@ -203,6 +206,24 @@ def test_each_block_of_a_layer_reads_its_own_picture(rng):
     np.testing.assert_allclose(
         to_numpy(layer({"text": text, "image": grid, "image_mask": seen.reshape(2, 2, 2, 2)})), found, atol=1e-6
     )
+
+
+def test_pictures_that_are_read_by_themselves_are_pooled_side_by_side():
+    model, (x, _, _) = classifier(num_images=2, in_turn=False), questions(5, num_images=2)
+    one = FusionClassifier.from_pretrained(model, 2, num_images=1)
+    pooled = [masked_mean(*one.fuse({**x, "image": x["image"][:, place]})) for place in range(2)]
+    expected = model._head(ops.concatenate(pooled, axis=1))
+    np.testing.assert_allclose(to_numpy(model(x)), to_numpy(expected), atol=1e-6)
+
+
+def test_tokens_that_were_computed_once_take_the_place_of_pictures():
+    model, (x, _, _) = classifier(num_images=2, in_turn=False), questions(5, num_images=2)
+    frozen = FusionClassifier.from_pretrained(model, 2, encoders={"image": keras.layers.Identity()})
+    tokens = to_numpy(model.encoders["image"](x["image"].reshape(-1, 4, 4, 2))).reshape(5, 2, 5, -1)
+    frozen({"image": tokens, "text": x["text"]})
+    frozen._head.set_weights(model._head.get_weights())
+    found = to_numpy(frozen({"image": tokens, "text": x["text"]}))
+    np.testing.assert_allclose(found, to_numpy(model(x)), atol=1e-5)
 
 
 def test_the_models_are_saved_and_learn_on(tmp_path):
@@ -281,5 +302,8 @@ def test_what_the_models_refuse():
         FusionClassifier.from_pretrained(towers()["text"], 2)
     with pytest.raises(ValueError, match="no weights to begin with"):
         FusionClassifier.from_pretrained(FusionClassifier(towers(), FusionEncoder(1, 2), 2), 2)
+    two = classifier(num_images=2)
     with pytest.raises(ValueError, match="one of 2 images"):
-        FusionClassifier.from_pretrained(classifier(num_images=2), 2, num_images=1)
+        two.fusion.for_images(1)
+    with pytest.raises(ValueError, match="encoder reads 2 images"):
+        FusionClassifier.from_pretrained(two, 2, num_images=3)

@@ -21,16 +21,22 @@ class FusionClassifier(FusionTask):
     | reasoning over two images | 2: false, true | 2 |
     | text assignment, the pre-training for two images | 3: first, second, neither | 2 |
 
-    `FusionClassifier.from_pretrained(model, num_classes, num_images=...)` begins with copies of the towers and of the
-    fusion encoder of a `FusionTrainer`, or of a model of another task: pre-train on text assignment, then go on from
-    there to statements on two images.
+    `FusionClassifier.from_pretrained(model, num_classes, ...)` begins with copies of the towers and of the fusion
+    encoder of a `FusionTrainer`, or of a model of another task: pre-train on text assignment, then go on from there to
+    statements on two images.
+
+    Several images are read in one of two ways. With `num_images=2`, each is read with the text by itself, as in
+    pre-training, and the classifier sees both pooled vectors side by side (UNITER's "pair"). With
+    `fusion=model.fusion.for_images(2)`, the text reads one after the other (ALBEF), by blocks of their own: more
+    weights, which have to learn it.
 
     Args:
         encoders: Dict of an `"image"` and a `"text"` tower, which yield tokens; see `FusionTrainer`.
-        fusion: A `FusionEncoder`, with `num_images=2` for two images.
+        fusion: A `FusionEncoder`, which may read several images.
         num_classes: Positive int.
+        num_images: `None` for as many as the fusion encoder reads, or a positive int where it reads one.
         pooling: `"mean"` over the tokens of the text, or `"class_token"`, the first.
-        hidden_dim: `None`, or the units of the layer before the logits; by default as many as the tokens' dimension.
+        hidden_dim: `None`, or the units of the layer before the logits; by default as many as it sees numbers.
         dropout: In [0, 1), before the logits.
         padding_id: Integer, the id after the last token of a text that comes without a mask.
         **kwargs: See `keras.Model`.
@@ -48,6 +54,7 @@ class FusionClassifier(FusionTask):
 
     Reference:
         - [Li et al., 2021](https://arxiv.org/abs/2107.07651), Sec. 4.
+        - [Chen et al., 2020](https://arxiv.org/abs/1909.11740), "UNITER", Sec. 4.1, for pairs of images.
         - [Jiang et al., 2023](https://arxiv.org/abs/2303.05952), Sec. 5.2.
 
     Example:
@@ -64,9 +71,18 @@ class FusionClassifier(FusionTask):
     """
 
     def __init__(
-        self, encoders, fusion, num_classes, pooling="mean", hidden_dim=None, dropout=0.0, padding_id=0, **kwargs
+        self,
+        encoders,
+        fusion,
+        num_classes,
+        num_images=None,
+        pooling="mean",
+        hidden_dim=None,
+        dropout=0.0,
+        padding_id=0,
+        **kwargs,
     ):
-        super().__init__(encoders, fusion, padding_id, **kwargs)
+        super().__init__(encoders, fusion, num_images, padding_id, **kwargs)
         check_sizes(num_classes=num_classes)
         check_optional_sizes(hidden_dim=hidden_dim)
         check_pooling(pooling)
@@ -80,11 +96,19 @@ class FusionClassifier(FusionTask):
     def settings_of(cls, model):
         pooling = getattr(model, "pooling", "mean")
         pooling = pooling.get("text", "mean") if isinstance(pooling, dict) else pooling
-        return {**super().settings_of(model), "pooling": pooling}
+        several = getattr(model, "num_images", 1) > 1
+        return {
+            **super().settings_of(model),
+            "pooling": pooling,
+            "num_images": model.num_images if several else None,
+        }
 
     def call(self, inputs, training=None):
         tokens, mask = self.fuse(inputs, training)
-        return self._head(POOLINGS[self.pooling](tokens, mask), training=training)
+        pooled = POOLINGS[self.pooling](tokens, mask)
+        if self.num_images > self.fusion.num_images:
+            pooled = ops.reshape(pooled, (-1, self.num_images * pooled.shape[-1]))
+        return self._head(pooled, training=training)
 
     def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
         """As `keras.Model.compile`; by default the loss is the cross-entropy of integer labels, in nats.
@@ -101,7 +125,7 @@ class FusionClassifier(FusionTask):
         super().compile(optimizer, loss, *args, **kwargs)
 
     def get_config(self):
-        names = ("num_classes", "pooling", "hidden_dim", "dropout")
+        names = ("num_classes", "num_images", "pooling", "hidden_dim", "dropout")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

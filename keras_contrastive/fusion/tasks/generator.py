@@ -59,7 +59,7 @@ class AnswerGenerator(FusionTask):
     parts = ("encoders", "fusion", "decoder")
 
     def __init__(self, encoders, fusion, decoder, padding_id=0, **kwargs):
-        super().__init__(encoders, fusion, padding_id, **kwargs)
+        super().__init__(encoders, fusion, padding_id=padding_id, **kwargs)
         if not isinstance(decoder, AnswerDecoder):
             raise TypeError(f"`decoder` must be an `AnswerDecoder`. Received: decoder={decoder!r}.")
         self.decoder = decoder

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_contrastive.fusion.checks import check_fusion_parts
+from keras_contrastive.fusion.checks import check_fusion_parts, check_num_images
 from keras_contrastive.fusion.fusion_trainer import FusionTrainer
 from keras_contrastive.fusion.tokens import as_text, check_tokens
 from keras_contrastive.training.portable import portable_optimizer
@@ -14,28 +14,33 @@ class FusionTask(keras.Model):
 
     Args:
         encoders: Dict of an `"image"` and a `"text"` tower, as in `FusionTrainer`.
-        fusion: A `FusionEncoder`. If it reads several images, the image tower sees each of them.
+        fusion: A `FusionEncoder`.
+        num_images: `None` for as many as the fusion encoder reads, or a positive int where it reads one.
         padding_id: Integer, the id after the last token of a text that comes without a mask.
         **kwargs: See `keras.Model`.
     """
 
     parts: tuple[str, ...] = ("encoders", "fusion")  # arguments that are layers
 
-    def __init__(self, encoders, fusion, padding_id=0, **kwargs):
+    def __init__(self, encoders, fusion, num_images=None, padding_id=0, **kwargs):
         super().__init__(**kwargs)
         check_fusion_parts(encoders, fusion, None, "mean", padding_id)
+        check_num_images(num_images, fusion.num_images)
         self.encoders = encoders
         self.fusion = fusion
+        self.num_images = num_images or fusion.num_images
         self.padding_id = padding_id
 
     @classmethod
-    def from_pretrained(cls, model, *args, num_images=None, **kwargs):
+    def from_pretrained(cls, model, *args, encoders=None, fusion=None, **kwargs):
         """Begin with copies of the towers and of the fusion encoder of another model, which stays as it is.
 
         Args:
             model: A `FusionTrainer`, or the model of a task, that has been trained or at least called.
             *args: Arguments of this class, after `encoders` and `fusion`.
-            num_images: `None` for as many images as before, or a positive int; see `FusionEncoder.for_images`.
+            encoders: `None`, or a dict of towers that are taken in place of copies, such as
+                `{"image": keras.layers.Identity()}` where `x` holds the image's tokens, computed once.
+            fusion: `None`, or what is taken in place of a copy, such as `model.fusion.for_images(2)`.
             **kwargs: Further arguments of this class; by default as in the other model, where it has them.
 
         Raises:
@@ -49,9 +54,9 @@ class FusionTask(keras.Model):
             )
         if not model.fusion.built:
             raise ValueError("There are no weights to begin with: train the model first, or call it on a batch.")
-        encoders = {name: _copied(name, tower) for name, tower in model.encoders.items()}
-        fusion = model.fusion.for_images(num_images or model.fusion.num_images)
-        return cls(encoders, fusion, *args, **{**cls.settings_of(model), **kwargs})
+        copies = {name: _copied(name, tower) for name, tower in model.encoders.items() if name not in (encoders or {})}
+        fusion = model.fusion.for_images(model.fusion.num_images) if fusion is None else fusion
+        return cls({**copies, **(encoders or {})}, fusion, *args, **{**cls.settings_of(model), **kwargs})
 
     @classmethod
     def settings_of(cls, model):
@@ -59,7 +64,12 @@ class FusionTask(keras.Model):
         return {"padding_id": model.padding_id}
 
     def fuse(self, inputs, training=None):
-        """The tokens of the text, which have read the images, `(batch, length, dim)`; and which of them are there."""
+        """The tokens of the text, which have read the images, and which of them are there.
+
+        Returns:
+            `(batch, length, dim)` and bool `(batch, length)`. Where the fusion encoder reads one image, and there are
+            several, `(batch * num_images, length, dim)` and its mask: those of the first row, then of the next.
+        """
         missing = [name for name in ("image", "text") if not isinstance(inputs, dict) or name not in inputs]
         if missing:
             found = ", ".join(map(str, inputs)) if isinstance(inputs, dict) else type(inputs).__name__
@@ -71,10 +81,12 @@ class FusionTask(keras.Model):
         check_tokens("text", text)
         mask = as_text(inputs["text"], self.padding_id)[1]
         image = self._read_images(inputs["image"], training)
+        if self.num_images > self.fusion.num_images:
+            text, mask = (ops.repeat(x, self.num_images, axis=0) for x in (text, mask))
         return self.fusion({"text": text, "text_mask": mask, "image": image}, training=training), mask
 
     def _read_images(self, image, training):
-        count = self.fusion.num_images
+        count = self.num_images
         if count > 1:
             if len(image.shape) < 3 or image.shape[1] != count:
                 raise ValueError(
@@ -84,7 +96,8 @@ class FusionTask(keras.Model):
             image = ops.reshape(image, (-1, *image.shape[2:]))
         tokens = self.encoders["image"](image, training=training)
         check_tokens("image", tokens, grid=True)
-        return tokens if count == 1 else ops.reshape(tokens, (-1, count, *tokens.shape[1:]))
+        together = self.fusion.num_images > 1
+        return ops.reshape(tokens, (-1, count, *tokens.shape[1:])) if together else tokens
 
     # Saving
 
