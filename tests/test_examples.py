@@ -157,3 +157,28 @@ def test_large_batches_cost_what_they_cost_in_small_parts():
     in_parts, at_once = (line.split() for line in done.stdout.splitlines()[-2:])
     assert (in_parts[0], at_once[0]) == ("100", "all")
     assert float(in_parts[-1]) == pytest.approx(float(at_once[-1]), rel=1e-4)
+
+
+@pytest.mark.emoji_art
+def test_fusion_tasks_prints_its_table_and_shows_answers(tmp_path):
+    done = run("fusion_tasks.py", "--quick", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    table = {name: cells for name, *cells in rows}
+    assert len(table["base"]) == 9
+    assert all(0 <= float(cell) <= 1 for cell in table["base"])
+    assert [0 <= float(cell) <= 1 for cell in table["in words"][:3]] == [True] * 3
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "fusion_questions.png",
+        "fusion_comparisons.png",
+        "fusion_entailment.png",
+    }
+
+
+@pytest.mark.emoji_art
+def test_fusion_pretrain_saves_its_model(tmp_path):
+    done = run("fusion_pretrain.py", "--quick", "--structure", "bridge", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for words in ("matching_accuracy", "bridge", "kind of a drawing of an unseen family"):
+        assert words in done.stdout
+    assert (tmp_path / "fusion_bridge.keras").exists()

@@ -123,6 +123,20 @@ KINDS = {
 }
 
 
+def emoji_kinds(data):
+    """Which emoji are of each kind of thing that the tasks composed from emoji speak of.
+
+    Captions for pre-training: "a bird", or "an animal", which is made of kinds as well.
+
+    Args:
+        data: An `Emoji`, as `load_emoji` returns it.
+
+    Returns:
+        Dict from the name of a kind, in the singular, to bool `(items,)`. No emoji with a skin tone is of any kind.
+    """
+    return {name: members(data, name) for name in KINDS}
+
+
 def members(data, name, single=False):
     """Which emoji are of a kind, `(items,)` bool; none with a skin tone is.
 

@@ -1,0 +1,282 @@
+"""Fine-tune a pre-trained fusion model on three tasks, with and without the structures of Jiang et al. (CVPR 2023).
+
+Questions about a drawing, statements on two pictures, and sentences that a picture entails, contradicts or leaves open,
+all composed from emoji art and Unicode facts: not VQA, NLVR2 or SNLI-VE. Each model is pre-trained by
+`fusion_pretrain.py`, on training families of one artist; then its image tower is frozen, so that what it says of each
+drawing is computed once, and a copy of the rest is fine-tuned on each task. Statements come after text assignment.
+
+    python examples/fusion_tasks.py --backend jax   # 4 structures and 6 controls, 3 seeds
+    python examples/fusion_tasks.py --quick
+
+The controls are base models: questions with the text or the picture taken away, answers written by a decoder, pictures
+read in turn (ALBEF), statements without text assignment, and all tasks without pre-training.
+
+Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
+"""
+
+import argparse
+import os
+import pathlib
+
+STRUCTURES = ("base", "separation", "bridge", "consistency")
+CONTROLS = ("text alone", "picture alone", "in words", "in turn", "no assignment", "no pre-training")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description="Pre-train small fusion models on emoji, and fine-tune them on three tasks.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument("--structures", choices=STRUCTURES, nargs="+", default=list(STRUCTURES))
+    parser.add_argument("--controls", choices=CONTROLS, nargs="*", default=list(CONTROLS), help="with base only")
+    parser.add_argument("--weight", type=float, default=0.1, help="weight of the structures")
+    parser.add_argument("--steps", type=int, default=400, help="of pre-training")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one seed, a few examples and steps: to see that it runs")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    return parser.parse_args()
+
+
+arguments = parse_arguments() if __name__ == "__main__" else None
+if arguments is not None and arguments.backend:
+    os.environ["KERAS_BACKEND"] = arguments.backend  # before Keras is imported
+
+import collections  # noqa: E402
+import textwrap  # noqa: E402
+import time  # noqa: E402
+
+import fusion_pretrain as pre  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import keras_contrastive as kc  # noqa: E402
+
+TESTS = kc.datasets.TASK_SPLITS[2:]
+BATCH = 128
+EPOCHS = {"questions": 12, "comparisons": 6, "entailment": 6, "assignments": 4}
+FEW = {
+    "questions": {"most": 4},
+    "comparisons": {"groups": 100, "test_groups": 40},
+    "entailment": {"groups": 30, "test_groups": 10},
+    "assignments": {"groups": 30, "test_groups": 5},
+}
+
+
+class Models:
+    """Models as new, whose steps are compiled only once."""
+
+    def __init__(self):
+        self.compiled = {}
+
+    def new(self, key, model, sample, *compile_arguments):
+        """This model, or the one of the same key before, with the weights of this one."""
+        model(sample)
+        if key not in self.compiled:
+            model.compile(*compile_arguments)
+            self.compiled[key] = model
+            return model
+        known = self.compiled[key]
+        known.set_weights(model.get_weights())
+        for variable in known.optimizer.variables:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+        return known
+
+
+def inputs_of(task, rows, features, words):
+    """What a model is asked: the vectors of the drawings in each place, and the text."""
+    length = max(len(words.split(text)) for text in np.unique(task.texts).tolist()) + 1
+    tokens = features[task.cells[rows]]  # (rows, pictures, places, dim)
+    return {"image": tokens[:, 0] if tokens.shape[1] == 1 else tokens, "text": words(task.texts[rows].tolist(), length)}
+
+
+class Tasks:
+    """Fine-tunes copies of a pre-trained model."""
+
+    def __init__(self, tasks, words, quick):
+        self.tasks, self.words, self.models, self.quick = tasks, words, Models(), quick
+        self.training = {}
+        for name, task in tasks.items():
+            rows = np.flatnonzero(task.split == "train")
+            self.training[name] = rows[: len(rows) // BATCH * BATCH]  # whole batches: one step to compile
+
+    def features(self, trainer):
+        """Of each task the vectors of its drawings, and, at -1, that of an empty place."""
+        found = {}
+        for name, task in self.tasks.items():
+            drawings = np.concatenate([task.drawings, np.full_like(task.drawings[:1], 255)])
+            found[name] = trainer.encoders["image"].predict(drawings.astype("float32"), batch_size=256, verbose=0)[:, 0]
+        return found
+
+    def classifier(self, name, model, features, in_turn=False, blind=None):
+        """A `FusionClassifier` that was fine-tuned on a task."""
+        task = self.tasks[name]
+        pictures = task.cells.shape[1]
+        parts = {"encoders": {"image": keras.layers.Identity()}, "hidden_dim": 128, "dropout": 0.1}
+        if in_turn:
+            parts["fusion"] = model.fusion.for_images(pictures)
+        elif pictures > 1:
+            parts["num_images"] = pictures
+        fresh = kc.fusion.FusionClassifier.from_pretrained(model, len(task.answers), **parts)
+        return self._fit(name, f"{name}{' in turn' * in_turn}", fresh, features, blind=blind)
+
+    def generator(self, model, features):
+        """An `AnswerGenerator` that was fine-tuned on the questions."""
+        task = self.tasks["questions"]
+        answers = self.words(list(task.answers), self.answer_length, end=True)
+        decoder = kc.fusion.AnswerDecoder(
+            self.words.size, self.answer_length, pre.START, pre.END, pre.DIM, 2, pre.HEADS, 2 * pre.DIM
+        )
+        fresh = kc.fusion.AnswerGenerator.from_pretrained(model, decoder, encoders={"image": keras.layers.Identity()})
+        return self._fit("questions", "in words", fresh, features, answers)
+
+    @property
+    def answer_length(self):
+        return max(len(self.words.split(answer)) for answer in self.tasks["questions"].answers) + 2
+
+    def _fit(self, name, key, fresh, features, answers=None, blind=None):
+        task, rows = self.tasks[name], self.training[name]
+        x, labels = self._asked(name, rows, features, blind), task.labels[rows]
+        if answers is not None:
+            x, labels = {**x, "answer": answers[labels]}, None
+        epochs = 1 if self.quick else EPOCHS[name]
+        optimizer = pre.optimizer(1e-3, epochs * len(rows) // BATCH)
+        model = self.models.new(key, fresh, {part: array[:2] for part, array in x.items()}, optimizer)
+        model.fit(x, labels, batch_size=BATCH, epochs=epochs, verbose=0)
+        return model
+
+    def _asked(self, name, rows, features, blind=None):
+        x = inputs_of(self.tasks[name], rows, features, self.words)
+        if blind == "text alone":
+            x["image"] = np.zeros_like(x["image"])
+        if blind == "picture alone":
+            x["text"] = np.where(np.arange(x["text"].shape[1]) == 0, x["text"], pre.PADDING)
+        return x
+
+    def accuracies(self, name, model, features, blind=None):
+        """How many answers are right in each test."""
+        task = self.tasks[name]
+        rows = np.flatnonzero(np.isin(task.split, TESTS))
+        found = model.predict(self._asked(name, rows, features, blind), batch_size=256, verbose=0)
+        if isinstance(model, kc.fusion.AnswerGenerator):
+            answers = self.words(list(task.answers), self.answer_length, end=True)
+            right = (found == answers[task.labels[rows]]).all(axis=1)
+        else:
+            right = found.argmax(axis=1) == task.labels[rows]
+        return {split: right[task.split[rows] == split].mean() for split in TESTS}
+
+
+def run(structure, seed, tasks, data, words, table, out):
+    """Pre-train, fine-tune on each task, and note in the table how many answers are right."""
+    started = time.perf_counter()
+    keras.utils.set_random_seed(seed)
+    steps = 10 if arguments.quick else arguments.steps
+    sample = {"image": data.images[:2, 0].astype("float32"), "text": words(["a bird", "a tool"], pre.CAPTION)}
+    fresh = pre.fusion_trainer(words, structure, arguments.weight)
+    trainer = tasks.models.new(
+        f"{structure} trainer", fresh, sample, pre.optimizer(2e-3, steps), kc.losses.InfoNCE(0.2)
+    )
+    controls = arguments.controls if structure == "base" else ()
+    features = tasks.features(trainer)
+
+    def note(row, name, model, blind=None):
+        found = tasks.accuracies(name, model, features[name], blind)
+        for split, accuracy in found.items():
+            table[row][name, split].append(accuracy)
+        told = ", ".join(f"{split} {accuracy:.3f}" for split, accuracy in found.items())
+        print(f"seed {seed}, {row}, {name}: {told} ({time.perf_counter() - started:.0f} s)", flush=True)
+        return model
+
+    def statements(row, **kwargs):
+        """After text assignment."""
+        begin = tasks.classifier("assignments", trainer, features["assignments"], **kwargs)
+        return note(row, "comparisons", tasks.classifier("comparisons", begin, features["comparisons"], **kwargs))
+
+    if "no pre-training" in controls:
+        for name in ("questions", "entailment"):
+            note("no pre-training", name, tasks.classifier(name, trainer, features[name]))
+        statements("no pre-training")
+    pre.pretrain(trainer, data, words, steps, seed)
+    features = tasks.features(trainer)
+    models = {
+        "questions": note(structure, "questions", tasks.classifier("questions", trainer, features["questions"])),
+        "entailment": note(structure, "entailment", tasks.classifier("entailment", trainer, features["entailment"])),
+        "comparisons": statements(structure),
+    }
+    if structure == "base" and seed == 0:
+        for name, model in models.items():
+            draw_answers(tasks, name, model, features[name], out / f"fusion_{name}.png")
+    for blind in ("text alone", "picture alone"):
+        if blind in controls:
+            note(blind, "questions", tasks.classifier("questions", trainer, features["questions"], blind=blind), blind)
+    if "in words" in controls:
+        note("in words", "questions", tasks.generator(trainer, features["questions"]))
+    if "in turn" in controls:
+        statements("in turn", in_turn=True)
+    if "no assignment" in controls:
+        note("no assignment", "comparisons", tasks.classifier("comparisons", trainer, features["comparisons"]))
+
+
+def draw_answers(tasks, name, model, features, path, columns=6):
+    """Examples of both unseen families and unseen styles, with what the model answers: green is right."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    task, rng = tasks.tasks[name], np.random.default_rng(0)
+    figure, axes = plt.subplots(len(TESTS), columns, figsize=(2.1 * columns, 2.6 * len(TESTS)), squeeze=False)
+    for split, places in zip(TESTS, axes, strict=True):
+        rows = rng.choice(np.flatnonzero(task.split == split), columns, replace=False)
+        found = model.predict(inputs_of(task, rows, features, tasks.words), verbose=0).argmax(axis=1)
+        for place, row, answer, picture in zip(places, rows, found, task.images(rows), strict=True):
+            if picture.ndim == 4:  # two pictures, with a line between them
+                line = np.full((picture.shape[1], 2, 3), 160, "uint8")
+                picture = np.concatenate([picture[0], line, picture[1]], axis=1)
+            place.imshow(picture)
+            place.set(xticks=[], yticks=[])
+            place.spines[:].set_color("0.8")
+            place.set_title(textwrap.fill(str(task.texts[row]), 30), fontsize=8)
+            right = answer == task.labels[row]
+            told = task.answers[answer] if right else f"{task.answers[answer]} (it is {task.answers[task.labels[row]]})"
+            place.set_xlabel(textwrap.fill(told, 30), fontsize=8, color="green" if right else "firebrick")
+        places[0].set_ylabel(split, fontsize=8, color="0.4")
+    figure.tight_layout(rect=(0, 0.02, 1, 1))
+    figure.text(0.01, 0.004, kc.datasets.ATTRIBUTION, fontsize=6, color="0.5")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    print(f"wrote {path}", flush=True)
+
+
+def print_table(table):
+    """Accuracy, mean and standard error over the seeds."""
+    names = ("questions", "comparisons", "entailment")
+    print("\n| | " + " | ".join(f"{name}, {split}" for name in names for split in TESTS) + " |")
+    print("| --- |" + " --- |" * (len(names) * len(TESTS)))
+    for row, found in table.items():
+        cells = []
+        for key in ((name, split) for name in names for split in TESTS):
+            values = found.get(key, [])
+            error = f" ± {np.std(values, ddof=1) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.3f}{error}" if values else "")
+        print(f"| {row} | " + " | ".join(cells) + " |", flush=True)
+
+
+def main():
+    data = kc.datasets.load_emoji(pre.CELL, skin_tones=True)
+    loaded = {name: load(**(FEW[name] if arguments.quick else {})) for name, load in pre.TASKS.items()}
+    words = pre.vocabulary(data, loaded)
+    tasks = Tasks(loaded, words, arguments.quick)
+    table = collections.defaultdict(lambda: collections.defaultdict(list))
+    structures = arguments.structures
+    if arguments.quick:
+        structures, arguments.controls = structures[:1], [row for row in arguments.controls if row == "in words"]
+    for seed in range(1 if arguments.quick else arguments.seeds):
+        for structure in structures:
+            run(structure, seed, tasks, data, words, table, arguments.out)
+        print_table(table)
+
+
+if __name__ == "__main__":
+    main()
