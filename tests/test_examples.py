@@ -168,11 +168,7 @@ def test_fusion_tasks_prints_its_table_and_shows_answers(tmp_path):
     assert len(table["base"]) == 9
     assert all(0 <= float(cell) <= 1 for cell in table["base"])
     assert [0 <= float(cell) <= 1 for cell in table["in words"][:3]] == [True] * 3
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "fusion_questions.png",
-        "fusion_comparisons.png",
-        "fusion_entailment.png",
-    }
+    assert (tmp_path / "fusion_answers.png").exists()
 
 
 @pytest.mark.emoji_art
