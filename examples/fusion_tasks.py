@@ -2,8 +2,9 @@
 
 Questions about a drawing, statements on two pictures, and sentences that a picture entails, contradicts or leaves open,
 all composed from emoji art and Unicode facts: not VQA, NLVR2 or SNLI-VE. Each model is pre-trained by
-`fusion_pretrain.py`, on training families of one artist; then its image tower is frozen, so that what it says of each
-drawing is computed once, and a copy of the rest is fine-tuned on each task. Statements come after text assignment.
+`fusion_pretrain.py`, on training families of one artist; then a copy is fine-tuned on each task. Where a picture has
+several drawings, the image tower is frozen, and what it says of each drawing is computed once. Statements come after
+text assignment.
 
     python examples/fusion_tasks.py --backend jax   # 4 structures, 3 seeds: less than half an hour on two cores
     python examples/fusion_tasks.py --structures base --controls "in turn" "no assignment" "no pre-training"
@@ -55,7 +56,7 @@ import keras_contrastive as kc  # noqa: E402
 
 TESTS = kc.datasets.TASK_SPLITS[2:]
 BATCH = 128
-EPOCHS = {"questions": 12, "comparisons": 4, "entailment": 4, "assignments": 2}
+EPOCHS = {"questions": 15, "comparisons": 4, "entailment": 4, "assignments": 2}
 FEW = {
     "questions": {"most": 4},
     "comparisons": {"groups": 100, "test_groups": 40},
@@ -85,10 +86,17 @@ class Models:
 
 
 def inputs_of(task, rows, features, words):
-    """What a model is asked: the vectors of the drawings in each place, and the text."""
+    """What a model is asked: what is known of the drawings in each place, and the text."""
     length = max(len(words.split(text)) for text in np.unique(task.texts).tolist()) + 1
-    tokens = features[task.cells[rows]]  # (rows, pictures, places, dim)
-    return {"image": tokens[:, 0] if tokens.shape[1] == 1 else tokens, "text": words(task.texts[rows].tolist(), length)}
+    image = features[task.cells[rows]]  # (rows, pictures, places, ...)
+    for _ in range(2 if is_one_drawing(task) else image.shape[1] == 1):
+        image = image[:, 0]
+    return {"image": image, "text": words(task.texts[rows].tolist(), length)}
+
+
+def is_one_drawing(task):
+    """Then the image tower is fine-tuned as well."""
+    return task.cells.shape[1:] == (1, 1)
 
 
 class Tasks:
@@ -102,18 +110,24 @@ class Tasks:
             self.training[name] = rows[: len(rows) // BATCH * BATCH]  # whole batches: one step to compile
 
     def features(self, trainer):
-        """Of each task the vectors of its drawings, and, at -1, that of an empty place."""
+        """Of each task what its models see of the drawings, and, at -1, of an empty place.
+
+        They are the pixels, if the image tower is fine-tuned, or else the vectors that it makes of them.
+        """
         found = {}
         for name, task in self.tasks.items():
-            drawings = np.concatenate([task.drawings, np.full_like(task.drawings[:1], 255)])
-            found[name] = trainer.encoders["image"].predict(drawings.astype("float32"), batch_size=256, verbose=0)[:, 0]
+            drawings = np.concatenate([task.drawings, np.full_like(task.drawings[:1], 255)]).astype("float32")
+            tower = trainer.encoders["image"]
+            found[name] = drawings if is_one_drawing(task) else tower.predict(drawings, 256, verbose=0)[:, 0]
         return found
 
     def classifier(self, name, model, features, in_turn=False, blind=None):
         """A `FusionClassifier` that was fine-tuned on a task."""
         task = self.tasks[name]
         pictures = task.cells.shape[1]
-        parts = {"encoders": {"image": keras.layers.Identity()}, "hidden_dim": 128, "dropout": 0.1}
+        parts = {"hidden_dim": 128, "dropout": 0.1}
+        if not is_one_drawing(task):
+            parts["encoders"] = {"image": keras.layers.Identity()}
         if in_turn:
             parts["fusion"] = model.fusion.for_images(pictures)
         elif pictures > 1:
@@ -128,7 +142,7 @@ class Tasks:
         decoder = kc.fusion.AnswerDecoder(
             self.words.size, self.answer_length, pre.START, pre.END, pre.DIM, 2, pre.HEADS, 2 * pre.DIM
         )
-        fresh = kc.fusion.AnswerGenerator.from_pretrained(model, decoder, encoders={"image": keras.layers.Identity()})
+        fresh = kc.fusion.AnswerGenerator.from_pretrained(model, decoder)
         return self._fit("questions", "in words", fresh, features, answers)
 
     @property

@@ -10,18 +10,7 @@ from keras_contrastive.fusion.transformer import Transformer
 class TokenTransformer(Transformer):
     """Base of transformers over BERT's embeddings: those of tokens and of places, added up and normalised.
 
-    Args:
-        vocabulary_size: Positive int, one more than the largest token id.
-        max_length: Positive int, the longest text.
-        dim: Positive int, dimension of the tokens, which `num_heads` divides.
-        num_layers: Positive int, how many blocks.
-        num_heads: Positive int.
-        hidden_dim: `None`, or the units inside the feed-forward parts; by default four times `dim`.
-        dropout: In [0, 1).
-        activation: Activation inside the feed-forward parts.
-        epsilon: Of the layer normalisation.
-        padding_id: Integer, the id after the last token.
-        **kwargs: See `keras.layers.Layer`.
+    Its arguments are told by `TextTower`.
     """
 
     def __init__(
