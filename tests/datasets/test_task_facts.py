@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_contrastive.datasets.tasks import facts
-from keras_contrastive.datasets.tasks.kinds import KINDS, members, with_article
+from keras_contrastive.datasets.tasks.kinds import KINDS, emoji_kinds, members, with_article
 from tests.datasets.task_data import made_up
 
 WAVE, RUNNER, ADULT, WOMAN, MAN = "\U0001f44b", "\U0001f3c3", "\U0001f9d1", "\U0001f469", "\U0001f468"
@@ -149,6 +149,9 @@ def test_members():
     assert data.texts["en"][birds].tolist() == [f"birds {i}" for i in range(7)]
     parts = [members(data, part) for part in KINDS["animal"].parts]
     np.testing.assert_array_equal(members(data, "animal"), np.sum(parts, axis=0, dtype=bool))
+    kinds = emoji_kinds(data)
+    assert set(kinds) == set(KINDS)
+    np.testing.assert_array_equal(kinds["bird"], birds)
     with_two = data[birds | members(data, "drink")]
     with_two.texts["en"][:3] = ["feather", "birds 1", "birds 2"]
     with_two.texts["en"][7:9] = ["clinking glasses", "tropical drink"]
