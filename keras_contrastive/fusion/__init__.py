@@ -12,7 +12,7 @@ from keras_contrastive.fusion.patch_tower import PatchTower as PatchTower
 from keras_contrastive.fusion.tasks.classifier import FusionClassifier as FusionClassifier
 from keras_contrastive.fusion.tasks.decoder import AnswerDecoder as AnswerDecoder
 from keras_contrastive.fusion.tasks.generator import AnswerAccuracy as AnswerAccuracy
-from keras_contrastive.fusion.tasks.generator import AnswerCrossEntropy as AnswerCrossEntropy
+from keras_contrastive.fusion.tasks.generator import AnswerCrossentropy as AnswerCrossentropy
 from keras_contrastive.fusion.tasks.generator import AnswerGenerator as AnswerGenerator
 from keras_contrastive.fusion.text_tower import TextTower as TextTower
 from keras_contrastive.fusion.token_corruption import TokenCorruption as TokenCorruption

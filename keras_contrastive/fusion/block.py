@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
+from keras_contrastive.fusion.frozen import copy_weights, finish_build
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -91,7 +92,7 @@ class FusionBlock(keras.layers.Layer):
         self.feed_forward_norm = self._norm("feed_forward_norm", sequence)
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="drop")
         self.drop.build(sequence)
-        self.built = True
+        finish_build(self)
 
     def _attention(self, dim, name):
         return keras.layers.MultiHeadAttention(
@@ -134,7 +135,7 @@ class FusionBlock(keras.layers.Layer):
                     f"The weights of `{part}` have the shapes {shapes}. Received: {found}. Do the dimension of the "
                     "tokens, `num_heads` and `hidden_dim` agree?"
                 )
-            own.set_weights(theirs.get_weights())
+            copy_weights(own, theirs)
 
     def compute_mask(self, inputs, previous_mask):
         return None  # who needs the mask is told it

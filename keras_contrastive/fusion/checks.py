@@ -52,7 +52,7 @@ def check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id):
         found = getattr(part, "padding_id", padding_id)
         if found != padding_id:
             raise ValueError(
-                f"`{name}` takes another id for padding than the trainer. Received: padding_id={padding_id}, and "
+                f"`{name}` takes another id for padding than this model. Received: padding_id={padding_id}, and "
                 f"there {found}."
             )
     poolings = list(pooling.values()) if isinstance(pooling, dict) else [pooling]
@@ -130,6 +130,6 @@ def check_num_images(num_images, of_fusion):
     check_optional_sizes(num_images=num_images)
     if num_images is not None and of_fusion not in (1, num_images):
         raise ValueError(
-            f"The fusion encoder reads {of_fusion} images. Received: num_images={num_images}. Leave it out, or take an "
-            "encoder that reads one image."
+            f"The fusion encoder reads {of_fusion} images. Received: num_images={num_images}. Take an encoder that "
+            "reads one image, or as many."
         )

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.fusion.checks import check_optional_sizes, check_sizes
+from keras_contrastive.fusion.frozen import finish_build
 from keras_contrastive.fusion.tokens import as_sequence, check_tokens
 from keras_contrastive.fusion.transformer import Transformer
 
@@ -25,7 +26,8 @@ class FusionEncoder(Transformer):
         activation: Activation inside the feed-forward parts.
         epsilon: Of the layer normalisation.
         num_images: Positive int, how many images there are with each text. Each layer is as many blocks in a row, and
-            each of them reads one of the images, as ALBEF does for reasoning over two.
+            each of them reads one of the images. So does ALBEF for reasoning over two, but that its blocks share the
+            keys and values of the cross-attention.
         **kwargs: See `keras.layers.Layer`.
 
     Call arguments:
@@ -84,7 +86,7 @@ class FusionEncoder(Transformer):
         self.dim = text[-1]
         self.context_dim = context_dim
         self.blocks = self.make_blocks(self.dim, context_dim, self.num_images)
-        self.built = True
+        finish_build(self)
 
     def call(self, inputs, training=None):
         text, image = inputs["text"], inputs.get("image")
@@ -113,6 +115,12 @@ class FusionEncoder(Transformer):
                 raise ValueError(
                     f"This encoder reads {self.num_images} images, `(batch, {self.num_images}, patches, image_dim)` or "
                     f"`(batch, {self.num_images}, height, width, image_dim)`. Received: "
+                    f"image.shape={tuple(image.shape)}."
+                )
+            if mask is not None and len(mask.shape) != len(image.shape) - 1:
+                raise ValueError(
+                    f"`image_mask` must tell of each of the {self.num_images} images which tokens are there, "
+                    f"`(batch, {self.num_images}, ...)`. Received: image_mask.shape={tuple(mask.shape)}, "
                     f"image.shape={tuple(image.shape)}."
                 )
             images = [(image[:, i], None if mask is None else mask[:, i]) for i in range(self.num_images)]

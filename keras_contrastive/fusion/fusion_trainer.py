@@ -6,7 +6,13 @@ import keras
 from keras import ops
 
 from keras_contrastive.distribution import shared_batch
-from keras_contrastive.fusion.checks import check_fusion_loss, check_fusion_parts, check_momentum, check_weights
+from keras_contrastive.fusion.checks import (
+    check_fusion_loss,
+    check_fusion_parts,
+    check_momentum,
+    check_num_images,
+    check_weights,
+)
 from keras_contrastive.fusion.matching import ImageTextMatching
 from keras_contrastive.fusion.momentum import MomentumWeights
 from keras_contrastive.fusion.pairs import Pairs
@@ -116,6 +122,7 @@ class FusionTrainer(ContrastiveTrainer):
         **kwargs,
     ):
         check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id)
+        check_num_images(1, getattr(fusion, "num_images", 1))
         check_weights(
             contrast_weight=contrast_weight,
             matching_weight=matching_weight,

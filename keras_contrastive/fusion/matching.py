@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_contrastive.fusion.frozen import finish_build
 from keras_contrastive.random import as_seed, hash_keys, uniform
 from keras_contrastive.similarity import largest_negatives
 
@@ -48,7 +49,7 @@ class ImageTextMatching(keras.layers.Layer):
         self.step = self.add_weight(name="step", shape=(), dtype="int32", initializer="zeros", **state)
         self.head = keras.layers.Dense(2, dtype=self.dtype_policy, name="head")
         self.head.build((None, pooled_shape[-1]))
-        self.built = True
+        finish_build(self)
 
     def call(self, pooled):
         return ops.cast(self.head(pooled), "float32")

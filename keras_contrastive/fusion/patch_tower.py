@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.fusion.checks import check_sizes
+from keras_contrastive.fusion.frozen import finish_build
 from keras_contrastive.fusion.transformer import Transformer
 
 
@@ -81,7 +82,7 @@ class PatchTower(Transformer):
         self.norm.build((None, None, self.dim))
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="drop")
         self.blocks = self.make_blocks(self.dim)
-        self.built = True
+        finish_build(self)
 
     def call(self, inputs, training=None):
         (height, width), size, channels = self.grid, self.patch_size, inputs.shape[-1]

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_contrastive.fusion.frozen import finish_build
 from keras_contrastive.fusion.token_transformer import TokenTransformer
 from keras_contrastive.fusion.tokens import as_text
 
@@ -42,7 +43,7 @@ class TextTower(TokenTransformer):
     def build(self, inputs_shape=None):
         """Create the weights, whatever the shape."""
         self.make_weights()
-        self.built = True
+        finish_build(self)
 
     def call(self, inputs, training=None):
         ids, mask = as_text(inputs, self.padding_id)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.fusion.checks import check_sizes
+from keras_contrastive.fusion.frozen import finish_build
 
 
 class WordLogits(keras.layers.Layer):
@@ -34,7 +35,7 @@ class WordLogits(keras.layers.Layer):
         self.norm.build((None, None, dim))
         self.words = keras.layers.Dense(self.vocabulary_size, dtype=self.dtype_policy, name="words")
         self.words.build((None, None, dim))
-        self.built = True
+        finish_build(self)
 
     def call(self, tokens):
         return ops.cast(self.words(self.norm(self.hidden(tokens))), "float32")

@@ -20,7 +20,7 @@ from keras_contrastive.training.checks import (
 )
 from keras_contrastive.training.chunks import call_in_chunks, fit_one_chunk
 from keras_contrastive.training.holder import Holder
-from keras_contrastive.training.portable import portable_optimizer
+from keras_contrastive.training.portable import compile_as_saved, portable_optimizer
 from keras_contrastive.training.preparation import prepare_evaluate, prepare_fit
 from keras_contrastive.training.session import Progress
 
@@ -409,9 +409,7 @@ class ContrastiveTrainer(keras.Model):
         }
 
     def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
+        compile_as_saved(self, config)
 
     # Data
 

@@ -18,6 +18,13 @@ def portable_optimizer(config):
     return {**config, "module": "keras.optimizers", "registered_name": None, "config": inner}
 
 
+def compile_as_saved(model, config):
+    """Compile a model that was loaded, and make place for the state of its optimizer."""
+    model.compile(**keras.saving.deserialize_keras_object(config))
+    if model.built:
+        model.optimizer.build(model.trainable_variables)
+
+
 def _is_from_keras(config):
     module, name = str(config.get("module")), str(config.get("class_name"))
     return module.partition(".")[0] == "keras" and hasattr(keras.optimizers, name)

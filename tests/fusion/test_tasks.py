@@ -9,10 +9,11 @@ from keras import ops
 
 from keras_contrastive.fusion import (
     AnswerAccuracy,
-    AnswerCrossEntropy,
+    AnswerCrossentropy,
     AnswerGenerator,
     FusionClassifier,
     FusionEncoder,
+    FusionTrainer,
 )
 from keras_contrastive.fusion.tokens import masked_mean
 from tests.backend import to_numpy, value_and_gradients
@@ -104,9 +105,9 @@ def test_the_loss_of_an_answer_is_the_sum_over_its_words(rng):
     shares = np.exp(logits.astype("float64"))
     shares /= shares.sum(axis=-1, keepdims=True)
     expected = [-sum(np.log(shares[row, t, i]) for t, i in enumerate(ids[row]) if i) for row in range(3)]
-    np.testing.assert_allclose(to_numpy(AnswerCrossEntropy(reduction="none")(ids, logits)), expected, rtol=1e-5)
+    np.testing.assert_allclose(to_numpy(AnswerCrossentropy(reduction="none")(ids, logits)), expected, rtol=1e-5)
     weights = np.array([1.0, 0.0, 2.0])
-    found, (gradient,) = value_and_gradients(lambda z: AnswerCrossEntropy()(ids, z, sample_weight=weights), logits)
+    found, (gradient,) = value_and_gradients(lambda z: AnswerCrossentropy()(ids, z, sample_weight=weights), logits)
     assert float(found) == pytest.approx((expected[0] + 2 * expected[2]) / 3, rel=1e-5)
     truth = np.zeros_like(shares)
     for row, t in zip(*np.nonzero(ids), strict=True):
@@ -122,6 +123,9 @@ def test_an_answer_is_right_if_every_word_is():
     metric.reset_state()
     metric.update_state(np.array([[3, 2, 0], [4, 2, 0], [3, 4, 2]]), logits, sample_weight=np.array([1.0, 3.0, 0.0]))
     assert float(metric.result()) == pytest.approx(1 / 4)
+    metric.reset_state()
+    metric.update_state(np.array([[3, 2, 0], [4, 2, 0], [0, 0, 0]]), logits)  # the last has none
+    assert float(metric.result()) == pytest.approx(1 / 2)
 
 
 def test_a_generator_learns_what_neither_text_nor_picture_tells_and_writes_it():
@@ -173,6 +177,71 @@ def test_a_task_begins_with_copies(num_images):
         np.testing.assert_array_equal(to_numpy(weight), old)
 
 
+def frozen_model():
+    """Its text tower is frozen, and of the rest one block."""
+    model = classifier()
+    model.encoders["text"].trainable = False
+    model.fusion.blocks[0].trainable = False
+    return model
+
+
+def test_what_is_frozen_stays_so_in_copies(tmp_path):
+    model = frozen_model()
+    copy = FusionClassifier.from_pretrained(model, 2)
+    copy(questions(1)[0])
+    assert len(copy.trainable_weights) == len(model.trainable_weights) < len(model.weights)
+    assert not any("text_tower" in weight.path for weight in copy.trainable_weights)
+    assert not any(weight.trainable for block in copy.fusion.for_images(2).blocks for weight in block.weights)
+    model.fusion.trainable = False
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
+    x, labels, _ = questions(8)
+    model.fit(x, labels, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert len(loaded.trainable_weights) == len(model.trainable_weights)
+    frozen = [*loaded.encoders["text"].weights, *loaded.fusion.weights]
+    before = [to_numpy(weight).copy() for weight in frozen]
+    loaded.fit(x, labels, verbose=0)
+    for weight, old in zip(frozen, before, strict=True):
+        np.testing.assert_array_equal(to_numpy(weight), old)
+
+
+def test_a_task_takes_over_what_is_not_given():
+    model = classifier(num_images=2, in_turn=False, hidden_dim=6, dropout=0.5)
+    copy = FusionClassifier.from_pretrained(model, 3)
+    assert (copy.num_classes, copy.num_images, copy.hidden_dim, copy.dropout) == (3, 2, 6, 0.5)
+    assert FusionClassifier.from_pretrained(model, 3, 1, dropout=0.0).get_config()["num_images"] == 1
+    assert FusionClassifier.from_pretrained(model, 3, fusion=model.fusion.for_images(3)).num_images == 3
+
+
+def test_a_tower_that_cannot_be_made_again_is_told_of():
+    class Secret(keras.layers.Layer):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def call(self, x):
+            return self.inner(x)
+
+    model = FusionClassifier({**towers(), "text": Secret(towers()["text"])}, FusionEncoder(1, 2), 2)
+    model(questions(1)[0])
+    with pytest.raises(ValueError, match="Pass a copy of it yourself"):
+        FusionClassifier.from_pretrained(model, 2)
+    assert FusionClassifier.from_pretrained(model, 2, encoders={"text": towers()["text"]}).num_classes == 2
+
+
+def test_pictures_of_any_size_may_come_in_pairs():
+    grid = keras.Sequential([keras.Input((None, None, 2)), keras.layers.Conv2D(6, 2, 2)], name="grid")
+    for in_turn in (True, False):
+        fusion = FusionEncoder(1, 2, num_images=2 if in_turn else 1)
+        model = FusionClassifier({**towers(), "image": grid}, fusion, 2, num_images=2)
+        image, text = keras.Input((2, None, None, 2)), keras.Input((5,), dtype="int32")
+        outer = keras.Model([image, text], model({"image": image, "text": text}))
+        x, _, _ = questions(3, num_images=2)
+        found = outer.predict([x["image"], x["text"]], verbose=0)
+        np.testing.assert_allclose(found, to_numpy(model(x)), atol=1e-5)
+
+
 def test_a_decoder_may_begin_with_the_blocks_of_the_fusion():
     trainer = fusion_trainer()
     model = AnswerGenerator.from_pretrained(trainer, decoder(num_layers=1))
@@ -182,6 +251,13 @@ def test_a_decoder_may_begin_with_the_blocks_of_the_fusion():
     assert len(taken) > 10
     for name in taken:
         np.testing.assert_array_equal(own[name], theirs[name])
+    two = AnswerGenerator(towers(), model.fusion.for_images(2), decoder(num_layers=1))
+    two.decoder.load_blocks(two.fusion)
+    np.testing.assert_array_equal(
+        to_numpy(two.decoder.blocks[0].weights[0]), to_numpy(model.decoder.blocks[0].weights[0])
+    )
+    with pytest.raises(ValueError, match="takes as many"):
+        decoder().load_blocks(two.fusion)
     with pytest.raises(ValueError, match="takes as many"):
         decoder(num_layers=1).load_blocks(model.fusion)
     with pytest.raises(ValueError, match=r"`self_attention` have the shapes"):
@@ -257,8 +333,9 @@ def test_a_generator_saved_on_any_backend_is_the_same_here_and_learns_on(backend
     assert answerer_facts(model)["loss"] != found["loss"]
 
 
-def test_under_mixed_precision_logits_are_float32():
-    keras.config.set_dtype_policy("mixed_bfloat16")
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_under_mixed_precision_logits_are_float32(policy):
+    keras.config.set_dtype_policy(policy)
     x, labels, answers = questions(8)
     for model, data in ((classifier(), (x, labels)), (generator(), ({**x, "answer": answers},))):
         assert str(to_numpy(model(data[0])).dtype) == "float32"
@@ -292,10 +369,20 @@ def test_what_the_models_refuse():
         AnswerGenerator(towers(), FusionEncoder(1, 2), FusionEncoder(1, 2))
     with pytest.raises(ValueError, match="must be different token ids"):
         decoder(padding_id=CLS)
-    with pytest.raises(ValueError, match=f"may have {ANSWER_LENGTH} tokens"):
-        generator()({**x, "answer": np.tile(answers, (1, 2))})
     writer = generator()
+    for wrong in (np.pad(answers, ((0, 0), (0, 1))), answers[0], answers[:, :1]):
+        with pytest.raises(ValueError, match=f"of 2 to {ANSWER_LENGTH} tokens"):
+            writer({**x, "answer": wrong})
     writer.compile("sgd", run_eagerly=True)
+    with pytest.raises(ValueError, match="there is no `y`"):
+        writer.fit({**x, "answer": answers}, answers, verbose=0)
+    with pytest.raises(TypeError, match="`fusion` must be"):
+        FusionClassifier(towers(), keras.layers.Dense(3), 2)
+    with pytest.raises(ValueError, match="reads 2 images"):
+        FusionTrainer(towers(), FusionEncoder(1, 2, num_images=2))
+    layer = FusionEncoder(1, 2, num_images=2)
+    with pytest.raises(ValueError, match="of each of the 2 images"):
+        layer({"text": np.ones((1, 3, 4)), "image": np.ones((1, 2, 3, 4)), "image_mask": np.ones((1, 3), bool)})
     with pytest.raises(ValueError, match='`x` must have an "answer"'):
         writer.fit(x, verbose=0)
     with pytest.raises(TypeError, match="from_pretrained"):

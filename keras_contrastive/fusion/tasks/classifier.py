@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.fusion.checks import check_optional_sizes, check_pooling, check_sizes
+from keras_contrastive.fusion.frozen import finish_build
 from keras_contrastive.fusion.tasks.task import FusionTask
 from keras_contrastive.fusion.tokens import POOLINGS
 
@@ -27,8 +28,8 @@ class FusionClassifier(FusionTask):
 
     Several images are read in one of two ways. With `num_images=2`, each is read with the text by itself, as in
     pre-training, and the classifier sees both pooled vectors side by side (UNITER's "pair"). With
-    `fusion=model.fusion.for_images(2)`, the text reads one after the other (ALBEF), by blocks of their own: more
-    weights, which have to learn it.
+    `fusion=model.fusion.for_images(2)`, the text reads one after the other, by blocks of their own (ALBEF, but see
+    `FusionEncoder`): more weights, which have to learn it.
 
     Args:
         encoders: Dict of an `"image"` and a `"text"` tower, which yield tokens; see `FusionTrainer`.
@@ -37,7 +38,7 @@ class FusionClassifier(FusionTask):
         num_images: `None` for as many as the fusion encoder reads, or a positive int where it reads one.
         pooling: `"mean"` over the tokens of the text, or `"class_token"`, the first.
         hidden_dim: `None`, or the units of the layer before the logits; by default as many as it sees numbers.
-        dropout: In [0, 1), before the logits.
+        dropout: In [0, 1], before the logits.
         padding_id: Integer, the id after the last token of a text that comes without a mask.
         **kwargs: See `keras.Model`.
 
@@ -54,7 +55,7 @@ class FusionClassifier(FusionTask):
 
     Reference:
         - [Li et al., 2021](https://arxiv.org/abs/2107.07651), Sec. 4.
-        - [Chen et al., 2020](https://arxiv.org/abs/1909.11740), "UNITER", Sec. 4.1, for pairs of images.
+        - [Chen et al., 2020](https://arxiv.org/abs/1909.11740), "UNITER", for pairs of images.
         - [Jiang et al., 2023](https://arxiv.org/abs/2303.05952), Sec. 5.2.
 
     Example:
@@ -88,20 +89,19 @@ class FusionClassifier(FusionTask):
         check_pooling(pooling)
         self.num_classes = int(num_classes)
         self.pooling = pooling
-        self.hidden_dim = hidden_dim
+        self.hidden_dim = hidden_dim and int(hidden_dim)
         self.dropout = dropout
-        self._head = _Head(self.num_classes, hidden_dim, dropout, name="head")
+        self._head = _Head(self.num_classes, self.hidden_dim, dropout, dtype=self.dtype_policy, name="head")
 
     @classmethod
     def settings_of(cls, model):
         pooling = getattr(model, "pooling", "mean")
         pooling = pooling.get("text", "mean") if isinstance(pooling, dict) else pooling
-        several = getattr(model, "num_images", 1) > 1
-        return {
-            **super().settings_of(model),
-            "pooling": pooling,
-            "num_images": model.num_images if several else None,
-        }
+        settings = {**super().settings_of(model), "pooling": pooling}
+        if isinstance(model, FusionClassifier):
+            settings |= {"hidden_dim": model.hidden_dim, "dropout": model.dropout}
+            settings |= {"num_images": model.num_images} if model.num_images > 1 else {}
+        return settings
 
     def call(self, inputs, training=None):
         tokens, mask = self.fuse(inputs, training)
@@ -116,8 +116,9 @@ class FusionClassifier(FusionTask):
         Raises:
             ValueError: A loss that takes probabilities, where this model yields logits.
         """
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else keras.losses.get(loss)
-        if _takes_probabilities(loss):
+        if loss is None:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        if _takes_probabilities(keras.losses.get(loss)):
             raise ValueError(
                 "This model yields logits, and the loss takes probabilities: leave it out, or pass such as "
                 f"`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`. Received: loss={loss!r}."
@@ -150,7 +151,7 @@ class _Head(keras.layers.Layer):
         self.hidden = keras.layers.Dense(units, "relu", dtype=self.dtype_policy, name="hidden")
         self.hidden.build(shape)
         self.classes.build((None, units))
-        self.built = True
+        finish_build(self)
 
     def call(self, x, training=None):
         return ops.cast(self.classes(self.drop(self.hidden(x), training=training)), "float32")

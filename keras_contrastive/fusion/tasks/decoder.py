@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive.fusion.checks import check_special_ids
+from keras_contrastive.fusion.frozen import finish_build
 from keras_contrastive.fusion.token_transformer import TokenTransformer
 from keras_contrastive.fusion.word_logits import WordLogits
 
@@ -12,7 +13,7 @@ from keras_contrastive.fusion.word_logits import WordLogits
 class AnswerDecoder(TokenTransformer):
     """A transformer that reads a context and, of an answer, what has been written, and says which word comes next.
 
-    ALBEF's is a copy of its fusion encoder: `load_blocks` begins with the weights of one.
+    ALBEF's begins with the weights of its fusion encoder, and of the words: `load_blocks` copies the former.
 
     Args:
         vocabulary_size: Positive int; ids are in `[0, vocabulary_size)`.
@@ -36,7 +37,7 @@ class AnswerDecoder(TokenTransformer):
 
     Returns:
         Logits of the word after each place, float32 `(batch, length, vocabulary_size)`; those of `start_id` and of
-        `padding_id` are -inf. A place is told nothing of what comes after it.
+        `padding_id` are -inf, since neither is ever next. A place is told nothing of what comes after it.
 
     Raises:
         ValueError: Sizes that are not positive; ids that are no ids of the vocabulary, or not three different ones; an
@@ -60,12 +61,20 @@ class AnswerDecoder(TokenTransformer):
         """Create the weights for a context of this dimension."""
         self.make_weights(context_shape[-1])
         self.logits.build((None, None, self.dim))
-        self.built = True
+        finish_build(self)
 
     def call(self, ids, context, context_mask=None, training=None):
+        return self.words_after(self.read(ids, context, context_mask, training))
+
+    def read(self, ids, context, context_mask=None, training=None):
+        """What is known of each place, `(batch, length, dim)`."""
         x = self.embed(ops.cast(ids, "int32"), training)
         for block in self.blocks:
             x = block(x, context=context, context_mask=context_mask, causal=True, training=training)
+        return x
+
+    def words_after(self, x):
+        """Logits of the word after each place, from what is known of it."""
         number = ops.arange(self.vocabulary_size)
         never = ops.logical_or(number == self.start_id, number == self.padding_id)
         return ops.where(never, float("-inf"), self.logits(x))
@@ -79,13 +88,16 @@ class AnswerDecoder(TokenTransformer):
         Raises:
             ValueError: Sizes that differ, or parts that are not built.
         """
-        if not self.built or not fusion.built or len(fusion.blocks) < self.num_layers:
+        layers = (
+            fusion.blocks[:: fusion.num_images] if fusion.built else []
+        )  # of several images, the first of each layer
+        if not self.built or len(layers) < self.num_layers:
             raise ValueError(
                 f"A decoder of {self.num_layers} blocks takes as many from a fusion encoder, when both are built. "
-                f"Received: {len(fusion.blocks) if fusion.built else 'no'} blocks, and a decoder that is "
+                f"Received: {len(layers) or 'no'} blocks, and a decoder that is "
                 f"{'built' if self.built else 'not built'}."
             )
-        for block, other in zip(self.blocks, fusion.blocks[-self.num_layers :], strict=True):
+        for block, other in zip(self.blocks, layers[-self.num_layers :], strict=True):
             block.copy_from(other)
 
     def compute_output_spec(self, ids, context, context_mask=None, training=None):

@@ -14,8 +14,8 @@ class AnswerGenerator(FusionTask):
 
     It learns from `fit(x)`, where `x` holds the answers as well: of each word it is told those before. The loss is the
     cross-entropy of a whole answer, in nats: what it takes to tell the answer, so that closed sets of answers can be
-    compared with it. `answer_accuracy` is the share of answers whose every word is right; these are the ones that
-    `predict` finds.
+    compared with it. `answer_accuracy` is the share of answers whose every word, and the end, is right; these are
+    the ones that `predict` finds.
 
     `predict` of pictures and texts alone writes answers: the likeliest word each time, until `end_id`.
 
@@ -28,7 +28,9 @@ class AnswerGenerator(FusionTask):
 
     Call arguments:
         inputs: Dict with `"image"` and `"text"`, as for `FusionClassifier`, and in training and evaluation `"answer"`:
-            int32 `(batch, answer_length)`, `start_id`, the words, `end_id`, padding.
+            int32 `(batch, answer_length)`, `start_id`, the words, `end_id`, padding. There are no other targets. The
+            first token is not looked at; a later `start_id` has an infinite loss; an answer without its end is learnt
+            as the beginning of others.
 
     Returns:
         With `"answer"`, the logits of the words after its first token, float32
@@ -71,8 +73,17 @@ class AnswerGenerator(FusionTask):
         if not self.decoder.built:
             self.decoder.build((None, None), tokens.shape)
         if inputs.get("answer") is not None:
+            self._check_answer(inputs["answer"])
             return self.decoder(inputs["answer"][:, :-1], tokens, mask, training=training)
         return self._written(tokens, mask)
+
+    def _check_answer(self, answer):
+        shape, longest = tuple(answer.shape), self.decoder.max_length
+        if len(shape) != 2 or (shape[1] is not None and not 2 <= shape[1] <= longest):
+            raise ValueError(
+                f'"answer" must be token ids `(batch, answer_length)`, of 2 to {longest} tokens, the `max_length` of '
+                f"the decoder. Received: shape {shape}."
+            )
 
     def _written(self, tokens, mask):
         decoder = self.decoder
@@ -83,8 +94,10 @@ class AnswerGenerator(FusionTask):
 
         def write(place, state):
             answer, ended = state
-            logits = ops.take(decoder(answer, tokens, mask, training=False), place - 1, axis=1)
-            word = ops.where(ended, decoder.padding_id, ops.cast(ops.argmax(logits, axis=-1), "int32"))
+            known = decoder.read(answer, tokens, mask, training=False)
+            logits = decoder.words_after(ops.take(known, ops.reshape(place - 1, (1,)), axis=1))
+            word = ops.cast(ops.argmax(logits[:, 0], axis=-1), "int32")
+            word = ops.where(ended, decoder.padding_id, word)
             answer = ops.where(places == place, ops.expand_dims(word, 1), answer)
             return answer, ops.logical_or(ended, word == decoder.end_id)
 
@@ -98,7 +111,7 @@ class AnswerGenerator(FusionTask):
         They see, as targets, the words after the first token of `"answer"`, int `(batch, answer_length - 1)`.
         """
         padding_id = self.decoder.padding_id
-        loss = AnswerCrossEntropy(padding_id) if loss is None else loss
+        loss = AnswerCrossentropy(padding_id) if loss is None else loss
         metrics = [AnswerAccuracy(padding_id)] if metrics is None else metrics
         super().compile(optimizer, loss, loss_weights, metrics, **kwargs)
 
@@ -113,7 +126,7 @@ class AnswerGenerator(FusionTask):
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class AnswerCrossEntropy(keras.losses.Loss):
+class AnswerCrossentropy(keras.losses.Loss):
     """The cross-entropy of whole answers: summed over the words that are there.
 
     Args:
@@ -130,14 +143,14 @@ class AnswerCrossEntropy(keras.losses.Loss):
 
     Example:
 
-    >>> loss = AnswerCrossEntropy()
+    >>> loss = AnswerCrossentropy()
     >>> logits = np.log([[[0.1, 0.5, 0.4], [0.2, 0.2, 0.6], [0.1, 0.1, 0.8]]])
     >>> round(float(loss(np.array([[1, 2, 0]]), logits)), 4)  # -log(0.5 * 0.6)
     1.204
     """
 
-    def __init__(self, padding_id=0, reduction="sum_over_batch_size", name="answer_cross_entropy", **kwargs):
-        super().__init__(name=name, reduction=reduction, **kwargs)
+    def __init__(self, padding_id=0, reduction="sum_over_batch_size", name="answer_crossentropy", **kwargs):
+        super().__init__(name=name, reduction=reduction, **{**kwargs, "dtype": "float32"})  # ids stay whole
         self.padding_id = padding_id
 
     def call(self, y_true, y_pred):
@@ -153,7 +166,7 @@ class AnswerCrossEntropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class AnswerAccuracy(keras.metrics.Mean):
-    """The share of answers whose every word is the likeliest after those before it.
+    """The share of answers whose every word is the likeliest after those before it; rows without one do not count.
 
     Args:
         padding_id: Integer, the id after the end.
@@ -180,7 +193,10 @@ class AnswerAccuracy(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         ids = ops.cast(y_true, "int32")
         right = ops.logical_or(ids == self.padding_id, ids == ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
-        super().update_state(ops.cast(ops.all(right, axis=1), self.dtype), sample_weight)
+        weights = ops.cast(ops.any(ids != self.padding_id, axis=1), self.dtype)  # no answer is not a right one
+        if sample_weight is not None:
+            weights *= ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
+        super().update_state(ops.cast(ops.all(right, axis=1), self.dtype), weights)
 
     def get_config(self):
         return {**super().get_config(), "padding_id": self.padding_id}
@@ -188,11 +204,10 @@ class AnswerAccuracy(keras.metrics.Mean):
 
 def _words_of(x, y):
     """The targets: what comes after the first token of the answers."""
-    if y is not None:
-        return y
-    if not isinstance(x, dict) or x.get("answer") is None:
+    if not isinstance(x, dict) or x.get("answer") is None or y is not None:
+        found = ", ".join(map(str, x)) if isinstance(x, dict) else type(x).__name__
         raise ValueError(
-            '`AnswerGenerator` learns from answers: `x` must have an "answer", int32 `(batch, answer_length)`. '
-            f"Received: {', '.join(map(str, x)) if isinstance(x, dict) else type(x).__name__}."
+            '`AnswerGenerator` learns from answers: `x` must have an "answer", int32 `(batch, answer_length)`, and '
+            f"there is no `y`. Received: x with {found}, and {'no y' if y is None else f'y of shape {tuple(y.shape)}'}."
         )
     return x["answer"][:, 1:]

@@ -1,12 +1,16 @@
 """What the models of all tasks have in common: they read pictures and a text, and begin where others ended."""
 
+import inspect
+
 import keras
 from keras import ops
 
 from keras_contrastive.fusion.checks import check_fusion_parts, check_num_images
+from keras_contrastive.fusion.frozen import copy_weights
+from keras_contrastive.fusion.fusion_encoder import FusionEncoder
 from keras_contrastive.fusion.fusion_trainer import FusionTrainer
 from keras_contrastive.fusion.tokens import as_text, check_tokens
-from keras_contrastive.training.portable import portable_optimizer
+from keras_contrastive.training.portable import compile_as_saved, portable_optimizer
 
 
 class FusionTask(keras.Model):
@@ -23,7 +27,11 @@ class FusionTask(keras.Model):
     parts: tuple[str, ...] = ("encoders", "fusion")  # arguments that are layers
 
     def __init__(self, encoders, fusion, num_images=None, padding_id=0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # ids stay whole
+        if not isinstance(fusion, FusionEncoder):
+            raise TypeError(
+                f"`fusion` must be a `keras_contrastive.fusion.FusionEncoder`. Received: fusion={fusion!r}."
+            )
         check_fusion_parts(encoders, fusion, None, "mean", padding_id)
         check_num_images(num_images, fusion.num_images)
         self.encoders = encoders
@@ -37,11 +45,12 @@ class FusionTask(keras.Model):
 
         Args:
             model: A `FusionTrainer`, or the model of a task, that has been trained or at least called.
-            *args: Arguments of this class, after `encoders` and `fusion`.
+            *args: Arguments of this class, those after `encoders` and `fusion`.
             encoders: `None`, or a dict of towers that are taken in place of copies, such as
                 `{"image": keras.layers.Identity()}` where `x` holds the image's tokens, computed once.
             fusion: `None`, or what is taken in place of a copy, such as `model.fusion.for_images(2)`.
-            **kwargs: Further arguments of this class; by default as in the other model, where it has them.
+            **kwargs: Further arguments of this class. What is not given is as in the other model, if it has it, but for
+                a number of classes or a decoder.
 
         Raises:
             TypeError: Another kind of model.
@@ -55,8 +64,14 @@ class FusionTask(keras.Model):
         if not model.fusion.built:
             raise ValueError("There are no weights to begin with: train the model first, or call it on a batch.")
         copies = {name: _copied(name, tower) for name, tower in model.encoders.items() if name not in (encoders or {})}
-        fusion = model.fusion.for_images(model.fusion.num_images) if fusion is None else fusion
-        return cls({**copies, **(encoders or {})}, fusion, *args, **{**cls.settings_of(model), **kwargs})
+        settings = cls.settings_of(model)
+        if fusion is None:
+            fusion = model.fusion.for_images(model.fusion.num_images)
+        elif getattr(fusion, "num_images", 1) > 1:
+            settings.pop("num_images", None)
+        names = list(inspect.signature(cls).parameters)[2:]
+        given = dict(zip(names, args, strict=False))
+        return cls({**copies, **(encoders or {})}, fusion, **{**settings, **given, **kwargs})
 
     @classmethod
     def settings_of(cls, model):
@@ -88,16 +103,16 @@ class FusionTask(keras.Model):
     def _read_images(self, image, training):
         count = self.num_images
         if count > 1:
-            if len(image.shape) < 3 or image.shape[1] != count:
+            if len(image.shape) < 3 or image.shape[1] not in (None, count):
                 raise ValueError(
                     f"With each text there are {count} images, `(batch, {count}, height, width, channels)`. "
                     f"Received: image.shape={tuple(image.shape)}."
                 )
-            image = ops.reshape(image, (-1, *image.shape[2:]))
+            image = ops.reshape(image, (-1, *ops.shape(image)[2:]))
         tokens = self.encoders["image"](image, training=training)
         check_tokens("image", tokens, grid=True)
         together = self.fusion.num_images > 1
-        return ops.reshape(tokens, (-1, count, *tokens.shape[1:])) if together else tokens
+        return ops.reshape(tokens, (-1, count, *ops.shape(tokens)[1:])) if together else tokens
 
     # Saving
 
@@ -106,9 +121,7 @@ class FusionTask(keras.Model):
         return {**config, "optimizer": portable_optimizer(config["optimizer"])} if config else config
 
     def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
+        compile_as_saved(self, config)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
@@ -130,13 +143,13 @@ class FusionTask(keras.Model):
 
 def _copied(name, tower):
     """A tower of the same configuration with the same weights."""
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(tower))
-    shapes, found = ([tuple(weight.shape) for weight in layer.weights] for layer in (tower, copy))
-    if shapes != found:
+    try:
+        config = keras.saving.serialize_keras_object(tower)
+        copy = keras.saving.deserialize_keras_object(config, safe_mode=False)  # it is the user's own, of this process
+        copy_weights(copy, tower)
+    except Exception as error:
         raise ValueError(
-            f"The tower of {name}, a `{type(tower).__name__}`, has {len(shapes)} weights, and what is made from its "
-            f"configuration {len(found)}, or of other shapes. Received: a tower that is not built by `from_config` and "
-            "`build_from_config`. Pass a copy of it as `encoders` yourself."
-        )
-    copy.set_weights(tower.get_weights())
+            f"The tower of {name} cannot be made again from its configuration: {error} Pass a copy of it yourself, "
+            f'`encoders={{"{name}": ...}}`. Received: a `{type(tower).__name__}`.'
+        ) from error
     return copy
