@@ -5,6 +5,7 @@ def finish_build(layer):
     """Mark a layer as built; if it is frozen, as after loading, so are the layers that it has just made."""
     layer.built = True
     if not layer.trainable:
+        layer.trainable = True  # TensorFlow does not look at a value that is there already
         layer.trainable = False
 
 
