@@ -185,6 +185,13 @@ def memory(make, mode, batch, dim, dtype, single):
     return found
 
 
+def memory_of_step(step, inputs):
+    """Bytes of the resident set above what is held before a step, which has run once; in a fresh process, on a CPU."""
+    finish(step(*inputs))
+    _give_back()
+    return _peak_resident(step, inputs)
+
+
 def _give_back():
     gc.collect()
     with contextlib.suppress(OSError):  # another C library

@@ -124,7 +124,7 @@ class Batches(keras.utils.PyDataset):
 # Towers
 
 
-def image_encoder(size=32, width=48):
+def image_encoder(size=32, width=48, dim=DIM):
     """Strided convolutions, each followed by one that refines."""
 
     def block(x, filters, kernel, strides=1):
@@ -138,7 +138,7 @@ def image_encoder(size=32, width=48):
         x = layers.add([x, block(x, filters, 3)])
     x = block(x, 8 * width, 1)
     x = layers.concatenate([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
-    return keras.Model(inputs, layers.Dense(DIM)(layers.Dropout(0.2)(x)), name="image_encoder")
+    return keras.Model(inputs, layers.Dense(dim)(layers.Dropout(0.2)(x)), name="image_encoder")
 
 
 @keras.saving.register_keras_serializable(package="emoji_retrieval")
@@ -150,14 +150,14 @@ class SumOfPieces(layers.Layer):
         return ops.sum(vectors * present, axis=1) / ops.sqrt(ops.maximum(ops.sum(present, axis=1), 1))
 
 
-def text_encoder():
+def text_encoder(dim=DIM):
     """A vector for each piece, their sum, and one hidden layer."""
     inputs = keras.Input((TEXT_LENGTH,), dtype="int32")
     vectors = layers.Embedding(BUCKETS, DIM, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1))(inputs)
     vectors = layers.Dropout(0.5, noise_shape=(None, TEXT_LENGTH, 1))(vectors)  # forgets whole pieces
     x = layers.LayerNormalization()(SumOfPieces()(vectors, inputs))
     hidden = layers.Dropout(0.2)(layers.Dense(2 * DIM, activation="gelu")(x))
-    return keras.Model(inputs, layers.Dense(DIM)(layers.add([x, layers.Dense(DIM)(hidden)])), name="text_encoder")
+    return keras.Model(inputs, layers.Dense(dim)(layers.add([x, layers.Dense(DIM)(hidden)])), name="text_encoder")
 
 
 def make_loss(name, num_items, seed):

@@ -3,12 +3,14 @@
 Two towers are trained from scratch on the emoji of the training families, with the same base loss, views and number of
 steps: contrast between drawings and names and, at equal shares, between each and its augmented view (the paper's
 (P2-3)). Then CyCLIP's consistency, deep feature separation, the Brownian bridge, geometric consistency, or all three
-are added. The weight of each regularizer is chosen on the validation families, by retrieval, with seeds of its own;
-the tables are of the test families, which nothing was chosen on:
+are added. "wide" adds nothing but width: its embeddings are as wide as those of separation with the independent
+features. The weight of each regularizer is chosen on the validation families, by retrieval, with seeds of its own; the
+tables are of the test families, which nothing was chosen on:
 
 * retrieval between drawings and names among emoji of unseen families;
 * zero-shot classification of drawings into 9 groups and 98 subgroups, from prompts in words;
 * a linear probe for the subgroup on the image tower, with the independent features where there are any;
+* the same from 1, 2, 4 and 8 labelled drawings of each group or subgroup;
 * the modality gap, and the mean distance of pairs.
 
     python examples/modality_structures.py --backend jax
@@ -22,10 +24,13 @@ import os
 import pathlib
 import time
 
-KINDS = ("clip", "cyclip", "separation", "bridge", "consistency", "all")
+KINDS = ("clip", "wide", "cyclip", "separation", "bridge", "consistency", "all")
 TEMPERATURE = 0.07
 BATCH = 64
 SEARCH_SEED = 1000  # the search has seeds of its own, from here on
+SHOTS = (1, 2, 4, 8)
+PROBE_C = 100.0  # of 0.1, 1, 10, 100 and 1,000 the best on the validation families, for clip and separation
+DRAWS = 5  # of the labelled drawings, for each number of them
 
 
 def parse_arguments():
@@ -40,8 +45,12 @@ def parse_arguments():
     parser.add_argument(
         "--weights", type=float, nargs="+", default=[0.01, 0.1, 1.0], help="weights tried; one alone is taken as it is"
     )
+    parser.add_argument("--quick", action="store_true", help="all three, one epoch and seed, weights of 0.1")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.kinds, arguments.epochs, arguments.seeds, arguments.weights = ["all"], 1, 1, [0.1]
+    return arguments
 
 
 arguments = parse_arguments() if __name__ == "__main__" else None
@@ -50,7 +59,7 @@ if arguments is not None and arguments.backend:
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from emoji_retrieval import encode_names, image_encoder, text_encoder  # noqa: E402
+from emoji_retrieval import DIM, encode_names, image_encoder, text_encoder  # noqa: E402
 from information_gap import softmax_regression, with_error  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
@@ -65,7 +74,7 @@ def regularizers(kind, weights):
         "bridge": lambda weight: kc.layers.BrownianBridge(modalities="drawing", weight=weight, name="bridge"),
         "consistency": lambda weight: kc.layers.GeometricConsistency(weight=weight, name="consistency"),
     }
-    names = {"clip": (), "all": ("separation", "bridge", "consistency")}.get(kind, (kind,))
+    names = {"clip": (), "wide": (), "all": ("separation", "bridge", "consistency")}.get(kind, (kind,))
     return [layers[name](weights.get(name)) for name in names]
 
 
@@ -96,8 +105,9 @@ def train(kind, weights, data, epochs, seed):
     flip_and_crop = kc.augmentation.SimCLRImageAugmenter(
         crop=kc.augmentation.RandomResizedCrop(area=(0.5, 1.0)), color_jitter=False, grayscale=False
     )
+    dim = 2 * DIM if kind == "wide" else DIM
     model = kc.ContrastiveTrainer(
-        {"drawing": image_encoder(data.images.shape[2], width=24), "name": text_encoder()},
+        {"drawing": image_encoder(data.images.shape[2], width=24, dim=dim), "name": text_encoder(dim)},
         augmenters={"drawing": flip_and_crop, "name": kc.augmentation.RandomTokenDeletion(rate=0.2)},
         regularizers=regularizers(kind, weights),
     )
@@ -117,55 +127,74 @@ def units(x):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def embed(model, data, artist):
-    x = {"drawing": data.images[:, artist], "name": encode_names(data.texts["en"])}
-    return {name: units(rows) for name, rows in model.predict(x, batch_size=256, verbose=0).items()}
+def embed(model, data):
+    """Unit vectors of each artist's drawings and of the names, a dict for each artist."""
+    names = encode_names(data.texts["en"])
+    by_artist = []
+    for artist in range(2):
+        vectors = model.predict({"drawing": data.images[:, artist], "name": names}, batch_size=256, verbose=0)
+        by_artist.append({name: units(rows) for name, rows in vectors.items()})
+    return by_artist
 
 
-def retrieval(model, data):
+def retrieval(spaces):
     """Recall at 1 and 10 and the mean reciprocal rank, over both artists, in both directions."""
     found = {}
-    for artist in range(2):
-        vectors = embed(model, data, artist)
+    for vectors in spaces:
         for a, b in (("drawing", "name"), ("name", "drawing")):
             for name, value in kc.evaluation.retrieval(vectors[a], vectors[b], k=(1, 10)).items():
                 found.setdefault((a, name), []).append(value)
     return {key: np.mean(values) for key, values in found.items()}
 
 
-def zero_shot(model, data, labels):
+def zero_shot(model, spaces, data, labels):
     """Share of the drawings whose label is among the nearest 1, 3 and 5 prompts."""
     names = np.unique(labels)
     prompts = [name.replace("-and-", " and ").replace("-", " ") for name in names]
+    blank = np.repeat(data.images[:1, 0], len(prompts), axis=0)
+    words = units(model.predict({"drawing": blank, "name": encode_names(prompts)}, verbose=0)["name"])
     ranks = []
-    for artist in range(2):
-        drawings = embed(model, data, artist)["drawing"]
-        blank = np.repeat(data.images[:1, 0], len(prompts), axis=0)
-        words = model.predict({"drawing": blank, "name": encode_names(prompts)}, verbose=0)["name"]
-        similarity = drawings @ units(words).T
+    for vectors in spaces:
+        similarity = vectors["drawing"] @ words.T
         own = similarity[np.arange(len(labels)), np.searchsorted(names, labels)]
         ranks.append((similarity > own[:, None]).sum(1))
     return [np.mean(np.concatenate(ranks) < k) for k in (1, 3, 5)]
 
 
-def probe(model, training, data, independent):
-    """Accuracy of softmax regression for the subgroup, on the drawings of unseen families."""
-    parts = ["drawing", "drawing_independent"] if independent else ["drawing"]
-    names, labels = np.unique(training.subgroup, return_inverse=True)
-    known = np.isin(data.subgroup, names)
+def features(spaces, parts):
+    """Embeddings of both artists' drawings, one after the other."""
+    return np.concatenate([np.concatenate([vectors[part] for part in parts], axis=1) for vectors in spaces])
 
-    def features(rows):
-        both = [embed(model, rows, artist) for artist in range(2)]
-        return np.concatenate([np.concatenate([v[part] for part in parts], axis=1) for v in both])
 
-    log_probabilities = softmax_regression(features(training), np.tile(labels, 2), len(names), steps=300)
-    guesses = names[np.argmax(log_probabilities(features(data[known])), axis=1)]
-    return np.mean(guesses == np.tile(data.subgroup[known], 2))
+def probe(known, labels, new, new_labels):
+    """Accuracy of softmax regression for the label, among the labels that occur in `known`."""
+    names, numbers = np.unique(labels, return_inverse=True)
+    log_probabilities = softmax_regression(known, numbers, len(names), steps=300)
+    seen = np.isin(new_labels, names)
+    return np.mean(names[np.argmax(log_probabilities(new[seen]), axis=1)] == new_labels[seen])
+
+
+def few_shot(known, labels, new, new_labels):
+    """The same from a few drawings of each label, of those that have enough of them; a mean over draws."""
+    names, counts = np.unique(labels, return_counts=True)
+    names = names[counts >= 2 * max(SHOTS)]  # so many emoji, as each is there twice
+    old, seen = np.isin(labels, names), np.isin(new_labels, names)
+    found = kc.evaluation.linear_probe(
+        known[old],
+        np.searchsorted(names, labels[old]),
+        new[seen],
+        np.searchsorted(names, new_labels[seen]),
+        C=PROBE_C,
+        shots=SHOTS,
+        draws=DRAWS,
+    )
+    return [found[f"{shots}_shot_top_1_accuracy"] for shots in SHOTS]
 
 
 def measure(model, training, data):
     """All numbers of a run, by name."""
-    found = retrieval(model, data)
+    spaces, seen = embed(model, data), embed(model, training)
+    found = retrieval(spaces)
     numbers = {
         "drawing → name R@1": found["drawing", "recall_at_1"],
         "drawing → name R@10": found["drawing", "recall_at_10"],
@@ -173,20 +202,25 @@ def measure(model, training, data):
         "name → drawing R@10": found["name", "recall_at_10"],
     }
     for word, labels in (("group", data.group), ("subgroup", data.subgroup)):
-        numbers |= {
-            f"zero-shot {word} top-{k}": x for k, x in zip((1, 3, 5), zero_shot(model, data, labels), strict=True)
-        }
-    vectors = embed(model, data, 0)
-    numbers["linear probe"] = probe(model, training, data, independent=False)
-    if "drawing_independent" in vectors:
-        numbers["linear probe, with independent"] = probe(model, training, data, independent=True)
+        accuracies = zero_shot(model, spaces, data, labels)
+        numbers |= {f"zero-shot {word} top-{k}": x for k, x in zip((1, 3, 5), accuracies, strict=True)}
+    kinds_of_features = {"": ["drawing"]}
+    if "drawing_independent" in spaces[0]:
+        kinds_of_features[", with independent"] = ["drawing", "drawing_independent"]
+    for words, parts in kinds_of_features.items():
+        known, new = features(seen, parts), features(spaces, parts)
+        labels = {word: [np.tile(getattr(x, word), 2) for x in (training, data)] for word in ("group", "subgroup")}
+        numbers[f"linear probe{words}"] = probe(known, labels["subgroup"][0], new, labels["subgroup"][1])
+        for word, (old_labels, new_labels) in labels.items():
+            accuracies = few_shot(known, old_labels, new, new_labels)
+            numbers |= {f"{word} from {k}{words}": x for k, x in zip(SHOTS, accuracies, strict=True)}
     for name, metric in (
         ("modality gap", kc.metrics.ModalityGap()),
         ("distance of pairs", kc.metrics.Alignment(alpha=1)),
     ):
-        metric.update_state(None, [vectors["drawing"], vectors["name"]])
+        metric.update_state(None, [spaces[0]["drawing"], spaces[0]["name"]])
         numbers[name] = float(metric.result())
-    return numbers, vectors
+    return numbers, spaces[0]
 
 
 # The search, the table and the picture
@@ -202,7 +236,7 @@ def chosen_weights(kinds, training, validation):
         scores = {}
         for weight in arguments.weights:
             model = train(name, {name: weight}, training, arguments.epochs, SEARCH_SEED)
-            found = retrieval(model, validation)
+            found = retrieval(embed(model, validation))
             scores[weight] = np.mean([value for (_, measure), value in found.items() if measure == "recall_at_10"])
         weights[name] = max(scores, key=scores.get)
         tried = ", ".join(f"{weight:g}: {score:.3f}" for weight, score in scores.items())
@@ -253,7 +287,7 @@ def main():
     )
     start = time.perf_counter()
     weights = chosen_weights(arguments.kinds, training, validation)
-    results, spaces = {}, {"untrained": embed(train("clip", {}, training, 0, 0), test, 0)}
+    results, spaces = {}, {"untrained": embed(train("clip", {}, training, 0, 0), test)[0]}
     for kind in arguments.kinds:
         for seed in range(arguments.seeds):
             numbers, vectors = measure(train(kind, weights, training, arguments.epochs, seed), training, test)

@@ -13,9 +13,20 @@ import pytest
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 
 
-def run(script, *arguments):
+def run(script, *arguments, **environment):
     command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+
+
+# Without any optimisation XLA trains an image encoder that pools by mean and by maximum to NaN.
+OPTIMISED = {"XLA_FLAGS": "--xla_backend_optimization_level=1"}
+
+
+def table(output, first):
+    """Rows of the Markdown table whose first line starts like that: the numbers of each line, by its name."""
+    lines = output[output.index(f"| {first}") :].split("\n\n")[0].splitlines()[2:]
+    cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+    return {name: [float(cell.split()[0].replace(",", "")) for cell in numbers if cell] for name, *numbers in cells}
 
 
 @pytest.mark.emoji_art
@@ -71,12 +82,42 @@ def test_gradient_bias_is_measured_and_predicted(tmp_path):
 
 
 @pytest.mark.emoji_art
+def test_less_data_finds_less(tmp_path):
+    done = run("less_data.py", "--quick", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = table(done.stdout, "share (emoji)")
+    assert set(found) == {"InfoNCE", "DecoupledContrastive", "GammaContrastive", "GlobalContrastive"}
+    assert all(eighth < whole for eighth, whole in found.values())
+    assert (tmp_path / "less_data.png").exists()
+
+
+@pytest.mark.emoji_art
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="does not give the first step's memory back")
+def test_a_step_without_stored_logits_needs_less_memory(tmp_path):
+    done = run("../benchmarks/step_memory.py", "--quick", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = table(done.stdout, "small towers")
+    assert found["GammaContrastive"][-1] < found["direct logits"][-1] / 2
+    assert list(tmp_path.glob("step_memory_*.png"))
+
+
+@pytest.mark.emoji_art
+def test_multilingual_searches_names_and_drawings():
+    done = run("multilingual.py", "--quick", **OPTIMISED)
+    assert done.returncode == 0, done.stderr[-2000:]
+    names, drawings = table(done.stdout, "R@10 | en"), table(done.stdout, "R@10 | Twemoji")
+    assert list(names) == ["spelling", "English and one other"]
+    assert all(0 < recall < 1 for found in (*names.values(), drawings["rows"]) for recall in found)
+    assert "| ja |" in done.stdout
+
+
+@pytest.mark.emoji_art
 def test_modality_structures_prints_its_table_and_draws_the_spaces(tmp_path):
-    arguments = ("--kinds", "clip", "all", "--epochs", 1, "--seeds", 1, "--weights", 0.1)
-    done = run("modality_structures.py", *arguments, "--out", tmp_path)
+    done = run("modality_structures.py", "--quick", "--out", tmp_path, **OPTIMISED)
     assert done.returncode == 0, done.stderr[-2000:]
     for words in ("drawing → name R@10", "zero-shot subgroup top-5", "linear probe, with independent", "modality gap"):
         assert words in done.stdout
+    assert "subgroup from 8, with independent" in done.stdout
     assert (tmp_path / "modality_structures.png").exists()
 
 

@@ -1,0 +1,162 @@
+"""Peak memory of a whole training step, over the batch size: direct logits against losses that never store them.
+
+A step is that of `ContrastiveTrainer`: two towers, the loss, all gradients and Adam. What is counted is the resident
+set at its highest, above what model, optimizer and batch hold before it, in a fresh process in which the same step has
+run once (see `measure.py`; below about 50 MiB it is mostly chance). *Direct logits* is the formula of InfoNCE as peers
+write it, and open_clip's loss where it is installed, on PyTorch; both in the same trainer.
+
+The small towers are dense, so that the loss matters; the large ones are convolutions, whose activations are kept for
+the gradient. *In parts* is `micro_batch_size=256`, which computes them again, 256 rows at a time; not for the large
+towers on JAX, where a processor runs convolutions in a loop ten times slower (docs/distributed.md).
+
+    KERAS_BACKEND=jax python benchmarks/step_memory.py
+    KERAS_BACKEND=torch python benchmarks/step_memory.py
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import measure
+import numpy as np
+import peers
+
+import keras_contrastive as kc
+
+SHAPES = {"small": (192,), "large": (32, 32, 3)}
+BATCHES = {"small": [64, 1024, 2048, 4096, 8192, 16384], "large": [256, 1024, 2048]}
+DIRECT = {"direct logits": "plain", "open_clip": "open_clip"}
+NAMES = [*DIRECT, "InfoNCE", "GammaContrastive", "GammaContrastive, in parts"]
+COLORS = dict(zip(NAMES, ["#2b5fc0", "#5dade2", "#7f8c8d", "#c0392b", "#e59866"], strict=True))
+
+
+class AsItIs(kc.losses.ContrastiveLoss):
+    """A function of two views as the loss of a trainer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def __call__(self, y_true, y_pred, *args, **kwargs):
+        return self.function(*y_pred)
+
+
+def make_loss(name, batch):
+    if name in DIRECT:
+        found = {candidate.who: candidate for candidate in peers.candidates(["InfoNCE"], name == "open_clip")}
+        return AsItIs(found[DIRECT[name]].make(batch))
+    if name == "InfoNCE":
+        return kc.losses.InfoNCE(peers.TEMPERATURE)
+    return kc.losses.GammaContrastive(peers.TEMPERATURE, num_items=batch)
+
+
+def tower(size):
+    layers = keras.layers
+    if size == "small":
+        hidden = [layers.Dense(256, activation="relu")]
+    else:
+        hidden = [layers.Conv2D(width, 3, 2, "same", activation="relu") for width in (48, 96, 192)]
+        hidden.append(layers.GlobalAveragePooling2D())
+    return keras.Sequential([keras.Input(SHAPES[size]), *hidden, layers.Dense(128)])
+
+
+def measure_one(size, name, batch):
+    """MiB, and seconds of a step."""
+    keras.utils.set_random_seed(0)
+    parts = 256 if name.endswith("in parts") else None
+    model = kc.ContrastiveTrainer({"a": tower(size), "b": tower(size)}, micro_batch_size=parts)
+    model.compile(keras.optimizers.Adam(1e-3), make_loss(name, batch))
+    rng = np.random.default_rng(0)
+    x = {view: rng.standard_normal((batch, *SHAPES[size]), dtype="float32") for view in ("a", "b")}
+    inputs = [x, np.arange(batch, dtype="int32")]
+    resident = measure.memory_of_step(model.train_on_batch, inputs)
+    return resident / 2**20, measure.seconds(model.train_on_batch, inputs)
+
+
+def measure_all(size, options):
+    """`{(name, batch): (MiB, seconds)}`, without what would need too much or is not installed."""
+    found = {}
+    who = {candidate.who: candidate for candidate in peers.candidates(["InfoNCE"], with_peers=True)}
+    for name in options.losses:
+        for batch in options.batches or BATCHES[size]:
+            if name.endswith("in parts") and (size, measure.BACKEND) == ("large", "jax"):
+                continue
+            if name in DIRECT:
+                candidate = who.get(DIRECT[name])
+                if candidate is None or candidate.stores(batch, 128) * 4 / 2**30 > options.limit:
+                    continue
+            command = [sys.executable, __file__, "--measure-one", json.dumps([size, name, batch])]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+            if done.returncode:
+                sys.exit(done.stderr)
+            found[name, batch] = json.loads(done.stdout.splitlines()[-1])
+            print(size, name, batch, "{:.0f} MiB, {:.2f} s".format(*found[name, batch]), file=sys.stderr, flush=True)
+    return found
+
+
+def print_table(size, found):
+    batches = sorted({batch for _, batch in found})
+    print(f"\n| {size} towers, {measure.BACKEND}, MiB (s) | " + " | ".join(f"{batch:,}" for batch in batches) + " |")
+    print("| --- |" + " --- |" * len(batches))
+    for name in dict.fromkeys(name for name, _ in found):
+        cells = ["{:,.0f} ({:.2f})".format(*found[name, b]) if (name, b) in found else "" for b in batches]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    for name in ("direct logits", "InfoNCE"):
+        both = [((name, b), ("GammaContrastive", b // 2)) for b in batches]
+        cells = [f"{found[half][0] / found[full][0]:.2f}" if {full, half} <= set(found) else "" for full, half in both]
+        print(f"| GammaContrastive at half the batch, over {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def draw(results, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(
+        1, len(results), figsize=(5.5 * len(results), 4), layout="constrained", squeeze=False
+    )
+    for panel, (size, found) in zip(panels[0], results.items(), strict=True):
+        for name in dict.fromkeys(name for name, _ in found):
+            points = [(batch, mib) for (who, batch), (mib, _) in found.items() if who == name and mib >= 10]
+            panel.plot(*zip(*points, strict=True), color=COLORS[name], marker="o", label=name)
+        panel.set(title=f"{size} towers, {measure.BACKEND}", xlabel="batch size", xscale="log", yscale="log")
+        panel.set_ylim(10, 5000)
+        batches = sorted({batch for (_, batch), (mib, _) in found.items() if mib >= 10})  # below it is chance
+        panel.set_xticks(batches, [f"{batch:,}" for batch in batches], rotation=45)
+        panel.set_xticks([], minor=True)
+    panels[0, 0].set_ylabel("peak of a training step, MiB")
+    panels[0, 0].legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    print(f"wrote {path}")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--towers", nargs="+", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--losses", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--batches", type=int, nargs="+", help="default: up to 16,384, and 2,048 for the large towers")
+    parser.add_argument("--limit", type=float, default=12, help="GiB; direct logits that need more are left out")
+    parser.add_argument("--quick", action="store_true", help="small towers, batches of 2,048 and 4,096, two losses")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    parser.add_argument("--measure-one", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure_one:
+        return print(json.dumps(measure_one(*options.measure_one)))
+    if options.quick:
+        options.towers, options.losses, options.batches = ["small"], ["direct logits", "GammaContrastive"], [2048, 4096]
+    results = {size: measure_all(size, options) for size in options.towers}
+    for size, found in results.items():
+        print_table(size, found)
+    draw(results, options.out / f"step_memory_{measure.BACKEND}.png")
+
+
+if __name__ == "__main__":
+    main()
