@@ -71,6 +71,20 @@ def test_gradient_bias_is_measured_and_predicted(tmp_path):
 
 
 @pytest.mark.emoji_art
+def test_half_the_batch_compares_losses_over_the_batch_size(tmp_path):
+    arguments = ("--quick", "--losses", "GammaContrastive, visits", "--out", tmp_path)
+    done = run("../benchmarks/half_the_batch.py", *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    recall = done.stdout.partition("recall_at_10, mean")[2].partition("chosen:")[0]
+    rows = [line.strip("| ").split(" | ") for line in recall.splitlines() if line.startswith("| ") and "±" in line]
+    assert [row[0] for row in rows] == ["InfoNCE", "DecoupledContrastive", "GammaContrastive, visits"]
+    for _, *cells in rows:
+        assert [float(cell.split()[0]) > 3 * 10 / 345 for cell in cells] == [True, True]
+    assert "reaches InfoNCE at a larger batch" in done.stdout
+    assert (tmp_path / "half_the_batch.png").exists()
+
+
+@pytest.mark.emoji_art
 def test_modality_structures_prints_its_table_and_draws_the_spaces(tmp_path):
     arguments = ("--kinds", "clip", "all", "--epochs", 1, "--seeds", 1, "--weights", 0.1)
     done = run("modality_structures.py", *arguments, "--out", tmp_path)
