@@ -44,11 +44,19 @@ def main():
     parser.add_argument("--batch-size", type=int, nargs="+", default=[16, 128, 1024])
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.05])
     parser.add_argument("--features", type=pathlib.Path, default=pathlib.Path("out/features.npz"), help="kept features")
+    parser.add_argument("--quick", action="store_true", help="the first lines of one cell, from scratch")
     arguments = parser.parse_args()
+    make_lines = estimators
+    if arguments.quick:
+        arguments.settings, arguments.batch_size, arguments.epochs, arguments.seeds = ["scratch"], [256], [2], 2
+
+        def make_lines(batch_size):
+            return dict(list(estimators(batch_size).items())[:4])
+
     conditions = [(t, b, e) for t in arguments.temperature for b in arguments.batch_size for e in arguments.epochs]
     for setting in arguments.settings:
         data = half_the_batch.SETTINGS[setting](arguments.features)
-        half_the_batch.compare(estimators, setting, data, conditions, arguments.seeds, "validation")
+        half_the_batch.compare(make_lines, setting, data, conditions, arguments.seeds, "validation")
 
 
 if __name__ == "__main__":

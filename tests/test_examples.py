@@ -85,6 +85,14 @@ def test_half_the_batch_compares_losses_over_the_batch_size(tmp_path):
 
 
 @pytest.mark.emoji_art
+def test_gamma_defaults_prints_its_table():
+    done = run("../benchmarks/gamma_defaults.py", "--quick")
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ") and "±" in line]
+    assert [row[0] for row in rows] == ["InfoNCE", "decoupled", "jackknife", "gamma, visits"]
+
+
+@pytest.mark.emoji_art
 def test_modality_structures_prints_its_table_and_draws_the_spaces(tmp_path):
     arguments = ("--kinds", "clip", "all", "--epochs", 1, "--seeds", 1, "--weights", 0.1)
     done = run("modality_structures.py", *arguments, "--out", tmp_path)
