@@ -1,84 +1,62 @@
-"""What the defaults of `GammaContrastive` rest on: one number for each estimator, on held-out drawings.
+"""What the defaults of `GammaContrastive` and `GlobalContrastive` rest on: each of their options, on held-out emoji.
 
-Two small towers of dense layers match the two drawings of an emoji. Families of the validation split are
-searched, never those of the test split. All estimators see the same batches from the same weights.
+The two settings of `half_the_batch.py`, at a fixed temperature. All lines see the same batches from the same weights;
+the learning rate is tuned for each. Families of the validation split are searched, never those of the test split.
 
-    python benchmarks/gamma_defaults.py
+    KERAS_BACKEND=jax python benchmarks/gamma_defaults.py   # needs the packages of `half_the_batch.py`
 """
 
 import argparse
-import math
+import pathlib
 
-import keras
-import numpy as np
+import half_the_batch
 
 import keras_contrastive as kc
 
+ITEMS = half_the_batch.ITEMS
 
-def estimators(temperature, num_items, seed):
-    """The loss of each line of the table, by name."""
 
-    def gamma(**kwargs):
-        return kc.losses.GammaContrastive(temperature, num_items=num_items, seed=seed, **kwargs)
-
-    return {
-        "InfoNCE": kc.losses.InfoNCE(temperature),
-        "gamma, nothing remembered (jackknife)": kc.losses.GammaContrastive(temperature, seed=seed),
-        "gamma, rate of the same batch (decoupled)": gamma(rate="batch"),
-        "gamma (defaults)": gamma(),
-        "gamma, draws=8": gamma(draws=8),
-        "gamma, draws=1": gamma(draws=1),
-        "gamma, rate before": gamma(rate="before"),
-        "gamma, momentum=0.5": gamma(momentum=0.5),
-        "gamma, momentum=0.9": gamma(momentum=0.9),
-        "gamma, momentum=visits": gamma(momentum="visits"),
-        "gamma, positive included": gamma(include_positive=True),
+def estimators(batch_size):
+    """The loss of each line of the table, by name: a function of the temperature."""
+    further = {"draws=1": {"draws": 1}, "draws=8": {"draws": 8}, "rate before": {"rate": "before"}}
+    further["positive included"] = {"include_positive": True}
+    gamma = {str(momentum): {"momentum": momentum} for momentum in ("visits", 0.5, 0.7, 0.9)}
+    gamma |= {f"visits, {name}": {"momentum": "visits", **kwargs} for name, kwargs in further.items()}
+    lines = {
+        "InfoNCE": kc.losses.InfoNCE,
+        "decoupled": lambda t: kc.losses.DecoupledContrastive(t, all_views=False),
+        "jackknife": kc.losses.GammaContrastive,
     }
-
-
-def tower(inputs):
-    """One hidden layer, from flattened pixels to the embedding."""
-    return keras.Sequential(
-        [keras.Input((inputs,)), keras.layers.Dense(256, activation="relu"), keras.layers.Dense(64)]
-    )
-
-
-def recall_at_10(loss, data, batch_size, epochs, seed):
-    """Train, then search the validation families, from each artist's drawings to the other's."""
-    keras.utils.set_random_seed(seed)
-    pixels = (1 - data.images[:, :, ::2, ::2] / 255.0).astype("float32").reshape(len(data), 2, -1)
-    x = {"twemoji": pixels[:, 0], "openmoji": pixels[:, 1]}
-    training, held_out = data.split == "train", (data.split == "validation") & ~data.is_flag
-    model = kc.ContrastiveTrainer({name: tower(pixels.shape[-1]) for name in x})
-    model.compile(keras.optimizers.Adam(1e-3 * math.sqrt(batch_size / 64)), loss)
-    ids = np.arange(training.sum(), dtype="int32")
-    model.fit({name: v[training] for name, v in x.items()}, ids, batch_size, epochs, verbose=0)
-    vectors = model.predict({name: v[held_out] for name, v in x.items()}, verbose=0)
-    pairs = [("twemoji", "openmoji"), ("openmoji", "twemoji")]
-    return np.mean([kc.evaluation.retrieval(vectors[a], vectors[b])["recall_at_10"] for a, b in pairs])
+    for name, kwargs in gamma.items():
+        lines[f"gamma, {name}"] = lambda t, kwargs=kwargs: kc.losses.GammaContrastive(t, ITEMS, seed=0, **kwargs)
+    for momentum in ("visits", 0.1, 0.7):
+        lines[f"global, {momentum}"] = lambda t, momentum=momentum: kc.losses.GlobalContrastive(ITEMS, t, momentum)
+    return lines
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=30)
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--settings", nargs="+", choices=("frozen", "scratch"), default=["frozen", "scratch"])
+    parser.add_argument("--epochs", type=int, nargs="+", default=[5, 30])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[16, 128])
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[16, 128, 1024])
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.05])
+    parser.add_argument("--features", type=pathlib.Path, default=pathlib.Path("out/features.npz"), help="kept features")
+    parser.add_argument("--quick", action="store_true", help="the first lines of one cell, from scratch")
     arguments = parser.parse_args()
-    data = kc.datasets.load_emoji()
-    num_items = int((data.split == "train").sum())
-    print(f"{'R@10, mean ± standard error':<44}{'temperature':>12}{'batch':>6}")
-    for temperature in arguments.temperature:
-        for batch_size in arguments.batch_size:
-            for name in estimators(temperature, num_items, 0):
-                found = [
-                    recall_at_10(
-                        estimators(temperature, num_items, seed)[name], data, batch_size, arguments.epochs, seed
-                    )
-                    for seed in range(arguments.seeds)
-                ]
-                error = np.std(found, ddof=1) / math.sqrt(len(found)) if len(found) > 1 else float("nan")
-                print(f"{name:<44}{temperature:>12}{batch_size:>6}{np.mean(found):>9.3f} ± {error:.3f}", flush=True)
+    make_lines = estimators
+    if arguments.quick:
+        arguments.settings, arguments.batch_size, arguments.epochs, arguments.seeds = ["scratch"], [256], [2], 2
+
+        def make_lines(batch_size):
+            return dict(list(estimators(batch_size).items())[:4])
+
+    conditions = [(t, b, e) for t in arguments.temperature for b in arguments.batch_size for e in arguments.epochs]
+    for setting in arguments.settings:
+        data = half_the_batch.SETTINGS[setting](arguments.features)
+        half_the_batch.compare(make_lines, setting, data, conditions, arguments.seeds, "validation")
 
 
 if __name__ == "__main__":

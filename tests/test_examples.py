@@ -82,6 +82,28 @@ def test_gradient_bias_is_measured_and_predicted(tmp_path):
 
 
 @pytest.mark.emoji_art
+def test_half_the_batch_compares_losses_over_the_batch_size(tmp_path):
+    arguments = ("--quick", "--losses", "GammaContrastive, visits", "--out", tmp_path)
+    done = run("../benchmarks/half_the_batch.py", *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    recall = done.stdout.partition("recall_at_10, mean")[2].partition("chosen:")[0]
+    rows = [line.strip("| ").split(" | ") for line in recall.splitlines() if line.startswith("| ") and "±" in line]
+    assert [row[0] for row in rows] == ["InfoNCE", "DecoupledContrastive", "GammaContrastive, visits"]
+    for _, *cells in rows:
+        assert [float(cell.split()[0]) > 3 * 10 / 345 for cell in cells] == [True, True]
+    assert "reaches InfoNCE at a larger batch" in done.stdout
+    assert (tmp_path / "half_the_batch.png").exists()
+
+
+@pytest.mark.emoji_art
+def test_gamma_defaults_prints_its_table():
+    done = run("../benchmarks/gamma_defaults.py", "--quick")
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ") and "±" in line]
+    assert [row[0] for row in rows] == ["InfoNCE", "decoupled", "jackknife", "gamma, visits"]
+
+
+@pytest.mark.emoji_art
 def test_less_data_finds_less(tmp_path):
     done = run("less_data.py", "--quick", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]

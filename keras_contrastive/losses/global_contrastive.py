@@ -25,6 +25,8 @@ class GlobalContrastive(RememberingLoss):
             With a learnable one, a remembered average is read as it would be at the temperature of the day.
         momentum: In `[0, 1)`, share of the old average in the new one (SogCLR's gamma is its complement), or
             `"visits"`, which is 1 - n**-0.7 at an item's n-th visit. An item's first visit sets its average.
+            The default, mostly the batch at hand, found most on real data (`docs/results.md`, "Half the batch");
+            `"visits"` is the one that reaches the optimum where an item is seen hundreds of times.
         momentum_steps: `None` for a constant momentum, or a positive int: it rises from 0 to `momentum` along half a
             cosine in so many steps. FastCLIP's advice is half of the training, and a `momentum` of 0.8.
         max_weight: Cap of the partition of the batch over its average. Caps are counted: see `num_capped`.
