@@ -238,15 +238,18 @@ def draw_answers(tasks, models, features, path, split="test_family", columns=6):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(models), columns, figsize=(2.1 * columns, 2.9 * len(models)))
+    heights = [1.9 if tasks.tasks[name].cells.shape[1] > 1 else 2.9 for name in models]
+    figure, axes = plt.subplots(
+        len(models), columns, figsize=(2.1 * columns, sum(heights)), gridspec_kw={"height_ratios": heights}
+    )
     for (name, model), places in zip(models.items(), axes, strict=True):
         task = tasks.tasks[name]
         rows = np.random.default_rng(1).choice(np.flatnonzero(task.split == split), columns, replace=False)
         found = model.predict(inputs_of(task, rows, features[name], tasks.words), verbose=0).argmax(axis=1)
         for place, row, answer, picture in zip(places, rows, found, task.images(rows), strict=True):
-            if picture.ndim == 4:  # two pictures, one above the other, with a line between them
-                line = np.full((2, picture.shape[2], 3), 160, "uint8")
-                picture = np.concatenate([picture[0], line, picture[1]])
+            if picture.ndim == 4:  # two pictures, with a line between them
+                line = np.full((picture.shape[1], 2, 3), 160, "uint8")
+                picture = np.concatenate([picture[0], line, picture[1]], axis=1)
             place.imshow(picture)
             place.set(xticks=[], yticks=[])
             place.spines[:].set_color("0.8")

@@ -381,7 +381,7 @@ def test_no_gradient_of_the_matching_reaches_who_is_drawn():
         ({"pooling": "max"}, ValueError, "`pooling` must be one of"),
         ({"pooling": {"sound": "mean"}}, ValueError, "`pooling` must be one of"),
         ({"masked_language": 0.15}, TypeError, "MaskedLanguage"),
-        ({"padding_id": 5}, ValueError, "takes another id for padding than the trainer.*padding_id=5, and there 0"),
+        ({"padding_id": 5}, ValueError, "takes another id for padding than this model.*padding_id=5, and there 0"),
         (
             {"masked_language": MaskedLanguage(16, 3, padding_id=4)},
             ValueError,
