@@ -42,7 +42,11 @@ def parse_arguments():
         "--languages", default="en,de,es,fr", help="'all', or codes such as en,de,ja; the first is searched"
     )
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the two pictures")
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="one seed and one epoch: to see that it runs")
+    parsed = parser.parse_args()
+    if parsed.quick:
+        parsed.seeds = parsed.epochs = 1
+    return parsed
 
 
 arguments = parse_arguments() if __name__ == "__main__" else None

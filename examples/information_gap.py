@@ -35,7 +35,11 @@ def parse_arguments():
     parser.add_argument("--seeds", type=int, default=5, help="runs of each kind, from seed 0 on")
     parser.add_argument("--epochs", type=int, default=30, help="passes over the 1,024 pairs")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="one seed and one epoch: to see that it runs")
+    parsed = parser.parse_args()
+    if parsed.quick:
+        parsed.seeds = parsed.epochs = 1
+    return parsed
 
 
 arguments = parse_arguments() if __name__ == "__main__" else None

@@ -31,7 +31,7 @@ def table(output, first):
 
 @pytest.mark.emoji_art
 def test_emoji_retrieval_prints_its_table_and_draws_its_pictures(tmp_path):
-    arguments = ("--loss", "gamma", "infonce", "--batch-size", 256, "--epochs", 1, "--seeds", 1, "--languages", "en,ja")
+    arguments = ("--quick", "--loss", "gamma", "infonce", "--batch-size", 256, "--languages", "en,ja")
     done = run("emoji_retrieval.py", *arguments, "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     for words in ("drawing -> name", "name -> drawing", "drawing -> drawing", "flags", "times chance", "infonce"):
@@ -48,7 +48,7 @@ def test_emoji_retrieval_names_the_languages_it_knows():
 
 @pytest.mark.emoji_art
 def test_information_gap_keeps_to_the_bound_and_draws_its_picture(tmp_path):
-    done = run("information_gap.py", "--seeds", 1, "--epochs", 1, "--out", tmp_path)
+    done = run("information_gap.py", "--quick", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     lost = [line.split()[-3:] for line in done.stdout.splitlines() if line.endswith(("holds", "FAILS"))]
     assert [verdict for *_, verdict in lost] == ["holds"] * 4
