@@ -229,7 +229,6 @@ def test_fusion_tasks_prints_its_table_and_shows_answers(tmp_path):
     table = {name: cells for name, *cells in rows}
     assert len(table["base"]) == 9
     assert all(0 <= float(cell) <= 1 for cell in table["base"])
-    assert [0 <= float(cell) <= 1 for cell in table["in words"][:3]] == [True] * 3
     assert (tmp_path / "fusion_answers.png").exists()
 
 
