@@ -6,7 +6,7 @@ all composed from emoji art and Unicode facts: not VQA, NLVR2 or SNLI-VE. Each m
 several drawings, the image tower is frozen, and what it says of each drawing is computed once. Statements come after
 text assignment.
 
-    python examples/fusion_tasks.py --backend jax   # 4 structures, 3 seeds: about half an hour on two cores
+    python examples/fusion_tasks.py --backend jax   # 4 structures, 3 seeds: some twenty minutes on two cores
     python examples/fusion_tasks.py --structures base --controls "picture alone" "in words"
     python examples/fusion_tasks.py --quick
 
