@@ -35,7 +35,7 @@ def check_weights(**weights):
         raise ValueError(f"One of {', '.join(weights)} must be positive: nothing would be learnt.")
 
 
-def check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id):
+def check_fusion_parts(encoders, fusion, padding_id, masked_language=None):
     """Refuse other towers than one of images and one of texts, and parts of other kinds."""
     if not isinstance(encoders, dict) or sorted(encoders) != ["image", "text"]:
         found = ", ".join(map(str, encoders)) if isinstance(encoders, dict) else type(encoders).__name__
@@ -55,13 +55,6 @@ def check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id):
                 f"`{name}` takes another id for padding than this model. Received: padding_id={padding_id}, and "
                 f"there {found}."
             )
-    poolings = list(pooling.values()) if isinstance(pooling, dict) else [pooling]
-    unknown = [name for name in pooling if name not in encoders] if isinstance(pooling, dict) else []
-    if unknown or any(choice not in POOLINGS for choice in poolings):
-        raise ValueError(
-            f"`pooling` must be one of {', '.join(POOLINGS)}, or a dict of them by modality. "
-            f"Received: pooling={pooling!r}."
-        )
 
 
 def check_momentum(momentum, soft_targets, soft_target_steps, others):
@@ -107,10 +100,15 @@ def check_fusion_loss(loss, soft_targets):
         )
 
 
-def check_pooling(pooling):
-    """Refuse what is no way to make one vector of tokens."""
-    if not isinstance(pooling, str) or pooling not in POOLINGS:
-        raise ValueError(f"`pooling` must be one of {', '.join(POOLINGS)}. Received: pooling={pooling!r}.")
+def check_pooling(pooling, modalities=()):
+    """Refuse what is no way to make one vector of tokens, nor a dict of them by modality, if there are any."""
+    ways = list(pooling.values()) if modalities and isinstance(pooling, dict) else [pooling]
+    unknown = [name for name in pooling if name not in modalities] if isinstance(pooling, dict) else []
+    if unknown or any(not isinstance(way, str) or way not in POOLINGS for way in ways):
+        raise ValueError(
+            f"`pooling` must be one of {', '.join(POOLINGS)}{', or a dict of them by modality' if modalities else ''}. "
+            f"Received: pooling={pooling!r}."
+        )
 
 
 def check_special_ids(vocabulary_size, **ids):

@@ -11,6 +11,7 @@ from keras_contrastive.fusion.checks import (
     check_fusion_parts,
     check_momentum,
     check_num_images,
+    check_pooling,
     check_weights,
 )
 from keras_contrastive.fusion.matching import ImageTextMatching
@@ -121,7 +122,8 @@ class FusionTrainer(ContrastiveTrainer):
         seed=None,
         **kwargs,
     ):
-        check_fusion_parts(encoders, fusion, masked_language, pooling, padding_id)
+        check_fusion_parts(encoders, fusion, padding_id, masked_language)
+        check_pooling(pooling, modalities=encoders)
         check_num_images(1, getattr(fusion, "num_images", 1))
         check_weights(
             contrast_weight=contrast_weight,

@@ -38,10 +38,6 @@ def built_decoder(**kwargs):
     return settle(layer, 3)
 
 
-def gelu(x):
-    return 0.5 * x * (1 + transformer._erf(x / np.sqrt(2)))
-
-
 def decoded(layer, ids, context, context_mask):
     """One answer through the decoder, in float64 NumPy."""
     weights = in_float64(layer)
@@ -50,7 +46,7 @@ def decoded(layer, ids, context, context_mask):
     before = np.tril(np.ones((len(ids), len(ids)), bool))
     for block in layer.blocks:
         tokens = transformer.block(in_float64(block), tokens, before, context, context_mask)
-    hidden = gelu(tokens @ weights["logits/hidden/kernel"] + weights["logits/hidden/bias"])
+    hidden = transformer.gelu(tokens @ weights["logits/hidden/kernel"] + weights["logits/hidden/bias"])
     hidden = transformer.norm(weights, "logits/norm", hidden, 1e-12)
     logits = hidden @ weights["logits/words/kernel"] + weights["logits/words/bias"]
     logits[:, [0, CLS]] = -np.inf
@@ -211,6 +207,8 @@ def test_a_task_takes_over_what_is_not_given():
     copy = FusionClassifier.from_pretrained(model, 3)
     assert (copy.num_classes, copy.num_images, copy.hidden_dim, copy.dropout) == (3, 2, 6, 0.5)
     assert FusionClassifier.from_pretrained(model, 3, 1, dropout=0.0).get_config()["num_images"] == 1
+    with pytest.raises(TypeError, match="too many positional"):
+        FusionClassifier.from_pretrained(model, 3, 1, "mean", None, 0.0, 0, "name")
     assert FusionClassifier.from_pretrained(model, 3, fusion=model.fusion.for_images(3)).num_images == 3
 
 

@@ -19,9 +19,12 @@ def block(weights, tokens, mask, context=None, context_mask=None, epsilon=1e-12)
         read = attention(weights, "cross_attention", x, context, context_mask)
         x = norm(weights, "cross_attention_norm", x + read, epsilon)
     inner = x @ weights["inner/kernel"] + weights["inner/bias"]
-    inner = 0.5 * inner * (1 + _erf(inner / math.sqrt(2)))
-    outer = inner @ weights["outer/kernel"] + weights["outer/bias"]
+    outer = gelu(inner) @ weights["outer/kernel"] + weights["outer/bias"]
     return norm(weights, "feed_forward_norm", x + outer, epsilon)
+
+
+def gelu(x):
+    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
 
 
 def attention(weights, name, queries, keys, mask):

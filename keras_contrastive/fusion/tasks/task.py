@@ -32,7 +32,7 @@ class FusionTask(keras.Model):
             raise TypeError(
                 f"`fusion` must be a `keras_contrastive.fusion.FusionEncoder`. Received: fusion={fusion!r}."
             )
-        check_fusion_parts(encoders, fusion, None, "mean", padding_id)
+        check_fusion_parts(encoders, fusion, padding_id)
         check_num_images(num_images, fusion.num_images)
         self.encoders = encoders
         self.fusion = fusion
@@ -69,9 +69,8 @@ class FusionTask(keras.Model):
             fusion = model.fusion.for_images(model.fusion.num_images)
         elif getattr(fusion, "num_images", 1) > 1:
             settings.pop("num_images", None)
-        names = list(inspect.signature(cls).parameters)[2:]
-        given = dict(zip(names, args, strict=False))
-        return cls({**copies, **(encoders or {})}, fusion, **{**settings, **given, **kwargs})
+        given = inspect.signature(cls).bind_partial({**copies, **(encoders or {})}, fusion, *args).arguments
+        return cls(**{**settings, **given, **kwargs})
 
     @classmethod
     def settings_of(cls, model):
