@@ -9,11 +9,9 @@ the learning rate is tuned for each. Families of the validation split are search
 import argparse
 import pathlib
 
-import half_the_batch
+from trainee import ITEMS, SETTINGS, compare
 
 import keras_contrastive as kc
-
-ITEMS = half_the_batch.ITEMS
 
 
 def estimators(batch_size):
@@ -55,8 +53,8 @@ def main():
 
     conditions = [(t, b, e) for t in arguments.temperature for b in arguments.batch_size for e in arguments.epochs]
     for setting in arguments.settings:
-        data = half_the_batch.SETTINGS[setting](arguments.features)
-        half_the_batch.compare(make_lines, setting, data, conditions, arguments.seeds, "validation")
+        data = SETTINGS[setting](arguments.features)
+        compare(make_lines, setting, data, conditions, arguments.seeds, "validation")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,10 @@ class Words:
         words = re.findall(r"[\w'#*]+", text.lower())
         return [word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words]
 
+    def longest(self, texts):
+        """How many words the longest of these texts has."""
+        return max(len(self.split(text)) for text in np.unique(texts).tolist())
+
     def __call__(self, texts, length=LENGTH, end=False):
         ids = np.full((len(texts), length), PADDING, "int32")
         for row, text in zip(ids, texts, strict=True):

@@ -85,15 +85,6 @@ class Models:
         return known
 
 
-def inputs_of(task, rows, features, words):
-    """What a model is asked: what is known of the drawings in each place, and the text."""
-    length = max(len(words.split(text)) for text in np.unique(task.texts).tolist()) + 1
-    image = features[task.cells[rows]]  # (rows, pictures, places, ...)
-    for _ in range(2 if is_one_drawing(task) else image.shape[1] == 1):
-        image = image[:, 0]
-    return {"image": image, "text": words(task.texts[rows].tolist(), length)}
-
-
 def is_one_drawing(task):
     """Then the image tower is fine-tuned as well."""
     return task.cells.shape[1:] == (1, 1)
@@ -104,10 +95,13 @@ class Tasks:
 
     def __init__(self, tasks, words, quick):
         self.tasks, self.words, self.models, self.quick = tasks, words, Models(), quick
-        self.training = {}
+        self.training, self.texts = {}, {}
         for name, task in tasks.items():
             rows = np.flatnonzero(task.split == "train")
             self.training[name] = rows[: len(rows) // BATCH * BATCH]  # whole batches: one step to compile
+            self.texts[name] = words(task.texts.tolist(), words.longest(task.texts) + 1)
+        told = tasks["questions"].answers
+        self.answers = words(told, words.longest(told) + 2, end=True)
 
     def features(self, trainer):
         """Of each task what its models see of the drawings, and, at -1, of an empty place.
@@ -137,31 +131,30 @@ class Tasks:
 
     def generator(self, model, features):
         """An `AnswerGenerator` that was fine-tuned on the questions."""
-        task = self.tasks["questions"]
-        answers = self.words(list(task.answers), self.answer_length, end=True)
         decoder = kc.fusion.AnswerDecoder(
-            self.words.size, self.answer_length, pre.START, pre.END, pre.DIM, 2, pre.HEADS, 2 * pre.DIM
+            self.words.size, self.answers.shape[1], pre.START, pre.END, pre.DIM, 2, pre.HEADS, 2 * pre.DIM
         )
         fresh = kc.fusion.AnswerGenerator.from_pretrained(model, decoder)
-        return self._fit("questions", "in words", fresh, features, answers)
+        return self._fit("questions", "in words", fresh, features)
 
-    @property
-    def answer_length(self):
-        return max(len(self.words.split(answer)) for answer in self.tasks["questions"].answers) + 2
-
-    def _fit(self, name, key, fresh, features, answers=None, blind=None):
-        task, rows = self.tasks[name], self.training[name]
-        x, labels = self._asked(name, rows, features, blind), task.labels[rows]
-        if answers is not None:
-            x, labels = {**x, "answer": answers[labels]}, None
+    def _fit(self, name, key, fresh, features, blind=None):
+        rows = self.training[name]
+        x, labels = self.asked(name, rows, features, blind), self.tasks[name].labels[rows]
+        if isinstance(fresh, kc.fusion.AnswerGenerator):
+            x, labels = {**x, "answer": self.answers[labels]}, None
         epochs = 1 if self.quick else EPOCHS[name]
         optimizer = pre.optimizer(1e-3, epochs * len(rows) // BATCH)
         model = self.models.new(key, fresh, {part: array[:2] for part, array in x.items()}, optimizer)
         model.fit(x, labels, batch_size=BATCH, epochs=epochs, verbose=0)
         return model
 
-    def _asked(self, name, rows, features, blind=None):
-        x = inputs_of(self.tasks[name], rows, features, self.words)
+    def asked(self, name, rows, features, blind=None):
+        """What a model is asked: what is known of the drawings in each place, and the text."""
+        task = self.tasks[name]
+        image = features[task.cells[rows]]  # (rows, pictures, places, ...)
+        for _ in range(2 if is_one_drawing(task) else image.shape[1] == 1):
+            image = image[:, 0]
+        x = {"image": image, "text": self.texts[name][rows]}
         if blind == "text alone":
             x["image"] = np.zeros_like(x["image"])
         if blind == "picture alone":
@@ -172,10 +165,9 @@ class Tasks:
         """How many answers are right in each test."""
         task = self.tasks[name]
         rows = np.flatnonzero(np.isin(task.split, TESTS))
-        found = model.predict(self._asked(name, rows, features, blind), batch_size=256, verbose=0)
+        found = model.predict(self.asked(name, rows, features, blind), batch_size=256, verbose=0)
         if isinstance(model, kc.fusion.AnswerGenerator):
-            answers = self.words(list(task.answers), self.answer_length, end=True)
-            right = (found == answers[task.labels[rows]]).all(axis=1)
+            right = (found == self.answers[task.labels[rows]]).all(axis=1)
         else:
             right = found.argmax(axis=1) == task.labels[rows]
         return {split: right[task.split[rows] == split].mean() for split in TESTS}
@@ -192,7 +184,6 @@ def run(structure, seed, tasks, data, words, table, out):
         f"{structure} trainer", fresh, sample, pre.optimizer(2e-3, steps), kc.losses.InfoNCE(0.2)
     )
     controls = arguments.controls if structure == "base" else ()
-    features = tasks.features(trainer)
 
     def note(row, name, model, blind=None):
         found = tasks.accuracies(name, model, features[name], blind)
@@ -210,6 +201,7 @@ def run(structure, seed, tasks, data, words, table, out):
         return note(row, "comparisons", tasks.classifier("comparisons", begin, features["comparisons"], **kwargs))
 
     if "no pre-training" in controls:
+        features = tasks.features(trainer)
         for name in ("questions", "entailment"):
             note("no pre-training", name, tasks.classifier(name, trainer, features[name]))
         statements("no pre-training")
@@ -247,7 +239,7 @@ def draw_answers(tasks, models, features, path, split="test_family", columns=6):
     for (name, model), places in zip(models.items(), axes, strict=True):
         task = tasks.tasks[name]
         rows = np.random.default_rng(1).choice(np.flatnonzero(task.split == split), columns, replace=False)
-        found = model.predict(inputs_of(task, rows, features[name], tasks.words), verbose=0).argmax(axis=1)
+        found = model.predict(tasks.asked(name, rows, features[name]), verbose=0).argmax(axis=1)
         for place, row, answer, picture in zip(places, rows, found, task.images(rows), strict=True):
             if picture.ndim == 4:  # two pictures, with a line between them
                 line = np.full((picture.shape[1], 2, 3), 160, "uint8")
@@ -256,10 +248,8 @@ def draw_answers(tasks, models, features, path, split="test_family", columns=6):
             place.set(xticks=[], yticks=[])
             place.spines[:].set_color("0.8")
             place.set_title(textwrap.fill(str(task.texts[row]), 26), fontsize=9)
-            right = answer == task.labels[row]
-            told = (
-                task.answers[answer] if right else f"{task.answers[answer]}\n(it is {task.answers[task.labels[row]]})"
-            )
+            right, truth = answer == task.labels[row], task.answers[task.labels[row]]
+            told = truth if right else f"{task.answers[answer]}\n(it is {truth})"
             place.set_xlabel(told, fontsize=9, color="green" if right else "firebrick")
         places[0].set_ylabel(name, fontsize=9, color="0.4")
     figure.tight_layout(rect=(0, 0.02, 1, 1))
