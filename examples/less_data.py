@@ -12,7 +12,6 @@ Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 """
 
 import argparse
-import functools
 import itertools
 import os
 import pathlib
@@ -44,6 +43,7 @@ if arguments is not None and arguments.backend:
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from emoji_retrieval import jitter  # noqa: E402
+from information_gap import once_compiled  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
 
@@ -83,24 +83,15 @@ def pixels(images):
     return (1 - images[:, ::2, ::2] / 255.0).astype("float32").reshape(len(images), -1)
 
 
-@functools.cache
-def compiled(name, temperature, num_items):
-    """A trainer that is compiled once for all runs, and its variables with the values at the start."""
-    model = kc.ContrastiveTrainer({style: tower() for style in kc.datasets.STYLES})
-    model.compile(keras.optimizers.Adam(1e-3), make_loss(name, temperature, num_items))
-    model({style: np.zeros((1, 16 * 16 * 3)) for style in kc.datasets.STYLES})
-    model.optimizer.build(model.trainable_variables)
-    variables = model.variables + model.optimizer.variables
-    return model, [(variable, keras.ops.convert_to_numpy(variable)) for variable in variables]
+models = {}
 
 
 def train(name, temperature, data, num_items, seed):
-    model, start = compiled(name, temperature, num_items)
     keras.utils.set_random_seed(seed)
-    for variable, value in start:
-        variable.assign(value)
-    for encoder in model.encoders.values():
-        encoder.set_weights(tower().get_weights())
+    model = kc.ContrastiveTrainer({style: tower() for style in kc.datasets.STYLES})
+    model({style: np.zeros((1, 16 * 16 * 3)) for style in kc.datasets.STYLES})
+    model.compile(keras.optimizers.Adam(1e-3), make_loss(name, temperature, num_items))
+    model = once_compiled(models, (name, temperature, num_items), model)
     rng, batch_size = np.random.default_rng(seed), arguments.batch_size
     per_epoch = len(data) // batch_size
     # Epochs of whole batches, one after the other, as one epoch of Keras.

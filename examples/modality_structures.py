@@ -60,7 +60,7 @@ if arguments is not None and arguments.backend:
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from emoji_retrieval import DIM, encode_names, image_encoder, text_encoder  # noqa: E402
-from information_gap import softmax_regression, with_error  # noqa: E402
+from information_gap import once_compiled, softmax_regression, with_error  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
 
@@ -100,22 +100,30 @@ class Batches(keras.utils.PyDataset):
         self.rng.shuffle(self.order)
 
 
+models = {}
+
+
 def train(kind, weights, data, epochs, seed):
     keras.utils.set_random_seed(seed)
     flip_and_crop = kc.augmentation.SimCLRImageAugmenter(
-        crop=kc.augmentation.RandomResizedCrop(area=(0.5, 1.0)), color_jitter=False, grayscale=False
+        crop=kc.augmentation.RandomResizedCrop(area=(0.5, 1.0)), color_jitter=False, grayscale=False, seed=0
     )
-    dim = 2 * DIM if kind == "wide" else DIM
+    augmenters = {"drawing": flip_and_crop, "name": kc.augmentation.RandomTokenDeletion(rate=0.2, seed=1)}
+    dim, structures = 2 * DIM if kind == "wide" else DIM, regularizers(kind, weights)
     model = kc.ContrastiveTrainer(
         {"drawing": image_encoder(data.images.shape[2], width=24, dim=dim), "name": text_encoder(dim)},
-        augmenters={"drawing": flip_and_crop, "name": kc.augmentation.RandomTokenDeletion(rate=0.2)},
-        regularizers=regularizers(kind, weights),
+        augmenters,
+        regularizers=structures,
     )
     batches = Batches(data, seed)
     steps = max(epochs * len(batches), 1)
     rate = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=2e-3, warmup_steps=max(steps // 20, 1))
     loss = kc.losses.InfoNCE(temperature=TEMPERATURE)
+    model({"drawing": data.images[:1, 0], "name": batches.names[:1]})
+    for augmenter in augmenters.values():
+        augmenter.step.assign(seed * steps)  # each run has views of its own, also where it is compiled already
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.2), loss)
+    model = once_compiled(models, (kind, steps, *(layer.weight for layer in structures)), model)
     model.fit(batches, epochs=epochs, verbose=0)
     return model
 

@@ -118,7 +118,8 @@ def test_step_memory_prints_its_table_and_draws_its_picture(tmp_path):
     done = run("../benchmarks/step_memory.py", "--quick", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = table(done.stdout, "small towers")
-    assert set(found) >= {"direct logits", "InfoNCE", "GammaContrastive"}
+    assert {"direct logits", "GammaContrastive"} < set(found)
+    assert all(mebibytes > 0 for mebibytes in found["direct logits"])
     assert list(tmp_path.glob("step_memory_*.png"))
 
 
