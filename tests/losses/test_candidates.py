@@ -58,6 +58,7 @@ def test_hard_negatives_get_their_gradient(name):
         np.testing.assert_allclose(gradient, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("_tiles", [None], indirect=True)  # each case is computed both ways
 @pytest.mark.parametrize("name", [*LOSSES, "InfoNCE, jackknife", "DecoupledContrastive, weighted"])
 def test_tiles_change_neither_value_nor_gradient(name):
     ids, weights = np.array([7, 3, 7, 0, 3, 9, 9]), np.linspace(0, 2, 7).astype("float32")
