@@ -239,6 +239,8 @@ DATA_KINDS = {"PyDataset": Batches, "generator": _generator} | _OWN_DATA[keras.b
 # What compiles most in a test's time. Keras takes one step at a time on torch, where compiling a step takes a minute.
 _COMPILED = {"jit_compile": True, "steps_per_execution": 2}
 COMPILE_MOST = {"jax": _COMPILED, "tensorflow": _COMPILED, "torch": {}}[keras.backend.backend()]
+# What takes the least time for a few steps of a large model: JAX compiles each operation of an eager one.
+COMPILE_LEAST = {"run_eagerly": keras.backend.backend() != "jax"}
 
 
 # Several replicas on this machine: an environment for each process that they need, and what one does in it.

@@ -22,7 +22,8 @@ class FusionEncoder(Transformer):
         num_heads: Positive int, which divides the dimension of the text's tokens.
         hidden_dim: `None`, or the units inside the feed-forward parts; by default four times the dimension.
         image_dim: `None`, or the dimension of the image's tokens; it is needed only where the first call has no image.
-        dropout: In [0, 1).
+        dropout: In [0, 1). At 0, JAX cannot compile float16 for a processor, as it cannot for Keras' own attention: its
+            products lack the precision that is asked for. bfloat16 can be compiled.
         activation: Activation inside the feed-forward parts.
         epsilon: Of the layer normalisation.
         num_images: Positive int, how many images there are with each text. Each layer is as many blocks in a row, and
