@@ -163,17 +163,17 @@ KINDS = {f"alignment x {scale:g}": scale for scale in SCALES} | {
 }
 
 
-def once_compiled(models, key, model):
+COMPILED = {}
+
+
+def once_compiled(key, model):
     """This model, or the one before it with this key, as new: its step is traced and compiled only once."""
     model.optimizer.build(model.trainable_variables)
-    known = models.setdefault(key, model)
+    known = COMPILED.setdefault(key, model)
     states = ([*each.variables, *each.optimizer.variables] for each in (known, model))
     for variable, fresh in zip(*states, strict=True):
         variable.assign(fresh)
     return known
-
-
-models = {}
 
 
 def train(kind, x, epochs, seed):
@@ -189,7 +189,7 @@ def train(kind, x, epochs, seed):
     model = kc.ContrastiveTrainer(encoders, noise, regularizers=regularizers, in_modal_weight=0.0)
     model({name: rows[:1] for name, rows in x.items()})
     model.compile(keras.optimizers.Adam(3e-3), kc.losses.InfoNCE(temperature=TEMPERATURE))
-    model = once_compiled(models, kind, model)
+    model = once_compiled(kind, model)
     model.fit(x, batch_size=256, epochs=epochs, verbose=0)
     return model
 

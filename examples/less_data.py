@@ -83,15 +83,12 @@ def pixels(images):
     return (1 - images[:, ::2, ::2] / 255.0).astype("float32").reshape(len(images), -1)
 
 
-models = {}
-
-
 def train(name, temperature, data, num_items, seed):
     keras.utils.set_random_seed(seed)
     model = kc.ContrastiveTrainer({style: tower() for style in kc.datasets.STYLES})
     model({style: np.zeros((1, 16 * 16 * 3)) for style in kc.datasets.STYLES})
     model.compile(keras.optimizers.Adam(1e-3), make_loss(name, temperature, num_items))
-    model = once_compiled(models, (name, temperature, num_items), model)
+    model = once_compiled((name, temperature, num_items), model)
     rng, batch_size = np.random.default_rng(seed), arguments.batch_size
     per_epoch = len(data) // batch_size
     # Epochs of whole batches, one after the other, as one epoch of Keras.

@@ -100,16 +100,14 @@ class Batches(keras.utils.PyDataset):
         self.rng.shuffle(self.order)
 
 
-models = {}
-
-
 def train(kind, weights, data, epochs, seed):
     keras.utils.set_random_seed(seed)
     flip_and_crop = kc.augmentation.SimCLRImageAugmenter(
         crop=kc.augmentation.RandomResizedCrop(area=(0.5, 1.0)), color_jitter=False, grayscale=False, seed=0
     )
     augmenters = {"drawing": flip_and_crop, "name": kc.augmentation.RandomTokenDeletion(rate=0.2, seed=1)}
-    dim, structures = 2 * DIM if kind == "wide" else DIM, regularizers(kind, weights)
+    structures = regularizers(kind, weights)
+    dim = 2 * DIM if kind == "wide" else DIM
     model = kc.ContrastiveTrainer(
         {"drawing": image_encoder(data.images.shape[2], width=24, dim=dim), "name": text_encoder(dim)},
         augmenters,
@@ -123,7 +121,7 @@ def train(kind, weights, data, epochs, seed):
     for augmenter in augmenters.values():
         augmenter.step.assign(seed * steps)  # each run has views of its own, also where it is compiled already
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.2), loss)
-    model = once_compiled(models, (kind, steps, *(layer.weight for layer in structures)), model)
+    model = once_compiled((kind, steps, *(layer.weight for layer in structures)), model)
     model.fit(batches, epochs=epochs, verbose=0)
     return model
 
