@@ -38,10 +38,14 @@ def estimators(temperature):
     return {
         "InfoNCE": kc.losses.InfoNCE(**common),
         "decoupled": kc.losses.DecoupledContrastive(all_views=False, **common),
-        "jackknife": kc.losses.DecoupledContrastive(all_views=False, bias_correction="jackknife", **common),
+        "jackknife": kc.losses.DecoupledContrastive(
+            all_views=False, bias_correction="jackknife", **common
+        ),
         "gamma, rate before": gamma(rate="before"),
         "gamma, rate after": gamma(),
-        "GlobalContrastive": kc.losses.GlobalContrastive(ITEMS, momentum="visits", max_weight=float("inf"), **common),
+        "GlobalContrastive": kc.losses.GlobalContrastive(
+            ITEMS, momentum="visits", max_weight=float("inf"), **common
+        ),
     }
 
 
@@ -49,7 +53,7 @@ class WeightSpread(kc.losses.ContrastiveLoss):
     """Half of E[w^2] - 1, the mean over the anchors: what the bias of order 1/m is the gradient of."""
 
     def per_direction(self, contrast, ids, training):
-        twice = kc.similarity.Contrast(contrast.views, contrast.directions, ids, 2 / self.temperature)
+        twice = kc._engine.Contrast(contrast.views, contrast.directions, ids, 2 / self.temperature)
         return 0.5 * ops.exp(twice.negatives - 2 * contrast.negatives + contrast.log_num_negatives)
 
 
@@ -61,16 +65,25 @@ def fixed_features(epochs):
     rows = np.random.default_rng(0).permutation(np.flatnonzero(data.split == "train"))[:ITEMS]
     x = {"twemoji": pixels[rows, 0], "openmoji": pixels[rows, 1]}
     layers = keras.layers
-    towers = {name: keras.Sequential([layers.Dense(256, activation="relu"), layers.Dense(DIM)]) for name in x}
+    towers = {
+        name: keras.Sequential([layers.Dense(256, activation="relu"), layers.Dense(DIM)])
+        for name in x
+    }
     model = kc.ContrastiveTrainer(towers)
     model.compile(keras.optimizers.Adam(1e-3), kc.losses.InfoNCE(0.1))
     model.fit(x, batch_size=64, epochs=epochs, verbose=0)
-    return {name: z / np.linalg.norm(z, axis=1, keepdims=True) for name, z in model.predict(x, verbose=0).items()}
+    return {
+        name: z / np.linalg.norm(z, axis=1, keepdims=True)
+        for name, z in model.predict(x, verbose=0).items()
+    }
 
 
 def head():
     return keras.Sequential(
-        [keras.Input((DIM,)), keras.layers.Dense(DIM, use_bias=False, kernel_initializer="identity")]
+        [
+            keras.Input((DIM,)),
+            keras.layers.Dense(DIM, use_bias=False, kernel_initializer="identity"),
+        ]
     )
 
 
@@ -90,7 +103,11 @@ def mean_gradients(loss, x, batch_size, epochs, repetitions, warm_up):
     for _ in range(repetitions):
         model.fit(x, ids, batch_size, epochs, verbose=0)
         moved = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
-        found.append(np.concatenate([(a - b).ravel() for a, b in zip(start, moved, strict=True)]).astype("float64"))
+        found.append(
+            np.concatenate([(a - b).ravel() for a, b in zip(start, moved, strict=True)]).astype(
+                "float64"
+            )
+        )
         for weight, value in zip(model.trainable_weights, start, strict=True):
             weight.assign(value)
     return np.array(found)
@@ -123,7 +140,9 @@ def measure(temperature, batches, epochs, repetitions, x):
                 predicted[batch] = unit / negatives * (1 - (negatives - 1) / (ITEMS - 2))
         for batch in batches:
             loss = estimators(temperature)[name]
-            bias = mean_gradients(loss, x, batch, epochs, repetitions, 20 if remembers else 0) - whole
+            bias = (
+                mean_gradients(loss, x, batch, epochs, repetitions, 20 if remembers else 0) - whole
+            )
             found[name, batch] = [part / np.linalg.norm(whole) for part in length(bias)]
     return found, predicted
 
@@ -135,19 +154,42 @@ def draw(results, batches, path):
     from matplotlib import pyplot
 
     colors = {"InfoNCE": "#2b5fc0", "decoupled": "#16a085", "jackknife": "#7f8c8d"}
-    colors |= {"gamma, rate before": "#c0392b", "gamma, rate after": "#e59866", "GlobalContrastive": "#8e44ad"}
+    colors |= {
+        "gamma, rate before": "#c0392b",
+        "gamma, rate after": "#e59866",
+        "GlobalContrastive": "#8e44ad",
+    }
     figure, panels = pyplot.subplots(
-        1, len(results), figsize=(4.2 * len(results), 4.2), layout="constrained", squeeze=False, sharey=True
+        1,
+        len(results),
+        figsize=(4.2 * len(results), 4.2),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
     )
     for panel, (temperature, (found, predicted)) in zip(panels[0], results.items(), strict=True):
         for name, color in colors.items():
             sizes, errors = np.array([found[name, batch] for batch in batches]).T
             seen = sizes > 0
             panel.errorbar(
-                np.array(batches)[seen], sizes[seen], errors[seen], color=color, marker="o", capsize=3, label=name
+                np.array(batches)[seen],
+                sizes[seen],
+                errors[seen],
+                color=color,
+                marker="o",
+                capsize=3,
+                label=name,
             )
-        panel.plot(batches, [predicted[b] for b in batches], "k--", linewidth=1, label="decoupled, predicted (1/m)")
-        panel.set(title=f"temperature {temperature:g}", xlabel="batch size", xscale="log", yscale="log")
+        panel.plot(
+            batches,
+            [predicted[b] for b in batches],
+            "k--",
+            linewidth=1,
+            label="decoupled, predicted (1/m)",
+        )
+        panel.set(
+            title=f"temperature {temperature:g}", xlabel="batch size", xscale="log", yscale="log"
+        )
         panel.set_xticks(batches, [str(b) for b in batches])
         panel.set_xticks([], minor=True)
     panels[0, 0].set_ylabel("bias / length of the whole gradient")
@@ -165,23 +207,37 @@ def main():
     parser.add_argument("--batch-size", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256])
     parser.add_argument("--epochs", type=int, default=10, help="of each repetition")
     parser.add_argument("--repetitions", type=int, default=6)
-    parser.add_argument("--quick", action="store_true", help="one temperature, two batch sizes, two epochs")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    parser.add_argument(
+        "--quick", action="store_true", help="one temperature, two batch sizes, two epochs"
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+    )
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.temperature, arguments.batch_size, arguments.epochs = [0.1], [64, 256], 2
     x = fixed_features(1 if arguments.quick else 10)
     results = {}
-    print(f"{keras.backend.backend()}; the bias over the length of the whole gradient, ± its error\n")
+    print(
+        f"{keras.backend.backend()}; the bias over the length of the whole gradient, ± its error\n"
+    )
     for temperature in arguments.temperature:
         results[temperature] = found, predicted = measure(
             temperature, arguments.batch_size, arguments.epochs, arguments.repetitions, x
         )
-        print(f"| temperature {temperature:g}, batch size | " + " | ".join(map(str, arguments.batch_size)) + " |")
+        print(
+            f"| temperature {temperature:g}, batch size | "
+            + " | ".join(map(str, arguments.batch_size))
+            + " |"
+        )
         print("| --- |" + " --- |" * len(arguments.batch_size))
         for name in estimators(temperature):
             cells = [found[name, batch] for batch in arguments.batch_size]
-            print(f"| {name} | " + " | ".join(f"{size:.4f} ± {error:.4f}" for size, error in cells) + " |")
+            print(
+                f"| {name} | "
+                + " | ".join(f"{size:.4f} ± {error:.4f}" for size, error in cells)
+                + " |"
+            )
         cells = [f"{predicted[batch]:.4f}" for batch in arguments.batch_size]
         print("| decoupled, predicted | " + " | ".join(cells) + " |\n", flush=True)
     draw(results, arguments.batch_size, arguments.out / "gradient_bias.png")

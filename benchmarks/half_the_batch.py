@@ -49,7 +49,9 @@ def estimators(batch_size):
 
     return {
         "InfoNCE": kc.losses.InfoNCE,
-        "SigmoidContrastive": lambda t: kc.losses.SigmoidContrastive(t, kc.layers.LearnableBias(-math.log(batch_size))),
+        "SigmoidContrastive": lambda t: kc.losses.SigmoidContrastive(
+            t, kc.layers.LearnableBias(-math.log(batch_size))
+        ),
         "DecoupledContrastive": lambda t: kc.losses.DecoupledContrastive(t, all_views=False),
         "jackknife": gamma(),
         "GlobalContrastive, 0.1": global_(momentum=0.1),
@@ -69,7 +71,9 @@ def regime_estimators(batch_size):
         "GammaContrastive, visits, before": {"momentum": "visits", "rate": "before"},
     }
     for name, kwargs in further.items():
-        lines[name] = lambda t, kwargs=kwargs: kc.losses.GammaContrastive(t, num_items=ITEMS, **kwargs)
+        lines[name] = lambda t, kwargs=kwargs: kc.losses.GammaContrastive(
+            t, num_items=ITEMS, **kwargs
+        )
     return lines
 
 
@@ -86,7 +90,10 @@ def sweep(names, setting, data, arguments):
             rate = middle_rate(setting, batch_size)
             for series in arguments.series:
                 temperature, chosen = tuned(
-                    trainee, SERIES[series], [rate * factor for factor in FACTORS[series]], arguments.epochs
+                    trainee,
+                    SERIES[series],
+                    [rate * factor for factor in FACTORS[series]],
+                    arguments.epochs,
                 )
                 runs = []
                 for seed in range(arguments.seeds):
@@ -117,10 +124,16 @@ def print_tables(title, found):
         print(f"\n{score}, mean ± standard error\n\n{head}")
         for name, cells in found.items():
             row = [with_error(cells[batch][score]) for batch in batches]
-            print(f"| {name} | " + " | ".join(f"{mean:.3f} ± {error:.3f}" for mean, error in row) + " |")
+            print(
+                f"| {name} | "
+                + " | ".join(f"{mean:.3f} ± {error:.3f}" for mean, error in row)
+                + " |"
+            )
     print(f"\nchosen: temperature, and learning rate over the middle one\n\n{head}")
     for name, cells in found.items():
-        row = [f"{cells[batch]['temperature']}, × {cells[batch]['factor']:.1f}" for batch in batches]
+        row = [
+            f"{cells[batch]['temperature']}, × {cells[batch]['factor']:.1f}" for batch in batches
+        ]
         print(f"| {name} | " + " | ".join(row) + " |")
     for baseline in ("InfoNCE", "DecoupledContrastive"):
         print_equals(title, found, batches, baseline)
@@ -129,12 +142,16 @@ def print_tables(title, found):
 def print_equals(title, found, batches, baseline):
     """Where a loss is not below `baseline` at a larger batch by more than a standard error of the difference."""
     print(f"\nreaches {baseline} at a larger batch: the smallest batch, and at how many\n")
-    print(f"| {title} | 2 × | 4 × | 8 × | less {baseline} at the same batch |\n| --- | --- | --- | --- | --- |")
+    print(
+        f"| {title} | 2 × | 4 × | 8 × | less {baseline} at the same batch |\n| --- | --- | --- | --- | --- |"
+    )
     for name, cells in found.items():
         row = []
         for factor in (2, 4, 8):
             pairs = [batch for batch in batches if factor * batch in batches]
-            gaps = {batch: difference(cells[batch], found[baseline][factor * batch]) for batch in pairs}
+            gaps = {
+                batch: difference(cells[batch], found[baseline][factor * batch]) for batch in pairs
+            }
             reached = [batch for batch, (gap, error) in gaps.items() if gap >= -error]
             row.append(f"{min(reached, default='none')} ({len(reached)} of {len(pairs)})")
         gaps = [difference(cells[batch], found[baseline][batch]) for batch in batches]
@@ -160,11 +177,19 @@ def draw(results, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    what = {"frozen": "drawing ↔ name, frozen features", "scratch": "drawing ↔ drawing, from scratch"}
+    what = {
+        "frozen": "drawing ↔ name, frozen features",
+        "scratch": "drawing ↔ drawing, from scratch",
+    }
     at = {"tuned": "temperature tuned", "0.02": "temperature 0.02"}
     rows, columns = len(next(iter(results.values()))), len(results)
     figure, panels = pyplot.subplots(
-        rows, columns, figsize=(5.6 * columns, 3.6 * rows + 0.8), layout="constrained", squeeze=False, sharey="col"
+        rows,
+        columns,
+        figsize=(5.6 * columns, 3.6 * rows + 0.8),
+        layout="constrained",
+        squeeze=False,
+        sharey="col",
     )
     for column, (setting, found) in enumerate(results.items()):
         for panel, (series, lines) in zip(panels[:, column], found.items(), strict=True):
@@ -172,16 +197,22 @@ def draw(results, path):
                 color, style, width = LINES[name]
                 means, errors = np.transpose([with_error(cell["mrr"]) for cell in cells.values()])
                 batches = np.array([int(batch) for batch in cells])
-                beside = batches * 2 ** ((place - len(lines) / 2) / 25)  # error bars that can be told apart
+                beside = batches * 2 ** (
+                    (place - len(lines) / 2) / 25
+                )  # error bars that can be told apart
                 kwargs = {"color": color, "linestyle": style, "linewidth": width, "label": name}
                 panel.errorbar(beside, means, errors, marker="o", ms=4, **kwargs)
             panel.set(title=f"{what[setting]}; {at[series]}", xscale="log")
             panel.set_xticks(batches, [str(batch) for batch in batches])
             panel.set_xticks([], minor=True)
         highest = max(
-            with_error(cell["mrr"])[0] for cells in next(iter(found.values())).values() for cell in cells.values()
+            with_error(cell["mrr"])[0]
+            for cells in next(iter(found.values())).values()
+            for cell in cells.values()
         )
-        panels[0, column].set_ylim(0.6 * highest, 1.08 * highest)  # what is below stands in the table
+        panels[0, column].set_ylim(
+            0.6 * highest, 1.08 * highest
+        )  # what is below stands in the table
         panels[-1, column].set_xlabel("batch size")
     figure.supylabel("mean reciprocal rank, unseen families")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -195,25 +226,52 @@ def parse_arguments():
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--settings", nargs="+", choices=tuple(SETTINGS), default=list(SETTINGS))
-    parser.add_argument("--series", nargs="+", choices=tuple(SERIES), default=list(SERIES), help="of temperatures")
-    parser.add_argument("--losses", nargs="+", metavar="NAME", help="default: all; part of a name will do")
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256, 512, 1024])
+    parser.add_argument(
+        "--series", nargs="+", choices=tuple(SERIES), default=list(SERIES), help="of temperatures"
+    )
+    parser.add_argument(
+        "--losses", nargs="+", metavar="NAME", help="default: all; part of a name will do"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256, 512, 1024]
+    )
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--seeds", type=int, default=5, help="runs that are searched on the test families")
-    parser.add_argument("--regime", action="store_true", help="fixed low temperatures and small batches instead")
-    parser.add_argument("--quick", action="store_true", help="a few small runs from scratch, to see that it works")
-    parser.add_argument("--features", type=pathlib.Path, default=pathlib.Path("out/features.npz"), help="kept features")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="runs that are searched on the test families"
+    )
+    parser.add_argument(
+        "--regime", action="store_true", help="fixed low temperatures and small batches instead"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few small runs from scratch, to see that it works"
+    )
+    parser.add_argument(
+        "--features",
+        type=pathlib.Path,
+        default=pathlib.Path("out/features.npz"),
+        help="kept features",
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+    )
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.settings, arguments.series, arguments.batch_size = ["scratch"], ["0.02"], [128, 256]
+        arguments.settings, arguments.series, arguments.batch_size = (
+            ["scratch"],
+            ["0.02"],
+            [128, 256],
+        )
         arguments.epochs, arguments.seeds = 2, 2
     return arguments
 
 
 def main():
     arguments = parse_arguments()
-    wanted = ["InfoNCE", "DecoupledContrastive", *(arguments.losses or [""])]  # all are compared with the first two
+    wanted = [
+        "InfoNCE",
+        "DecoupledContrastive",
+        *(arguments.losses or [""]),
+    ]  # all are compared with the first two
     names = [name for name in estimators(1) if any(part in name for part in wanted)]
     results = {}
     for setting in arguments.settings:

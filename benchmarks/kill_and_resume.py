@@ -36,7 +36,13 @@ def train(folder, out, steps):
 
     def tower():
         return keras.Sequential(
-            [keras.Input((6,)), layers.Dense(16), layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(8)]
+            [
+                keras.Input((6,)),
+                layers.Dense(16),
+                layers.BatchNormalization(),
+                layers.Dropout(0.3),
+                layers.Dense(8),
+            ]
         )
 
     model = kc.ContrastiveTrainer(
@@ -45,7 +51,9 @@ def train(folder, out, steps):
         regularizers=[kc.layers.BrownianBridge(t=(0.2, 0.8), modalities="image", weight=0.1)],
     )
     memory = kc.layers.EmbeddingQueue(24, 8)
-    loss = kc.losses.GammaContrastive(kc.layers.LearnableTemperature(0.5), num_items=ROWS, draws=2, memory=memory)
+    loss = kc.losses.GammaContrastive(
+        kc.layers.LearnableTemperature(0.5), num_items=ROWS, draws=2, memory=memory
+    )
     rate = keras.optimizers.schedules.CosineDecay(1e-2, STEPS)
     model.compile(keras.optimizers.Adam(rate), loss)
     backup = keras.callbacks.BackupAndRestore(folder, save_freq=2, double_checkpoint=True)
@@ -65,7 +73,9 @@ def train(folder, out, steps):
 
 def start(folder, name):
     """Start a training of its own."""
-    return subprocess.Popen([sys.executable, __file__, "--train", folder / "backup", folder / name, folder / "steps"])
+    return subprocess.Popen(
+        [sys.executable, __file__, "--train", folder / "backup", folder / name, folder / "steps"]
+    )
 
 
 def killed_and_resumed(folder, step, delay):
@@ -93,7 +103,9 @@ def main():
     )
     parser.add_argument("--times", type=int, default=20, help="how often to kill")
     parser.add_argument("--seed", type=int, default=0, help="of the steps at which to kill")
-    parser.add_argument("--train", nargs=3, metavar=("BACKUP", "OUT", "STEPS"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--train", nargs=3, metavar=("BACKUP", "OUT", "STEPS"), help=argparse.SUPPRESS
+    )
     arguments = parser.parse_args()
     if arguments.train:
         train(*arguments.train)
@@ -110,12 +122,19 @@ def main():
         for time_number in range(arguments.times):
             of_this = folder / str(time_number)
             # From the fourth step on there is a backup; the delay may end while one is being written.
-            first, second = killed_and_resumed(of_this, rng.randrange(4, STEPS - 1), rng.uniform(0, 0.04))
+            first, second = killed_and_resumed(
+                of_this, rng.randrange(4, STEPS - 1), rng.uniform(0, 0.04)
+            )
             found = np.load(of_this / "resumed.npz")
-            equal = found.files == expected.files and all(np.array_equal(found[n], expected[n]) for n in found.files)
+            equal = found.files == expected.files and all(
+                np.array_equal(found[n], expected[n]) for n in found.files
+            )
             same += equal
             verdict = "the same" if equal else "DIFFERENT"
-            print(f"killed after step {first} of {STEPS}, {second} steps after that: {verdict}", flush=True)
+            print(
+                f"killed after step {first} of {STEPS}, {second} steps after that: {verdict}",
+                flush=True,
+            )
     print(
         f"{os.environ.get('KERAS_BACKEND', 'default backend')}: {same} of {arguments.times} ended as the run left alone"
     )

@@ -37,11 +37,19 @@ import numpy as np
 import peers
 from keras import ops
 
-from keras_contrastive.similarity import set_tile_shape
+from keras_contrastive.config import set_tile_shape
 
 COLUMNS = ["loss", "who, mode", "batch", "ms", "/ floor", "/ plain", "GFLOP/s", "of product"]
 COLUMNS += ["MiB resident", "MiB live", "MiB kept", "note"]
-VERSIONS = ["numpy", "torch", "jax", "tensorflow", "pytorch-metric-learning", "open_clip_torch", "lightly"]
+VERSIONS = [
+    "numpy",
+    "torch",
+    "jax",
+    "tensorflow",
+    "pytorch-metric-learning",
+    "open_clip_torch",
+    "lightly",
+]
 VERSIONS += ["sentence-transformers", "optax"]
 
 
@@ -54,12 +62,19 @@ class Run:
     batch: int
     seconds: list = dataclasses.field(default_factory=list)
     memory: dict = dataclasses.field(default_factory=dict)
-    difference: list = dataclasses.field(default_factory=list)  # from ours, relative: of value and gradient
+    difference: list = dataclasses.field(
+        default_factory=list
+    )  # from ours, relative: of value and gradient
     failure: str = ""
 
     @property
     def names(self):
-        return {"loss": self.candidate.loss, "who": self.candidate.who, "mode": self.mode, "batch": self.batch}
+        return {
+            "loss": self.candidate.loss,
+            "who": self.candidate.who,
+            "mode": self.mode,
+            "batch": self.batch,
+        }
 
     def record(self):
         found = {"seconds": self.seconds, **self.memory, "difference": self.difference}
@@ -77,25 +92,44 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--compile", nargs="+", choices=measure.MODES, default=measure.DEFAULT_MODES)
-    parser.add_argument("--plain-limit", type=float, default=6, help="GiB; what needs more, by estimate, is not run")
+    parser.add_argument(
+        "--compile", nargs="+", choices=measure.MODES, default=measure.DEFAULT_MODES
+    )
+    parser.add_argument(
+        "--plain-limit", type=float, default=6, help="GiB; what needs more, by estimate, is not run"
+    )
     parser.add_argument("--time-only", action="store_true")
     parser.add_argument("--memory-only", action="store_true")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
-    parser.add_argument("--picture", type=pathlib.Path, nargs="+", metavar="JSON", help="only draw what was measured")
+    parser.add_argument(
+        "--picture",
+        type=pathlib.Path,
+        nargs="+",
+        metavar="JSON",
+        help="only draw what was measured",
+    )
     parser.add_argument("--measure-one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure_one:
         return print(json.dumps(measure_one(**options.measure_one)))
     options.out.mkdir(parents=True, exist_ok=True)
     if options.picture:
-        return draw([json.loads(path.read_text()) for path in options.picture], options.out / "losses.png")
+        return draw(
+            [json.loads(path.read_text()) for path in options.picture], options.out / "losses.png"
+        )
     runs = planned(options)
-    if not options.time_only:  # first: an accelerator that this process holds may have no room for another
+    if (
+        not options.time_only
+    ):  # first: an accelerator that this process holds may have no room for another
         for run in runs:
             measure_memory(run, options)
     references = {} if options.memory_only else measure_time(runs, options)
-    setting = {"machine": machine(), "backend": measure.BACKEND, "dim": options.dim, "dtype": options.dtype}
+    setting = {
+        "machine": machine(),
+        "backend": measure.BACKEND,
+        "dim": options.dim,
+        "dtype": options.dtype,
+    }
     result = {**setting, "references": references, "runs": [run.record() for run in runs]}
     (options.out / f"losses_{measure.BACKEND}.json").write_text(json.dumps(result, indent=1))
     draw([result], options.out / f"losses_{measure.BACKEND}.png")
@@ -109,7 +143,11 @@ def planned(options):
         for mode in options.compile if candidate.who in ("ours", "plain") else options.compile[:1]:
             for batch in sorted(options.batches):
                 gigabytes = candidate.stores(batch, options.dim) * 4 / 2**30
-                failure = f"would need about {gigabytes:.0f} GiB" if gigabytes > options.plain_limit else ""
+                failure = (
+                    f"would need about {gigabytes:.0f} GiB"
+                    if gigabytes > options.plain_limit
+                    else ""
+                )
                 runs.append(Run(candidate, mode, batch, failure=failure))
     return runs
 
@@ -124,7 +162,9 @@ def measure_memory(run, options):
     if done.returncode == 0:
         run.memory = json.loads(done.stdout.splitlines()[-1])
     else:
-        run.failure = trouble("out of memory" if done.returncode < 0 else done.stderr.strip().splitlines()[-1])
+        run.failure = trouble(
+            "out of memory" if done.returncode < 0 else done.stderr.strip().splitlines()[-1]
+        )
     run.report(run.memory)
 
 
@@ -143,8 +183,13 @@ def measure_time(runs, options):
     for batch in sorted(options.batches):
         rows, columns = (min(size, batch) for size in tile)
         if batch % rows or batch % columns:
-            sys.exit(f"The floor has no ragged tiles: {batch} rows are no multiple of a tile {rows, columns}.")
-        inputs = {single: measure.embeddings(batch, options.dim, options.dtype, single) for single in (False, True)}
+            sys.exit(
+                f"The floor has no ragged tiles: {batch} rows are no multiple of a tile {rows, columns}."
+            )
+        inputs = {
+            single: measure.embeddings(batch, options.dim, options.dtype, single)
+            for single in (False, True)
+        }
         references[batch] = {"floor": [], "product": [], "side": side}
         turns = [(references[batch]["floor"], measure.tile_products(rows, columns), inputs[False])]
         turns += [(references[batch]["product"], measure.square_product(), [square])]
@@ -178,7 +223,9 @@ def compare(runs, options, batch=128):
         if who not in found:
             step = measure.value_and_gradient(run.candidate.make(batch), run.mode)
             try:
-                value, gradients = step(*measure.embeddings(batch, options.dim, options.dtype, run.candidate.single))
+                value, gradients = step(
+                    *measure.embeddings(batch, options.dim, options.dtype, run.candidate.single)
+                )
             except Exception as error:
                 found[who] = [], trouble(error)
                 continue
@@ -187,12 +234,17 @@ def compare(runs, options, batch=128):
                 ours.setdefault(run.candidate.loss, parts)
             reference = ours.get(run.candidate.loss, parts)  # itself where ours has failed
             difference = [
-                float(np.linalg.norm(x - y) / np.linalg.norm(y)) for x, y in zip(parts, reference, strict=True)
+                float(np.linalg.norm(x - y) / np.linalg.norm(y))
+                for x, y in zip(parts, reference, strict=True)
             ]
-            failure = "" if max(difference) < tolerance else f"differs from ours by {max(difference):.1e}"
+            failure = (
+                "" if max(difference) < tolerance else f"differs from ours by {max(difference):.1e}"
+            )
             found[who] = difference, failure
             print(
-                *who, f"of {batch} pairs: value {difference[0]:.0e}, gradient {difference[1]:.0e} off ours", flush=True
+                *who,
+                f"of {batch} pairs: value {difference[0]:.0e}, gradient {difference[1]:.0e} off ours",
+                flush=True,
             )
         run.difference, failure = found[who]
         run.failure = run.failure or failure
@@ -205,7 +257,10 @@ def flat(tensors):
 
 def trouble(error):
     message = str(error).splitlines()[0][:150] or type(error).__name__
-    full = any(sign in message.lower().replace("_", "") for sign in ("out of memory", "allocate", "resourceexhausted"))
+    full = any(
+        sign in message.lower().replace("_", "")
+        for sign in ("out of memory", "allocate", "resourceexhausted")
+    )
     return "out of memory" if full else message
 
 
@@ -214,7 +269,9 @@ def machine():
     model = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+        model = next(
+            (line.split(":")[1].strip() for line in lines if line.startswith("model name")), model
+        )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = [f"keras {keras.__version__}"]
     for name in VERSIONS:
@@ -233,15 +290,29 @@ def table(result):
         cells = [""] * 5
         if key(run) in medians:
             time, references = medians[key(run)], result["references"][run["batch"]]
-            plain, products = medians.get(key({**run, "who": "plain"})), peers.PRODUCTS.get(run["loss"], 4)
+            plain, products = (
+                medians.get(key({**run, "who": "plain"})),
+                peers.PRODUCTS.get(run["loss"], 4),
+            )
             rate = products * 2 * run["batch"] ** 2 * result["dim"] / time
             full_rate = 2 * references["side"] ** 3 / np.median(references["product"])
-            cells = [f"{time * 1e3:.1f}", f"{time / np.median(references['floor']) * 4 / products:.2f}"]
-            cells += [f"{time / plain:.2f}" if plain else "", f"{rate / 1e9:.0f}", f"{rate / full_rate:.2f}"]
+            cells = [
+                f"{time * 1e3:.1f}",
+                f"{time / np.median(references['floor']) * 4 / products:.2f}",
+            ]
+            cells += [
+                f"{time / plain:.2f}" if plain else "",
+                f"{rate / 1e9:.0f}",
+                f"{rate / full_rate:.2f}",
+            ]
         memory = [run.get(name) for name in ("resident", "live", "kept")]
         cells += ["" if count is None else f"{count / 2**20:.1f}" for count in memory]
-        lines.append([run["loss"], f"{run['who']}, {run['mode']}", str(run["batch"]), *cells, run["note"]])
-    title = f"{result['machine']}. Backend {result['backend']}, dim {result['dim']}, {result['dtype']}."
+        lines.append(
+            [run["loss"], f"{run['who']}, {run['mode']}", str(run["batch"]), *cells, run["note"]]
+        )
+    title = (
+        f"{result['machine']}. Backend {result['backend']}, dim {result['dim']}, {result['dtype']}."
+    )
     return "\n".join([title, "", *("| " + " | ".join(line) + " |" for line in lines)])
 
 
@@ -267,13 +338,17 @@ def draw(results, path):
                 lines.setdefault((name, run["who"]), []).append(run)
     for (name, who), runs in lines.items():
         style = {"ours": "o-", "plain": "s--"}.get(who, "^:")
-        memory = [(run["batch"], run["resident"] / 2**20) for run in runs if run.get("resident", 0) > 0]
+        memory = [
+            (run["batch"], run["resident"] / 2**20) for run in runs if run.get("resident", 0) > 0
+        ]
         time = [(run["batch"], np.median(run["seconds"]) * 1e3) for run in runs if run["seconds"]]
         for axis, points in zip(axes, (memory, time), strict=True):
-            # Also where there is nothing to draw, so that both panels have the same colours.
+            # Also where there is nothing to draw, so that both panels have the same colors.
             axis.plot(*(zip(*points, strict=True) if points else ([], [])), style, label=name)
     batches = sorted({run["batch"] for runs in lines.values() for run in runs})
-    for axis, label in zip(axes, ("MiB above inputs and gradients", "ms, value and gradient"), strict=True):
+    for axis, label in zip(
+        axes, ("MiB above inputs and gradients", "ms, value and gradient"), strict=True
+    ):
         scale = "log" if any(len(line.get_xdata()) for line in axis.lines) else "linear"
         axis.set(xscale=scale, yscale=scale, xlabel="batch", ylabel=label)
         axis.set_xticks(batches, [str(batch) for batch in batches])

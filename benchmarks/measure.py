@@ -14,7 +14,11 @@ import numpy as np
 from keras import ops
 
 BACKEND = keras.backend.backend()
-MODES = {"torch": ("eager", "torch"), "jax": ("jit", "eager"), "tensorflow": ("function", "jit", "eager")}[BACKEND]
+MODES = {
+    "torch": ("eager", "torch"),
+    "jax": ("jit", "eager"),
+    "tensorflow": ("function", "jit", "eager"),
+}[BACKEND]
 DEFAULT_MODES = {"torch": ["eager"], "jax": ["jit"], "tensorflow": ["function", "jit"]}[BACKEND]
 _SENTINEL = 123_457  # bytes, a size that nothing else has
 
@@ -41,7 +45,10 @@ def embeddings(batch, dim, dtype, single):
     rng = np.random.default_rng(0)
     first = rng.standard_normal((batch, dim), dtype="float32")
     views = [first, first + 2 * rng.standard_normal((batch, dim), dtype="float32")]
-    return [ops.convert_to_tensor(x, dtype=dtype) for x in ([np.concatenate(views)] if single else views)]
+    return [
+        ops.convert_to_tensor(x, dtype=dtype)
+        for x in ([np.concatenate(views)] if single else views)
+    ]
 
 
 def compiled(function, mode):
@@ -77,7 +84,9 @@ def value_and_gradient(function, mode):
     if BACKEND == "jax":
         import jax
 
-        return compiled(lambda *inputs: jax.value_and_grad(function, tuple(range(len(inputs))))(*inputs), mode)
+        return compiled(
+            lambda *inputs: jax.value_and_grad(function, tuple(range(len(inputs))))(*inputs), mode
+        )
     import tensorflow as tf
 
     def step(*inputs):
@@ -224,12 +233,18 @@ def _allocated(step, inputs):
     """Peak of what PyTorch's allocator hands out, and what of it is left between forward and backward."""
     import torch
 
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         step(*inputs, after_forward=lambda: torch.empty(_SENTINEL, dtype=torch.uint8))
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events = [
+        event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"
+    ]
     changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
     totals = np.cumsum(changes)
-    return int(totals.max()), int(totals[changes.index(_SENTINEL) - 1]) if _SENTINEL in changes else None
+    return int(totals.max()), int(
+        totals[changes.index(_SENTINEL) - 1]
+    ) if _SENTINEL in changes else None
 
 
 def _on_accelerator(step, inputs):
@@ -239,8 +254,13 @@ def _on_accelerator(step, inputs):
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before, kept = torch.cuda.memory_allocated(), []
-        finish(step(*inputs, after_forward=lambda: kept.append(torch.cuda.memory_allocated() - before)))
-        return {"resident": torch.cuda.max_memory_allocated() - before, "kept": kept[0] if kept else None}
+        finish(
+            step(*inputs, after_forward=lambda: kept.append(torch.cuda.memory_allocated() - before))
+        )
+        return {
+            "resident": torch.cuda.max_memory_allocated() - before,
+            "kept": kept[0] if kept else None,
+        }
     if BACKEND == "jax":
         import jax
 

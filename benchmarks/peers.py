@@ -46,7 +46,9 @@ class Candidate:
 def names():
     base = kc.losses.ContrastiveLoss
     return [
-        name for name, x in vars(kc.losses).items() if isinstance(x, type) and issubclass(x, base) and x is not base
+        name
+        for name, x in vars(kc.losses).items()
+        if isinstance(x, type) and issubclass(x, base) and x is not base
     ]
 
 
@@ -55,17 +57,24 @@ def candidates(losses, with_peers):
     found = []
     for loss in losses:
         single, matrices = loss == "SupCon", 24 if loss in PRODUCTS else 10
-        found.append(Candidate(loss, "ours", lambda batch, loss=loss: _ours(loss, batch), single=single))
+        found.append(
+            Candidate(loss, "ours", lambda batch, loss=loss: _ours(loss, batch), single=single)
+        )
         if loss in PLAIN:
             stores = lambda batch, dim, matrices=matrices: matrices * batch**2  # noqa: E731
-            found.append(Candidate(loss, "plain", lambda batch, loss=loss: PLAIN[loss], stores, single))
+            found.append(
+                Candidate(loss, "plain", lambda batch, loss=loss: PLAIN[loss], stores, single)
+            )
     for peer in PEERS if with_peers else []:
         if peer.loss in losses and peer.backend == keras.backend.backend():
             try:
                 peer.make(8)
                 found.append(peer)
             except Exception as error:  # a package may be there and fail to import
-                print(f"{peer.who}: left out, {type(error).__name__}: {str(error).splitlines()[0]}", flush=True)
+                print(
+                    f"{peer.who}: left out, {type(error).__name__}: {str(error).splitlines()[0]}",
+                    flush=True,
+                )
     return found
 
 
@@ -80,7 +89,9 @@ def _ours(name, batch):
 
         return first_step
     loss = getattr(kc.losses, name)(temperature=TEMPERATURE, normalize=True)
-    return (lambda z: loss(_classes(z), z)) if name == "SupCon" else (lambda a, b: loss(None, (a, b)))
+    return (
+        (lambda z: loss(_classes(z), z)) if name == "SupCon" else (lambda a, b: loss(None, (a, b)))
+    )
 
 
 def _items(z):
@@ -125,7 +136,9 @@ def _gamma(a, b):
         partition = ops.logsumexp(negatives, axis=axis, keepdims=True)
         one_left_out = partition + ops.log1p(-ops.exp(negatives - partition))
         partition = ops.squeeze(partition, axis)
-        sum_left_out = ops.sum(one_left_out, axis=axis) - partition  # the diagonal is none of the negatives
+        sum_left_out = (
+            ops.sum(one_left_out, axis=axis) - partition
+        )  # the diagonal is none of the negatives
         value = value + partition / 2
         corrected = corrected + (count * partition - (count - 1) / count * sum_left_out) / 2
     return ops.mean(ops.stop_gradient(value - corrected) + corrected)
@@ -134,7 +147,9 @@ def _gamma(a, b):
 def _all_views(a, b, decoupled):
     z = ops.concatenate([a, b])
     logits = _off_diagonal(_logits(z, z))
-    pairs = ops.concatenate([ops.diagonal(logits, offset=len(a)), ops.diagonal(logits, offset=-len(a))])
+    pairs = ops.concatenate(
+        [ops.diagonal(logits, offset=len(a)), ops.diagonal(logits, offset=-len(a))]
+    )
     if decoupled:
         items = _items(z)
         logits = ops.where(ops.expand_dims(items, 0) == ops.expand_dims(items, 1), -1e30, logits)
@@ -143,7 +158,9 @@ def _all_views(a, b, decoupled):
 
 def _sup_con(z):
     logits, classes = _off_diagonal(_logits(z, z)), _classes(z)
-    same = ops.cast(ops.expand_dims(classes, 0) == ops.expand_dims(classes, 1), "float32") - ops.eye(z.shape[0])
+    same = ops.cast(
+        ops.expand_dims(classes, 0) == ops.expand_dims(classes, 1), "float32"
+    ) - ops.eye(z.shape[0])
     log_shares = logits - ops.logsumexp(logits, axis=1, keepdims=True)
     return -ops.mean(ops.sum(same * log_shares, axis=1) / ops.sum(same, axis=1))
 
@@ -205,9 +222,15 @@ def _sentence_transformers(batch):
     import torch
     from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
-    how = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction", "mini_batch_size": 512}
+    how = {
+        "directions": ("query_to_doc", "doc_to_query"),
+        "partition_mode": "per_direction",
+        "mini_batch_size": 512,
+    }
     # The encoder is only asked for its kind: the embeddings go to the stage that comes after it.
-    loss = CachedMultipleNegativesRankingLoss(torch.nn.Sequential(torch.nn.Identity()), 1 / TEMPERATURE, **how)
+    loss = CachedMultipleNegativesRankingLoss(
+        torch.nn.Sequential(torch.nn.Identity()), 1 / TEMPERATURE, **how
+    )
     return lambda a, b: loss.calculate_loss([[a], [b]], with_backward=a.requires_grad)
 
 
@@ -226,10 +249,21 @@ CACHED = "it goes backward by itself, 512 anchors at a time"
 PEERS = [
     Candidate("InfoNCE", "open_clip", _open_clip("ClipLoss", 1 / TEMPERATURE), _matrices(6)),
     Candidate("InfoNCE", "sentence-transformers cached", _sentence_transformers, note=CACHED),
-    Candidate("NTXent", PML, _metric_learning("NTXentLoss", _items), lambda batch, dim: 48 * batch**3, True),
+    Candidate(
+        "NTXent",
+        PML,
+        _metric_learning("NTXentLoss", _items),
+        lambda batch, dim: 48 * batch**3,
+        True,
+    ),
     Candidate("NTXent", "lightly", _lightly("NTXentLoss"), _matrices(32)),
     Candidate("NTXent", "optax", _optax, lambda batch, dim: 12 * batch**2 * dim, True, "jax"),
     Candidate("SupCon", PML, _metric_learning("SupConLoss", _classes), _matrices(32), True),
     Candidate("DecoupledContrastive", "lightly", _lightly("DCLLoss"), _matrices(24)),
-    Candidate("SigmoidContrastive", "open_clip", _open_clip("SigLipLoss", 1 / TEMPERATURE, BIAS), _matrices(8)),
+    Candidate(
+        "SigmoidContrastive",
+        "open_clip",
+        _open_clip("SigLipLoss", 1 / TEMPERATURE, BIAS),
+        _matrices(8),
+    ),
 ]

@@ -47,7 +47,10 @@ class AsItIs(kc.losses.ContrastiveLoss):
 
 def make_loss(name, batch):
     if name in DIRECT:
-        found = {candidate.who: candidate for candidate in peers.candidates(["InfoNCE"], name == "open_clip")}
+        found = {
+            candidate.who: candidate
+            for candidate in peers.candidates(["InfoNCE"], name == "open_clip")
+        }
         return AsItIs(found[DIRECT[name]].make(batch))
     if name == "InfoNCE":
         return kc.losses.InfoNCE(peers.TEMPERATURE)
@@ -90,25 +93,47 @@ def measure_all(size, options):
                 if candidate is None or candidate.stores(batch, 128) * 4 / 2**30 > options.limit:
                     continue
             command = [sys.executable, __file__, "--measure-one", json.dumps([size, name, batch])]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=os.environ
+            )
             if done.returncode:
                 sys.exit(done.stderr)
             found[name, batch] = json.loads(done.stdout.splitlines()[-1])
-            print(size, name, batch, "{:.0f} MiB, {:.2f} s".format(*found[name, batch]), file=sys.stderr, flush=True)
+            print(
+                size,
+                name,
+                batch,
+                "{:.0f} MiB, {:.2f} s".format(*found[name, batch]),
+                file=sys.stderr,
+                flush=True,
+            )
     return found
 
 
 def print_table(size, found):
     batches = sorted({batch for _, batch in found})
-    print(f"\n| {size} towers, {measure.BACKEND}, MiB (s) | " + " | ".join(f"{batch:,}" for batch in batches) + " |")
+    print(
+        f"\n| {size} towers, {measure.BACKEND}, MiB (s) | "
+        + " | ".join(f"{batch:,}" for batch in batches)
+        + " |"
+    )
     print("| --- |" + " --- |" * len(batches))
     for name in dict.fromkeys(name for name, _ in found):
-        cells = ["{:,.0f} ({:.2f})".format(*found[name, b]) if (name, b) in found else "" for b in batches]
+        cells = [
+            "{:,.0f} ({:.2f})".format(*found[name, b]) if (name, b) in found else ""
+            for b in batches
+        ]
         print(f"| {name} | " + " | ".join(cells) + " |")
     for name in ("direct logits", "InfoNCE"):
         both = [((name, b), ("GammaContrastive", b // 2)) for b in batches]
-        cells = [f"{found[half][0] / found[full][0]:.2f}" if {full, half} <= set(found) else "" for full, half in both]
-        print(f"| GammaContrastive at half the batch, over {name} | " + " | ".join(cells) + " |", flush=True)
+        cells = [
+            f"{found[half][0] / found[full][0]:.2f}" if {full, half} <= set(found) else ""
+            for full, half in both
+        ]
+        print(
+            f"| GammaContrastive at half the batch, over {name} | " + " | ".join(cells) + " |",
+            flush=True,
+        )
 
 
 def draw(results, path):
@@ -122,11 +147,22 @@ def draw(results, path):
     )
     for panel, (size, found) in zip(panels[0], results.items(), strict=True):
         for name in dict.fromkeys(name for name, _ in found):
-            points = [(batch, mib) for (who, batch), (mib, _) in found.items() if who == name and mib >= 10]
+            points = [
+                (batch, mib)
+                for (who, batch), (mib, _) in found.items()
+                if who == name and mib >= 10
+            ]
             panel.plot(*zip(*points, strict=True), color=COLORS[name], marker="o", label=name)
-        panel.set(title=f"{size} towers, {measure.BACKEND}", xlabel="batch size", xscale="log", yscale="log")
+        panel.set(
+            title=f"{size} towers, {measure.BACKEND}",
+            xlabel="batch size",
+            xscale="log",
+            yscale="log",
+        )
         panel.set_ylim(10, 5000)
-        batches = sorted({batch for (_, batch), (mib, _) in found.items() if mib >= 10})  # below it is chance
+        batches = sorted(
+            {batch for (_, batch), (mib, _) in found.items() if mib >= 10}
+        )  # below it is chance
         panel.set_xticks(batches, [f"{batch:,}" for batch in batches], rotation=45)
         panel.set_xticks([], minor=True)
     panels[0, 0].set_ylabel("peak of a training step, MiB")
@@ -142,16 +178,31 @@ def main():
     )
     parser.add_argument("--towers", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--losses", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--batches", type=int, nargs="+", help="default: up to 16,384, and 2,048 for the large towers")
-    parser.add_argument("--limit", type=float, default=12, help="GiB; direct logits that need more are left out")
-    parser.add_argument("--quick", action="store_true", help="small towers, batches of 2,048 and 4,096, two losses")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    parser.add_argument(
+        "--batches",
+        type=int,
+        nargs="+",
+        help="default: up to 16,384, and 2,048 for the large towers",
+    )
+    parser.add_argument(
+        "--limit", type=float, default=12, help="GiB; direct logits that need more are left out"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small towers, batches of 2,048 and 4,096, two losses"
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+    )
     parser.add_argument("--measure-one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure_one:
         return print(json.dumps(measure_one(*options.measure_one)))
     if options.quick:
-        options.towers, options.losses, options.batches = ["small"], ["direct logits", "GammaContrastive"], [2048, 4096]
+        options.towers, options.losses, options.batches = (
+            ["small"],
+            ["direct logits", "GammaContrastive"],
+            [2048, 4096],
+        )
     results = {size: measure_all(size, options) for size in options.towers}
     for size, found in results.items():
         print_table(size, found)

@@ -6,8 +6,8 @@ One line for each task, split and guesser: accuracy, and how many examples. All 
 * `question`: the most frequent answer to the same text; where the text was never seen, the most frequent answer.
 * `text`: softmax regression on the words and pairs of words.
 * `outline`: softmax regression on the length of the text, the places that hold a drawing, and how many there are.
-* `picture`: softmax regression on small pixels and a histogram of colours.
-* `both, added`: the same on words, pixels and colours together; being linear, it cannot hold one against the other.
+* `picture`: softmax regression on small pixels and a histogram of colors.
+* `both, added`: the same on words, pixels and colors together; being linear, it cannot hold one against the other.
 
     python benchmarks/task_baselines.py
     python benchmarks/task_baselines.py --quick --kinds
@@ -17,18 +17,19 @@ import argparse
 import collections
 import itertools
 
+import emoji_tasks
 import numpy as np
 
 import keras_contrastive as kc
 
 TASKS = {
-    "questions": kc.datasets.emoji_questions,
-    "comparisons": kc.datasets.emoji_comparisons,
-    "entailment": kc.datasets.emoji_entailment,
-    "assignments": kc.datasets.emoji_assignments,
+    "questions": emoji_tasks.emoji_questions,
+    "comparisons": emoji_tasks.emoji_comparisons,
+    "entailment": emoji_tasks.emoji_entailment,
+    "assignments": emoji_tasks.emoji_assignments,
 }
 SIDE = 8  # of the small pictures
-BINS = 4  # of each colour
+BINS = 4  # of each color
 
 
 def pieces(text):
@@ -54,21 +55,29 @@ def outline_of(task):
     """Lengths of the text, occupied places, and the number of drawings in each picture."""
     there = task.cells >= 0
     lengths = [[len(text), len(text.split())] for text in task.texts.tolist()]
-    return np.concatenate([lengths, there.reshape(len(task), -1), there.sum(axis=2)], axis=1).astype(float)
+    return np.concatenate(
+        [lengths, there.reshape(len(task), -1), there.sum(axis=2)], axis=1
+    ).astype(float)
 
 
 def pixels_of(task):
-    """Small pixels and a histogram of colours of each picture, `(examples, features)`."""
+    """Small pixels and a histogram of colors of each picture, `(examples, features)`."""
     found = []
     for start in range(0, len(task), 512):
         pictures = task.images(slice(start, start + 512))
         pictures = pictures.reshape(-1, *pictures.shape[-3:])
         step = pictures.shape[1] // SIDE
         cut = pictures[:, : SIDE * step, : SIDE * step].astype("float32") / 255
-        small = cut.reshape(-1, SIDE, step, SIDE, step, 3).mean(axis=(2, 4)).reshape(len(pictures), -1)
+        small = (
+            cut.reshape(-1, SIDE, step, SIDE, step, 3).mean(axis=(2, 4)).reshape(len(pictures), -1)
+        )
         bins = (pictures // (256 // BINS)).astype("int32") @ np.array([BINS**2, BINS, 1])
         colors = np.stack([np.bincount(b.ravel(), minlength=BINS**3) for b in bins]) / bins[0].size
-        found.append(np.concatenate([small, np.sqrt(colors)], axis=1).reshape(len(pictures) // task.cells.shape[1], -1))
+        found.append(
+            np.concatenate([small, np.sqrt(colors)], axis=1).reshape(
+                len(pictures) // task.cells.shape[1], -1
+            )
+        )
     return np.concatenate(found)
 
 
@@ -77,7 +86,9 @@ def linear(features, task):
     training = task.split == "train"
     spread = features[training].std(axis=0)
     features = (features - features[training].mean(axis=0)) / np.where(spread > 0, spread, 1)
-    predict = kc.evaluation.softmax_regression(features[training], task.labels[training], C=0.01, tolerance=1e-4)
+    predict = kc.evaluation.softmax_regression(
+        features[training], task.labels[training], C=0.01, tolerance=1e-4
+    )
     return predict.classes[predict(features).argmax(axis=1)]
 
 
@@ -89,11 +100,18 @@ def most_frequent(task):
 def most_frequent_to_the_text(task):
     """The most frequent answer of training to the same text."""
     counts = collections.defaultdict(collections.Counter)
-    for text, label, split in zip(task.texts.tolist(), task.labels.tolist(), task.split, strict=True):
+    for text, label, split in zip(
+        task.texts.tolist(), task.labels.tolist(), task.split, strict=True
+    ):
         if split == "train":
             counts[text][label] += 1
     answers = {text: counter.most_common(1)[0][0] for text, counter in counts.items()}
-    return np.array([answers.get(text, other) for text, other in zip(task.texts, most_frequent(task), strict=True)])
+    return np.array(
+        [
+            answers.get(text, other)
+            for text, other in zip(task.texts, most_frequent(task), strict=True)
+        ]
+    )
 
 
 def guesses(task):
@@ -110,14 +128,19 @@ def guesses(task):
 
 
 def print_table(name, task, answers, by_kind):
-    splits = kc.datasets.TASK_SPLITS
+    splits = emoji_tasks.TASK_SPLITS
     print(f"\n{name:<28}" + "".join(f"{split:>13}" for split in splits))
     for kind in [None, *(sorted(set(task.kind.tolist())) if by_kind else [])]:
         chosen = np.ones(len(task), bool) if kind is None else task.kind == kind
         masks = [chosen & (task.split == split) for split in splits]
-        print(f"{kind or 'all':<12}{'examples':<16}" + "".join(f"{mask.sum():>13}" for mask in masks))
+        print(
+            f"{kind or 'all':<12}{'examples':<16}" + "".join(f"{mask.sum():>13}" for mask in masks)
+        )
         for guesser, answer in answers.items():
-            cells = [f"{np.mean(answer[mask] == task.labels[mask]):.3f}" if mask.any() else "" for mask in masks]
+            cells = [
+                f"{np.mean(answer[mask] == task.labels[mask]):.3f}" if mask.any() else ""
+                for mask in masks
+            ]
             print(f"{'':<12}{guesser:<16}" + "".join(f"{cell:>13}" for cell in cells), flush=True)
 
 
@@ -125,7 +148,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", choices=TASKS, nargs="+", default=list(TASKS))
     parser.add_argument("--quick", action="store_true", help="a tenth of the examples")
-    parser.add_argument("--kinds", action="store_true", help="a table for each kind of text as well")
+    parser.add_argument(
+        "--kinds", action="store_true", help="a table for each kind of text as well"
+    )
     parser.add_argument("--size", type=int, default=72)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

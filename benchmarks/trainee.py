@@ -42,7 +42,10 @@ def frozen(file):
 
 def split(x, data):
     """Rows to learn from, to choose on and to search, flags apart, by view: each on its main directions, for speed."""
-    rows = {name: np.flatnonzero((data.split == name) & ~data.is_flag) for name in ("train", "validation", "test")}
+    rows = {
+        name: np.flatnonzero((data.split == name) & ~data.is_flag)
+        for name in ("train", "validation", "test")
+    }
     rows["train"] = np.random.default_rng(0).permutation(rows["train"])[:ITEMS]
     for view, z in x.items():
         learn = z[rows["train"]]
@@ -123,12 +126,14 @@ class Trainee:
         keras.utils.set_random_seed(seed)
         for view, fresh in self._towers().items():
             self.model.encoders[view].set_weights(fresh.get_weights())
-        learnt = temperature == LEARNABLE
-        self.temperature.moves.assign(float(learnt))
-        self.temperature.log_scale.assign(-math.log(0.07 if learnt else temperature))
+        learned = temperature == LEARNABLE
+        self.temperature.moves.assign(float(learned))
+        self.temperature.log_scale.assign(-math.log(0.07 if learned else temperature))
         rng = np.random.default_rng(seed)
         for epoch in range(epochs):
-            self.model.optimizer.learning_rate.assign(rate * (1 + math.cos(math.pi * epoch / epochs)) / 2)
+            self.model.optimizer.learning_rate.assign(
+                rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
+            )
             self.epoch(rng.permutation(ITEMS).astype("int32"))
 
     def _fit(self, order):
@@ -138,7 +143,10 @@ class Trainee:
     def _compiled_epoch(self):
         import jax
 
-        model, x = self.model, {view: jax.numpy.asarray(z) for view, z in self.data["train"].items()}
+        model, x = (
+            self.model,
+            {view: jax.numpy.asarray(z) for view, z in self.data["train"].items()},
+        )
         parts = (
             model.trainable_variables,
             model.non_trainable_variables,
@@ -153,7 +161,9 @@ class Trainee:
         epoch = jax.jit(lambda state, batches: jax.lax.scan(step, state, batches)[0])
 
         def run(order):
-            state = epoch([[v.value for v in part] for part in parts], order.reshape(-1, self.batch_size))
+            state = epoch(
+                [[v.value for v in part] for part in parts], order.reshape(-1, self.batch_size)
+            )
             for part, values in zip(parts, state, strict=True):
                 for variable, value in zip(part, values, strict=True):
                     variable.assign(value)
@@ -162,7 +172,9 @@ class Trainee:
 
     def embed(self, split):
         x = self.data[split]
-        return list(self.model.predict(x, batch_size=len(next(iter(x.values()))), verbose=0).values())
+        return list(
+            self.model.predict(x, batch_size=len(next(iter(x.values()))), verbose=0).values()
+        )
 
     def search(self, split):
         """The mean over both directions of the scores."""
@@ -196,7 +208,9 @@ def tuned(trainee, temperatures, rates, epochs):
 
 def with_error(values):
     values = np.asarray(values)
-    return values.mean(), values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else float("nan")
+    return values.mean(), values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else float(
+        "nan"
+    )
 
 
 # One condition after the other
@@ -230,14 +244,29 @@ def compare(make_lines, setting, data, conditions, seeds, split, objective=None)
                         run.append(float(objective(temperature)(None, trainee.embed("train"))))
                     runs.append(run)
                 found[name, condition] = [with_error(scores) for scores in np.transpose(runs)]
-                numbers = ", ".join(f"{mean:.4f} ± {error:.4f}" for mean, error in found[name, condition])
-                print(f"{setting}, {name}, {condition}, learning rate {rate:.2g}: {numbers}", flush=True)
-    measured = ["mean reciprocal rank", "loss over all training items"][: 1 if objective is None else 2]
+                numbers = ", ".join(
+                    f"{mean:.4f} ± {error:.4f}" for mean, error in found[name, condition]
+                )
+                print(
+                    f"{setting}, {name}, {condition}, learning rate {rate:.2g}: {numbers}",
+                    flush=True,
+                )
+    measured = ["mean reciprocal rank", "loss over all training items"][
+        : 1 if objective is None else 2
+    ]
     for place, what in enumerate(measured):
         titles = [f"{temperature}, {batch}, {epochs}" for temperature, batch, epochs in conditions]
-        print(f"\n{what}; temperature, batch size, epochs:\n\n| {setting} | " + " | ".join(titles) + " |")
+        print(
+            f"\n{what}; temperature, batch size, epochs:\n\n| {setting} | "
+            + " | ".join(titles)
+            + " |"
+        )
         print("| --- |" + " --- |" * len(conditions))
         for name in dict.fromkeys(name for name, _ in found):
             row = [found[name, condition][place] for condition in conditions]
-            print(f"| {name} | " + " | ".join(f"{mean:.3f} ± {error:.3f}" for mean, error in row) + " |")
+            print(
+                f"| {name} | "
+                + " | ".join(f"{mean:.3f} ± {error:.3f}" for mean, error in row)
+                + " |"
+            )
     return found

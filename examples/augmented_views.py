@@ -1,7 +1,7 @@
 """Look at random views of images and of texts before a model is trained on them.
 
 Self-supervised training sees two views of each image. If they are too much alike, there is nothing to learn; if an
-image cannot be recognised in them, there is nothing to be learned either. So look: the picture has a row for each
+image cannot be recognized in them, there is nothing to be learned either. So look: the picture has a row for each
 emoji with views as SimCLR makes them, then a row for each single augmentation. Views of texts are printed.
 
     python examples/augmented_views.py
@@ -40,11 +40,19 @@ def parse_arguments():
         description="Draw random views of emoji, and print random views of their names.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other views")
-    parser.add_argument("--strength", type=float, default=0.5, help="of the colour jitter; SimCLR's ImageNet has 1.0")
+    parser.add_argument(
+        "--strength", type=float, default=0.5, help="of the color jitter; SimCLR's ImageNet has 1.0"
+    )
     parser.add_argument("--views", type=int, default=8, help="how many views in a row")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+    )
     return parser.parse_args()
 
 
@@ -67,7 +75,9 @@ def single_augmentations(seed):
         "brightness": aug.RandomColorJitter(contrast=0, saturation=0, hue=0, rate=1, seed=seed),
         "contrast": aug.RandomColorJitter(brightness=0, saturation=0, hue=0, rate=1, seed=seed),
         "saturation": aug.RandomColorJitter(brightness=0, contrast=0, hue=0, rate=1, seed=seed),
-        "hue": aug.RandomColorJitter(brightness=0, contrast=0, saturation=0, hue=0.5, rate=1, seed=seed),
+        "hue": aug.RandomColorJitter(
+            brightness=0, contrast=0, saturation=0, hue=0.5, rate=1, seed=seed
+        ),
         "grayscale": aug.RandomGrayscale(rate=0.5, seed=seed),
         "blur": aug.RandomGaussianBlur(rate=1, seed=seed),
     }
@@ -100,7 +110,9 @@ def draw(blocks, path):
         for words, image, views in rows:
             canvas.text((12, top + cell // 2), words, "black", normal, anchor="lm")
             for column, pixels in enumerate([image, *views]):
-                left = label + column * (cell + gap) + (2 * gap if column else 0)  # the original stands apart
+                left = (
+                    label + column * (cell + gap) + (2 * gap if column else 0)
+                )  # the original stands apart
                 sheet.paste(Image.fromarray(pixels), (left, top))
                 canvas.rectangle((left - 1, top - 1, left + cell, top + cell), outline="lightgray")
             top += cell + gap
@@ -123,8 +135,13 @@ def print_texts(seed, number=3):
 def main():
     data = kc.datasets.load_emoji(size=64)
     rows = [int(np.flatnonzero(data.texts["en"] == name)[0]) for name in IMAGES]
-    drawings = {name: data.images[row, place % 2] for place, (name, row) in enumerate(zip(IMAGES, rows, strict=True))}
-    simclr = kc.augmentation.SimCLRImageAugmenter(strength=arguments.strength, blur=True, seed=arguments.seed)
+    drawings = {
+        name: data.images[row, place % 2]
+        for place, (name, row) in enumerate(zip(IMAGES, rows, strict=True))
+    }
+    simclr = kc.augmentation.SimCLRImageAugmenter(
+        strength=arguments.strength, blur=True, seed=arguments.seed
+    )
     number = arguments.views
     together = [(name, image, views_of(image, simclr, number)) for name, image in drawings.items()]
     example = drawings[IMAGES[2]]

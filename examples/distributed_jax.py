@@ -16,9 +16,12 @@ import os
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Train emoji towers on all devices of JAX.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Train emoji towers on all devices of JAX.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--devices", type=int, default=4, help="as how many devices a processor is to pose")
+    parser.add_argument(
+        "--devices", type=int, default=4, help="as how many devices a processor is to pose"
+    )
     parser.add_argument("--batch-size", type=int, default=128, help="rows of the whole batch")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training families")
     parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
@@ -39,14 +42,20 @@ import keras_contrastive as kc  # noqa: E402
 
 def main():
     devices = keras.distribution.list_devices()
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
+    keras.distribution.set_distribution(
+        keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+    )
     data = kc.datasets.load_emoji(size=32)
     training, held_out = data[data.split != "test"], data[(data.split == "test") & ~data.is_flag]
-    print(f"{len(devices)} devices, {arguments.batch_size // len(devices)} rows of each batch on each")
+    print(
+        f"{len(devices)} devices, {arguments.batch_size // len(devices)} rows of each batch on each"
+    )
     model = emoji_retrieval.train(
         training, ["en"], "gamma", arguments.batch_size, arguments.epochs, arguments.seed, verbose=2
     )
-    held_out = held_out[: len(held_out) // len(devices) * len(devices)]  # Keras on JAX knows even shares only
+    held_out = held_out[
+        : len(held_out) // len(devices) * len(devices)
+    ]  # Keras on JAX knows even shares only
     vectors = emoji_retrieval.embed(model, held_out, "en")
     found = kc.evaluation.retrieval(vectors["twemoji"], vectors["text"], k=(10,))["recall_at_10"]
     print(f"drawing -> name, R@10 among {len(held_out)} emoji of unseen families: {found:.3f}")

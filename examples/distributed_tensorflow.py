@@ -19,7 +19,9 @@ def parse_arguments():
         description="Train emoji towers on all devices of TensorFlow.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--devices", type=int, default=4, help="as how many devices a processor is to pose")
+    parser.add_argument(
+        "--devices", type=int, default=4, help="as how many devices a processor is to pose"
+    )
     parser.add_argument("--batch-size", type=int, default=128, help="rows of the whole batch")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training families")
     parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
@@ -53,7 +55,13 @@ def main():
     print(f"{replicas} replicas, {arguments.batch_size // replicas} rows of each batch on each")
     with strategy.scope():
         model = emoji_retrieval.train(
-            training, ["en"], "gamma", arguments.batch_size, arguments.epochs, arguments.seed, verbose=2
+            training,
+            ["en"],
+            "gamma",
+            arguments.batch_size,
+            arguments.epochs,
+            arguments.seed,
+            verbose=2,
         )
     vectors = emoji_retrieval.embed(model, held_out, "en")
     found = kc.evaluation.retrieval(vectors["twemoji"], vectors["text"], k=(10,))["recall_at_10"]

@@ -21,7 +21,9 @@ def parse_arguments():
         description="Train emoji towers in several PyTorch processes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--processes", type=int, default=4, help="how many, if it was not started by torchrun")
+    parser.add_argument(
+        "--processes", type=int, default=4, help="how many, if it was not started by torchrun"
+    )
     parser.add_argument("--batch-size", type=int, default=128, help="rows of the whole batch")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training families")
     parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
@@ -30,7 +32,12 @@ def parse_arguments():
 
 arguments = parse_arguments() if __name__ == "__main__" else None
 if arguments is not None and "RANK" not in os.environ:
-    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={arguments.processes}"]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={arguments.processes}",
+    ]
     os.execv(sys.executable, [*launcher, *sys.argv])
 if arguments is not None:
     os.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported
@@ -49,13 +56,17 @@ def main():
     data = kc.datasets.load_emoji(size=32)
     training, held_out = data[data.split != "test"], data[(data.split == "test") & ~data.is_flag]
     if first:
-        print(f"{processes} processes, {arguments.batch_size // processes} rows of each batch in each")
+        print(
+            f"{processes} processes, {arguments.batch_size // processes} rows of each batch in each"
+        )
     model = emoji_retrieval.train(
         training, ["en"], "gamma", arguments.batch_size, arguments.epochs, arguments.seed, verbose=2
     )
     if first:
         vectors = emoji_retrieval.embed(model, held_out, "en")
-        found = kc.evaluation.retrieval(vectors["twemoji"], vectors["text"], k=(10,))["recall_at_10"]
+        found = kc.evaluation.retrieval(vectors["twemoji"], vectors["text"], k=(10,))[
+            "recall_at_10"
+        ]
         print(f"drawing -> name, R@10 among {len(held_out)} emoji of unseen families: {found:.3f}")
     torch.distributed.destroy_process_group()
 

@@ -33,16 +33,34 @@ def parse_arguments():
         "the pictures are drawn for the first run.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
-    parser.add_argument("--loss", choices=LOSSES, nargs="+", default=["gamma"], help="one loss or several")
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[128], help="one batch size or several")
-    parser.add_argument("--epochs", type=int, default=60, help="passes over the emoji of the training families")
-    parser.add_argument("--seeds", type=int, default=1, help="how many runs of each kind, from seed 0 on")
     parser.add_argument(
-        "--languages", default="en,de,es,fr", help="'all', or codes such as en,de,ja; the first is searched"
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
     )
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the two pictures")
-    parser.add_argument("--quick", action="store_true", help="one seed and one epoch: to see that it runs")
+    parser.add_argument(
+        "--loss", choices=LOSSES, nargs="+", default=["gamma"], help="one loss or several"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, nargs="+", default=[128], help="one batch size or several"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=60, help="passes over the emoji of the training families"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="how many runs of each kind, from seed 0 on"
+    )
+    parser.add_argument(
+        "--languages",
+        default="en,de,es,fr",
+        help="'all', or codes such as en,de,ja; the first is searched",
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the two pictures"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed and one epoch: to see that it runs"
+    )
     parsed = parser.parse_args()
     if parsed.quick:
         parsed.seeds = parsed.epochs = 1
@@ -96,7 +114,7 @@ class Batches(keras.utils.PyDataset):
     """Batches of both drawings and one name, in a language drawn anew each time; ids are row numbers.
 
     A coin decides which artist's drawing comes first, so that both calls of the encoder see both artists:
-    otherwise each would be normalised by statistics of its own, and neither by those used in the search.
+    otherwise each would be normalized by statistics of its own, and neither by those used in the search.
     """
 
     def __init__(self, data, languages, batch_size, seed):
@@ -108,7 +126,9 @@ class Batches(keras.utils.PyDataset):
         self.order = self.rng.permutation(len(data))
 
     def __len__(self):
-        return max(len(self.order) // self.batch_size, 1)  # the rest gets its turn after the next shuffle
+        return max(
+            len(self.order) // self.batch_size, 1
+        )  # the rest gets its turn after the next shuffle
 
     def __getitem__(self, index):
         ids = self.order[index * self.batch_size : (index + 1) * self.batch_size]
@@ -136,7 +156,9 @@ def image_encoder(size=32, width=48, dim=DIM):
         return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
 
     inputs = keras.Input((size, size, 3))
-    x = layers.Rescaling(-1 / 255, 1.0)(inputs)  # the white background becomes zero, as the padding is
+    x = layers.Rescaling(-1 / 255, 1.0)(
+        inputs
+    )  # the white background becomes zero, as the padding is
     for filters, kernel in ((width, 4), (2 * width, 2), (4 * width, 2)):
         x = block(x, filters, kernel, strides=2)
         x = layers.add([x, block(x, filters, 3)])
@@ -151,17 +173,25 @@ class SumOfPieces(layers.Layer):
 
     def call(self, vectors, numbers):
         present = ops.cast(ops.expand_dims(numbers != 0, -1), vectors.dtype)
-        return ops.sum(vectors * present, axis=1) / ops.sqrt(ops.maximum(ops.sum(present, axis=1), 1))
+        return ops.sum(vectors * present, axis=1) / ops.sqrt(
+            ops.maximum(ops.sum(present, axis=1), 1)
+        )
 
 
 def text_encoder(dim=DIM):
     """A vector for each piece, their sum, and one hidden layer."""
     inputs = keras.Input((TEXT_LENGTH,), dtype="int32")
-    vectors = layers.Embedding(BUCKETS, DIM, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1))(inputs)
-    vectors = layers.Dropout(0.5, noise_shape=(None, TEXT_LENGTH, 1))(vectors)  # forgets whole pieces
+    vectors = layers.Embedding(
+        BUCKETS, DIM, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1)
+    )(inputs)
+    vectors = layers.Dropout(0.5, noise_shape=(None, TEXT_LENGTH, 1))(
+        vectors
+    )  # forgets whole pieces
     x = layers.LayerNormalization()(SumOfPieces()(vectors, inputs))
     hidden = layers.Dropout(0.2)(layers.Dense(2 * DIM, activation="gelu")(x))
-    return keras.Model(inputs, layers.Dense(dim)(layers.add([x, layers.Dense(DIM)(hidden)])), name="text_encoder")
+    return keras.Model(
+        inputs, layers.Dense(dim)(layers.add([x, layers.Dense(DIM)(hidden)])), name="text_encoder"
+    )
 
 
 def make_loss(name, num_items, seed):
@@ -175,12 +205,17 @@ def train(data, languages, loss_name, batch_size, epochs, seed, verbose):
     keras.utils.set_random_seed(seed)
     batches = Batches(data, languages, batch_size, seed)
     images = image_encoder(data.images.shape[2])
-    model = kc.ContrastiveTrainer({"drawing": images, "other drawing": images, "text": text_encoder()})
+    model = kc.ContrastiveTrainer(
+        {"drawing": images, "other drawing": images, "text": text_encoder()}
+    )
     steps = epochs * len(batches)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=2e-3 * math.sqrt(batch_size / 128), warmup_steps=steps // 20
     )
-    model.compile(optimizer=keras.optimizers.AdamW(rate, weight_decay=0.2), loss=make_loss(loss_name, len(data), seed))
+    model.compile(
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=0.2),
+        loss=make_loss(loss_name, len(data), seed),
+    )
     model.fit(batches, epochs=epochs, verbose=verbose)
     return model
 
@@ -218,7 +253,10 @@ def evaluate(model, data, languages):
     searches["drawing -> drawing, flags"] = [(on_flags["twemoji"], on_flags["openmoji"])]
     results = {}
     for name, corpora in searches.items():
-        found = [kc.evaluation.retrieval(queries, candidates, k=(1, 10)) for queries, candidates in corpora]
+        found = [
+            kc.evaluation.retrieval(queries, candidates, k=(1, 10))
+            for queries, candidates in corpora
+        ]
         results[name] = {
             "r@1": np.mean([f["recall_at_1"] for f in found]),
             "r@10": np.mean([f["recall_at_10"] for f in found]),
@@ -229,15 +267,15 @@ def evaluate(model, data, languages):
 
 def print_table(runs):
     """One line for each search, loss and batch size; means and standard errors over the seeds."""
-    print(f"\n{'search':<37}{'loss':<9}{'batch':>5}{'R@1':>16}{'R@10':>16}{'chance R@10':>13}{'times chance':>16}")
+    print(
+        f"\n{'search':<37}{'loss':<9}{'batch':>5}{'R@1':>16}{'R@10':>16}{'chance R@10':>13}{'times chance':>16}"
+    )
     searches = next(iter(runs.values()))[0]
     for search in searches:
         for (loss, batch_size), results in runs.items():
             chance = results[0][search]["chance"]
             one, ten = (np.array([r[search][key] for r in results]) for key in ("r@1", "r@10"))
-            cells = (
-                f"{_with_error(one, 3):>16}{_with_error(ten, 3):>16}{chance:>13.3f}{_with_error(ten / chance, 1):>16}"
-            )
+            cells = f"{_with_error(one, 3):>16}{_with_error(ten, 3):>16}{chance:>13.3f}{_with_error(ten / chance, 1):>16}"
             print(f"{search:<37}{loss:<9}{batch_size:>5}{cells}")
 
 
@@ -273,7 +311,12 @@ def draw_found_emoji(model, data, languages, path, queries=8):
     for place, row in enumerate(rows):
         language = languages[place % len(languages)]
         similarity = vectors[language]["text"][row] @ vectors[language]["twemoji"].T
-        sheet.text(place, 12, 2, textwrap.shorten(f"{language}: {data.texts[language][row]}", 32, placeholder=" …"))
+        sheet.text(
+            place,
+            12,
+            2,
+            textwrap.shorten(f"{language}: {data.texts[language][row]}", 32, placeholder=" …"),
+        )
         for n, found in enumerate(np.argsort(-similarity)[:6]):
             sheet.picture(place, 240 + 86 * n, data.images[found, 0], right=found == row)
     sheet.save(path)
@@ -294,7 +337,12 @@ class Sheet:
         self.canvas = ImageDraw.Draw(self.image)
         self.font = ImageFont.truetype(font, 13)
         self.canvas.text((12, 12), title, "black", ImageFont.truetype(font, 16))
-        self.canvas.text((12, self.image.height - 22), kc.datasets.ATTRIBUTION, "gray", ImageFont.truetype(font, 10))
+        self.canvas.text(
+            (12, self.image.height - 22),
+            kc.datasets.ATTRIBUTION,
+            "gray",
+            ImageFont.truetype(font, 10),
+        )
 
     def picture(self, row, left, pixels, right=False):
         from PIL import Image
@@ -316,10 +364,16 @@ class Sheet:
 
 
 def main():
-    languages = list(kc.datasets.LANGUAGES) if arguments.languages == "all" else arguments.languages.split(",")
+    languages = (
+        list(kc.datasets.LANGUAGES)
+        if arguments.languages == "all"
+        else arguments.languages.split(",")
+    )
     unknown = set(languages) - set(kc.datasets.LANGUAGES)
     if unknown:
-        raise SystemExit(f"--languages: {', '.join(sorted(unknown))}? There are {', '.join(kc.datasets.LANGUAGES)}.")
+        raise SystemExit(
+            f"--languages: {', '.join(sorted(unknown))}? There are {', '.join(kc.datasets.LANGUAGES)}."
+        )
     data = kc.datasets.load_emoji(size=32)
     training = data[data.split != "test"]
     held_out = data[(data.split == "test") & ~data.is_flag]
@@ -335,14 +389,22 @@ def main():
                 start = time.perf_counter()
                 quiet = len(arguments.loss) * len(arguments.batch_size) * arguments.seeds > 1
                 model = train(
-                    training, languages, loss_name, batch_size, arguments.epochs, seed, verbose=0 if quiet else 2
+                    training,
+                    languages,
+                    loss_name,
+                    batch_size,
+                    arguments.epochs,
+                    seed,
+                    verbose=0 if quiet else 2,
                 )
                 results.append(evaluate(model, data, languages))
                 seconds = time.perf_counter() - start
                 print(f"{loss_name}, batch {batch_size}, seed {seed}: {seconds:.0f} s", flush=True)
                 first = first or model
     print_table(runs)
-    latin = [language for language in languages if language in ("en", "de", "fr", "es", "it", "pt", "id")]
+    latin = [
+        language for language in languages if language in ("en", "de", "fr", "es", "it", "pt", "id")
+    ]
     draw_found_names(first, held_out, (latin or languages)[0], arguments.out / "names_found.png")
     draw_found_emoji(first, held_out, latin or languages, arguments.out / "emoji_found.png")
 

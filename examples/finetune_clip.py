@@ -1,7 +1,7 @@
 """Fine-tune a CLIP of keras-hub with the Bayesian-augmentation loss, and hand it back to keras-hub.
 
 keras-hub's `CLIPBackbone` has towers, projections and a logit scale, but no loss. `kc.encoders.towers` takes it apart;
-the trainer fits it to emoji, drawings and English names; `save_to_preset` writes what was learnt, and keras-hub alone
+the trainer fits it to emoji, drawings and English names; `save_to_preset` writes what was learned, and keras-hub alone
 reads it again, with the same embeddings.
 
     python examples/finetune_clip.py --backend jax                                          # a small one, from nothing
@@ -26,16 +26,34 @@ def parse_arguments():
         description="Fine-tune a CLIP or SigLIP on emoji, save it as a preset, and load it with keras-hub alone.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
-    parser.add_argument("--model", choices=("clip", "siglip"), default="clip", help="the small model that is made")
-    parser.add_argument("--preset", help="name or folder of a preset, instead of a small model with random weights")
-    parser.add_argument("--trainable-blocks", type=int, help="of each tower, from the end; all if not given")
-    parser.add_argument("--learning-rate", type=float, default=3e-4, help="of AdamW, after warming up")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
+    parser.add_argument(
+        "--model", choices=("clip", "siglip"), default="clip", help="the small model that is made"
+    )
+    parser.add_argument(
+        "--preset", help="name or folder of a preset, instead of a small model with random weights"
+    )
+    parser.add_argument(
+        "--trainable-blocks", type=int, help="of each tower, from the end; all if not given"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=3e-4, help="of AdamW, after warming up"
+    )
     parser.add_argument("--batch-size", type=int, default=64, help="rows of a batch")
-    parser.add_argument("--epochs", type=int, default=20, help="passes over the emoji of the training families")
+    parser.add_argument(
+        "--epochs", type=int, default=20, help="passes over the emoji of the training families"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the new preset")
-    parser.add_argument("--quick", action="store_true", help="a few emoji and one epoch, to see that it runs")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the new preset"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few emoji and one epoch, to see that it runs"
+    )
     return parser.parse_args()
 
 
@@ -58,17 +76,33 @@ TOWER = {"hidden_dim": 128, "num_layers": 2, "num_heads": 4, "intermediate_dim":
 def small(kind, texts):
     """A backbone with random weights, and a preprocessor whose tokenizer knows these texts."""
     models = keras_hub.models
-    kinds = {"clip": (models.CLIPVisionEncoder, models.CLIPTextEncoder, models.CLIPBackbone, clip_preprocessor)}
-    kinds["siglip"] = models.SigLIPVisionEncoder, models.SigLIPTextEncoder, models.SigLIPBackbone, siglip_preprocessor
+    kinds = {
+        "clip": (
+            models.CLIPVisionEncoder,
+            models.CLIPTextEncoder,
+            models.CLIPBackbone,
+            clip_preprocessor,
+        )
+    }
+    kinds["siglip"] = (
+        models.SigLIPVisionEncoder,
+        models.SigLIPTextEncoder,
+        models.SigLIPBackbone,
+        siglip_preprocessor,
+    )
     vision_encoder, text_encoder, backbone, preprocessor = kinds[kind]
     preprocess = preprocessor(texts)
     text = TOWER | {"embedding_dim": 128, "vocabulary_size": preprocess.tokenizer.vocabulary_size()}
     vision = vision_encoder(**TOWER, patch_size=8, image_shape=(SIDE, SIDE, 3))
-    text = text_encoder(**text, max_sequence_length=LENGTH, **({"projection_dim": 128} if kind == "siglip" else {}))
+    text = text_encoder(
+        **text, max_sequence_length=LENGTH, **({"projection_dim": 128} if kind == "siglip" else {})
+    )
     backbone = backbone(vision, text, **({"projection_dim": 128} if kind == "clip" else {}))
     if kind == "siglip":
         parts = kc.encoders.towers(backbone)
-        parts.temperature.log_scale.assign(np.log(10.0))  # the paper's start; keras-hub's is a scale of 1 and no bias
+        parts.temperature.log_scale.assign(
+            np.log(10.0)
+        )  # the paper's start; keras-hub's is a scale of 1 and no bias
         parts.bias.bias.assign(-10.0)
     return backbone, preprocess
 
@@ -79,12 +113,20 @@ def clip_preprocessor(texts):
     pairs = tokenizers.Tokenizer(tokenizers.models.BPE(end_of_word_suffix="</w>"))
     pairs.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     settings = {"vocab_size": VOCABULARY, "end_of_word_suffix": "</w>", "show_progress": False}
-    pairs.train_from_iterator([text.lower() for text in texts], tokenizers.trainers.BpeTrainer(**settings))
-    learnt = json.loads(pairs.to_str())["model"]
+    pairs.train_from_iterator(
+        [text.lower() for text in texts], tokenizers.trainers.BpeTrainer(**settings)
+    )
+    learned = json.loads(pairs.to_str())["model"]
     # The highest number ends a text: that is where CLIP looks.
-    words = [*sorted(learnt["vocab"], key=learnt["vocab"].get), "<|startoftext|>", "<|endoftext|>"]
+    words = [
+        *sorted(learned["vocab"], key=learned["vocab"].get),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     vocabulary = {word: number for number, word in enumerate(words)}
-    tokenizer = keras_hub.models.CLIPTokenizer(vocabulary, [" ".join(pair) for pair in learnt["merges"]])
+    tokenizer = keras_hub.models.CLIPTokenizer(
+        vocabulary, [" ".join(pair) for pair in learned["merges"]]
+    )
     return keras_hub.models.CLIPPreprocessor(tokenizer, converter("CLIP"), sequence_length=LENGTH)
 
 
@@ -95,21 +137,29 @@ def siglip_preprocessor(texts):
     settings = {"vocab_size": VOCABULARY, "num_threads": 1, "minloglevel": 2}
     names = {"pad_piece": "<pad>", "eos_piece": "</s>", "unk_piece": "<unk>", "bos_piece": "<bos>"}
     lowered = iter([text.lower() for text in texts])
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=lowered, model_writer=proto, **settings, **ends, **names)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=lowered, model_writer=proto, **settings, **ends, **names
+    )
     tokenizer = keras_hub.models.SigLIPTokenizer(proto.getvalue())
-    return keras_hub.models.SigLIPPreprocessor(tokenizer, converter("SigLIP"), sequence_length=LENGTH)
+    return keras_hub.models.SigLIPPreprocessor(
+        tokenizer, converter("SigLIP"), sequence_length=LENGTH
+    )
 
 
 def converter(name):
     """From pictures in [0, 255] to ones in [-1, 1]."""
-    return getattr(keras_hub.layers, f"{name}ImageConverter")(image_size=(SIDE, SIDE), scale=1 / 127.5, offset=-1.0)
+    return getattr(keras_hub.layers, f"{name}ImageConverter")(
+        image_size=(SIDE, SIDE), scale=1 / 127.5, offset=-1.0
+    )
 
 
 def load(preset):
     """The backbone and the preprocessor of a preset, with keras-hub alone."""
     backbone = keras_hub.models.Backbone.from_preset(str(preset))
     siglip = isinstance(backbone, keras_hub.models.SigLIPBackbone)
-    preprocessor = keras_hub.models.SigLIPPreprocessor if siglip else keras_hub.models.CLIPPreprocessor
+    preprocessor = (
+        keras_hub.models.SigLIPPreprocessor if siglip else keras_hub.models.CLIPPreprocessor
+    )
     return backbone, preprocessor.from_preset(str(preset))
 
 
@@ -135,10 +185,15 @@ def embeddings(backbone, x, rows=64):
     arrays = {"image": x["image"], "text": x["text"]["token_ids"]}
 
     def chunks(array):
-        return (keras.ops.convert_to_tensor(array[start : start + rows]) for start in range(0, len(array), rows))
+        return (
+            keras.ops.convert_to_tensor(array[start : start + rows])
+            for start in range(0, len(array), rows)
+        )
 
     return {
-        name: np.concatenate([keras.ops.convert_to_numpy(method(chunk)) for chunk in chunks(arrays[name])])
+        name: np.concatenate(
+            [keras.ops.convert_to_numpy(method(chunk)) for chunk in chunks(arrays[name])]
+        )
         for name, method in methods.items()
     }
 
@@ -152,7 +207,9 @@ def print_search(title, vectors, ids):
         ("name -> drawing", text, image),
     ):
         found = kc.evaluation.retrieval(queries, candidates, own, other, k=(1, 10))
-        print(f"{title:<18}{search:<18}R@1 {found['recall_at_1']:.3f}   R@10 {found['recall_at_10']:.3f}")
+        print(
+            f"{title:<18}{search:<18}R@1 {found['recall_at_1']:.3f}   R@10 {found['recall_at_10']:.3f}"
+        )
 
 
 def main():
@@ -160,7 +217,9 @@ def main():
     side = SIDE if arguments.preset is None else 128
     data = kc.datasets.load_emoji(size=side)
     learn, search = (data[(data.split == split) & ~data.is_flag] for split in ("train", "test"))
-    backbone, preprocess = small(arguments.model, names(learn)) if arguments.preset is None else load(arguments.preset)
+    backbone, preprocess = (
+        small(arguments.model, names(learn)) if arguments.preset is None else load(arguments.preset)
+    )
     if arguments.quick:
         learn, search = learn[:64], search[:32]
     (x, ids), (new_x, new_ids) = (prepared(rows, preprocess) for rows in (learn, search))
@@ -173,7 +232,9 @@ def main():
     parts = kc.encoders.towers(backbone, trainable_blocks=arguments.trainable_blocks)
     model = kc.ContrastiveTrainer(parts.encoders)
     if parts.bias is None:
-        loss = kc.losses.GammaContrastive(parts.temperature, num_items=len(learn), seed=arguments.seed)
+        loss = kc.losses.GammaContrastive(
+            parts.temperature, num_items=len(learn), seed=arguments.seed
+        )
     else:
         loss = kc.losses.SigmoidContrastive(parts.temperature, parts.bias)
     epochs = 1 if arguments.quick else arguments.epochs
@@ -183,13 +244,15 @@ def main():
     )
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.1), loss)
     start = time.perf_counter()
-    losses = model.fit(x, ids, batch_size=arguments.batch_size, epochs=epochs, verbose=0).history["loss"]
+    losses = model.fit(x, ids, batch_size=arguments.batch_size, epochs=epochs, verbose=0).history[
+        "loss"
+    ]
     print(
         f"{type(loss).__name__}: {losses[0]:.3f} -> {losses[-1]:.3f} nats in {time.perf_counter() - start:.0f} s; "
         f"temperature {1 / float(parts.temperature.scale):.4f}"
     )
-    learnt = model.predict(new_x, verbose=0)
-    print_search("after", learnt, new_ids)
+    learned = model.predict(new_x, verbose=0)
+    print_search("after", learned, new_ids)
 
     folder = arguments.out / f"{type(backbone).__name__}_on_emoji"
     backbone.save_to_preset(str(folder))
@@ -197,10 +260,14 @@ def main():
     loaded, preprocess = load(folder)
     again = embeddings(loaded, prepared(search, preprocess)[0])
     print_search("loaded again", again, new_ids)
-    apart = max(float(np.abs(again[name] - learnt[name]).max()) for name in again)
+    apart = max(float(np.abs(again[name] - learned[name]).max()) for name in again)
     if apart > 1e-4:
-        raise SystemExit(f"The preset in {folder} embeds otherwise than what was trained: by up to {apart:.1e}.")
-    print(f"The preset in {folder}, read by keras-hub alone, gives the same embeddings, to {apart:.1e}.")
+        raise SystemExit(
+            f"The preset in {folder} embeds otherwise than what was trained: by up to {apart:.1e}."
+        )
+    print(
+        f"The preset in {folder}, read by keras-hub alone, gives the same embeddings, to {apart:.1e}."
+    )
 
 
 if __name__ == "__main__":

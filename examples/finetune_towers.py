@@ -32,19 +32,45 @@ def parse_arguments():
         description="Fine-tune a pretrained image and a pretrained text tower on emoji, against towers from scratch.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
     parser.add_argument(
-        "--packages", choices=("keras-hub", "keras-cv"), default="keras-hub", help="where they are from"
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
     )
-    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="what to train")
+    parser.add_argument(
+        "--packages",
+        choices=("keras-hub", "keras-cv"),
+        default="keras-hub",
+        help="where they are from",
+    )
+    parser.add_argument(
+        "--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="what to train"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind, from seed 0 on")
-    parser.add_argument("--epochs", type=int, default=40, help="passes over the training families, with frozen towers")
-    parser.add_argument("--more-epochs", type=int, default=4, help="passes when the last blocks are unfrozen")
-    parser.add_argument("--image-blocks", type=int, default=8, help="blocks of the image backbone that are unfrozen")
-    parser.add_argument("--text-blocks", type=int, default=2, help="blocks of the text backbone that are unfrozen")
-    parser.add_argument("--scratch-epochs", type=int, default=60, help="passes when training from scratch")
-    parser.add_argument("--search", choices=("validation", "test"), default="test", help="the families to search")
-    parser.add_argument("--quick", action="store_true", help="a few emoji and one epoch, to see that it runs")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=40,
+        help="passes over the training families, with frozen towers",
+    )
+    parser.add_argument(
+        "--more-epochs", type=int, default=4, help="passes when the last blocks are unfrozen"
+    )
+    parser.add_argument(
+        "--image-blocks", type=int, default=8, help="blocks of the image backbone that are unfrozen"
+    )
+    parser.add_argument(
+        "--text-blocks", type=int, default=2, help="blocks of the text backbone that are unfrozen"
+    )
+    parser.add_argument(
+        "--scratch-epochs", type=int, default=60, help="passes when training from scratch"
+    )
+    parser.add_argument(
+        "--search", choices=("validation", "test"), default="test", help="the families to search"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few emoji and one epoch, to see that it runs"
+    )
     return parser.parse_args()
 
 
@@ -97,7 +123,12 @@ def backbones():
         return {"token_ids": token_ids, "padding_mask": (token_ids > 0).astype("int32")}
 
     text = keras_nlp.models.BertBackbone(
-        vocabulary_size=64, num_layers=2, num_heads=4, hidden_dim=64, intermediate_dim=128, max_sequence_length=32
+        vocabulary_size=64,
+        num_layers=2,
+        num_heads=4,
+        hidden_dim=64,
+        intermediate_dim=128,
+        max_sequence_length=32,
     )
     return image, text, 64, tokenize
 
@@ -107,11 +138,15 @@ def head(features):
     inputs = keras.Input((features,))
     x = keras.layers.Dropout(0.2)(keras.layers.LayerNormalization()(inputs))
     hidden = keras.layers.Dropout(0.2)(keras.layers.Dense(512, activation="gelu")(x))
-    return keras.Model(inputs, keras.layers.add([keras.layers.Dense(DIM)(x), keras.layers.Dense(DIM)(hidden)]))
+    return keras.Model(
+        inputs, keras.layers.add([keras.layers.Dense(DIM)(x), keras.layers.Dense(DIM)(hidden)])
+    )
 
 
 def inputs_of(data, tokenize):
-    return dict(zip(VIEWS, (data.images[:, 0], data.images[:, 1], tokenize(data.texts["en"])), strict=True))
+    return dict(
+        zip(VIEWS, (data.images[:, 0], data.images[:, 1], tokenize(data.texts["en"])), strict=True)
+    )
 
 
 def of_both(image, text):
@@ -121,7 +156,9 @@ def of_both(image, text):
 
 def compiled(model, num_items, epochs, rate, seed):
     steps = epochs * math.ceil(num_items / BATCH)
-    schedule = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=rate, warmup_steps=max(steps // 20, 1))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=rate, warmup_steps=max(steps // 20, 1)
+    )
     loss = kc.losses.GammaContrastive(temperature=TEMPERATURE, num_items=num_items, seed=seed)
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=0.1), loss)
     return model
@@ -150,7 +187,10 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         ids = self.order[index * BATCH : (index + 1) * BATCH]
         artist = self.rng.integers(2, size=len(ids))
-        drawings = [emoji_retrieval.jitter(self.drawings[ids, which], self.rng) for which in (artist, 1 - artist)]
+        drawings = [
+            emoji_retrieval.jitter(self.drawings[ids, which], self.rng)
+            for which in (artist, 1 - artist)
+        ]
         names = {name: tokens[ids] for name, tokens in self.names.items()}
         return dict(zip(VIEWS, (*drawings, names), strict=True)), ids.astype("int32")
 
@@ -162,7 +202,11 @@ def train_last_blocks(image, text, heads, x, epochs, seed):
     """Let the heads go on together with the last blocks of the backbones below them."""
     image.trainable_blocks = min(arguments.image_blocks, len(image.blocks))
     text.trainable_blocks = min(arguments.text_blocks, len(text.blocks))
-    for layer in image.backbone.layers[-1].layers if arguments.packages == "keras-hub" else image.backbone.layers:
+    for layer in (
+        image.backbone.layers[-1].layers
+        if arguments.packages == "keras-hub"
+        else image.backbone.layers
+    ):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False  # a thousand emoji are no ImageNet: its statistics stay
     model = kc.ContrastiveTrainer(of_both(image, text), projectors=dict(heads.encoders))
@@ -183,14 +227,18 @@ def searched(vectors):
         "drawing -> drawing": [(drawing, other), (other, drawing)],
     }
     return {
-        search: np.mean([list(kc.evaluation.retrieval(*pair, k=(1, 10)).values())[:2] for pair in pairs], axis=0)
+        search: np.mean(
+            [list(kc.evaluation.retrieval(*pair, k=(1, 10)).values())[:2] for pair in pairs], axis=0
+        )
         for search, pairs in searches.items()
     }
 
 
 def print_table(results, candidates):
     chance = 10 / candidates
-    print(f"\n{candidates} emoji of unseen families; chance is {chance:.3f} at R@10; mean ± standard error")
+    print(
+        f"\n{candidates} emoji of unseen families; chance is {chance:.3f} at R@10; mean ± standard error"
+    )
     print(f"{'search':<22}{'towers':<10}{'R@1':>16}{'R@10':>16}{'R@10 / chance':>16}")
     for search in next(iter(results.values()))[0]:
         for kind, runs in results.items():
@@ -212,10 +260,15 @@ def main():
     if arguments.quick:
         learn, search = learn[:64], search[:32]
     x, new_x = inputs_of(learn, tokenize), inputs_of(search, tokenize)
-    print(f"{keras.backend.backend()}: {len(learn)} emoji to learn from, {len(search)} to search, of other families")
+    print(
+        f"{keras.backend.backend()}: {len(learn)} emoji to learn from, {len(search)} to search, of other families"
+    )
     start = time.perf_counter()
     features, new_features = (
-        {view: encoder.predict(rows[view], batch_size=64, verbose=0) for view, encoder in of_both(image, text).items()}
+        {
+            view: encoder.predict(rows[view], batch_size=64, verbose=0)
+            for view, encoder in of_both(image, text).items()
+        }
         for rows in (x, new_x)
     )
     print(f"features of both backbones: {time.perf_counter() - start:.0f} s", flush=True)
@@ -224,7 +277,10 @@ def main():
     def note(kind, vectors):
         results.setdefault(kind, []).append(found := searched(vectors))
         recalls = ", ".join(f"{search} {ten:.3f}" for search, (_, ten) in found.items())
-        print(f"{time.perf_counter() - start:5.0f} s: {kind}, run {len(results[kind])}: R@10 {recalls}", flush=True)
+        print(
+            f"{time.perf_counter() - start:5.0f} s: {kind}, run {len(results[kind])}: R@10 {recalls}",
+            flush=True,
+        )
 
     for seed in range(arguments.seeds):
         keras.utils.set_random_seed(seed)
@@ -238,12 +294,25 @@ def main():
             note("unfrozen", model.predict(new_x, batch_size=64, verbose=0))
     if "scratch" in arguments.kinds:
         small = kc.datasets.load_emoji(size=32)
-        learn, search = (small[np.isin(small.characters, rows.characters)] for rows in (learn, search))
+        learn, search = (
+            small[np.isin(small.characters, rows.characters)] for rows in (learn, search)
+        )
         for seed in range(arguments.seeds):
             scratch_epochs = 1 if arguments.quick else arguments.scratch_epochs
-            model = emoji_retrieval.train(learn, ["en", "de", "es", "fr"], "gamma", BATCH, scratch_epochs, seed, 0)
+            model = emoji_retrieval.train(
+                learn, ["en", "de", "es", "fr"], "gamma", BATCH, scratch_epochs, seed, 0
+            )
             vectors = emoji_retrieval.embed(model, search, "en")
-            note("scratch", dict(zip(VIEWS, (vectors[name] for name in ("twemoji", "openmoji", "text")), strict=True)))
+            note(
+                "scratch",
+                dict(
+                    zip(
+                        VIEWS,
+                        (vectors[name] for name in ("twemoji", "openmoji", "text")),
+                        strict=True,
+                    )
+                ),
+            )
     print_table(results, len(search))
 
 

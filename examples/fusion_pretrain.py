@@ -16,6 +16,8 @@ import argparse
 import os
 import pathlib
 
+import emoji_tasks
+
 STRUCTURES = ("base", "separation", "bridge", "consistency")
 
 
@@ -24,13 +26,21 @@ def parse_arguments():
         description="Pre-train a small fusion model on the drawings, names and kinds of emoji.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
-    parser.add_argument("--structure", choices=STRUCTURES, default="base", help="what is added to the losses")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
+    parser.add_argument(
+        "--structure", choices=STRUCTURES, default="base", help="what is added to the losses"
+    )
     parser.add_argument("--weight", type=float, default=0.1, help="weight of the structure")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="20 steps: to see that it runs")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the model")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the model"
+    )
     return parser.parse_args()
 
 
@@ -52,12 +62,12 @@ LENGTH = 20  # the longest text, in words
 CAPTION = 12  # the longest caption
 BATCH = 64
 TASKS = {
-    "questions": lambda **few: kc.datasets.emoji_questions(CELL, verbose=False, **few),
-    "comparisons": lambda **few: kc.datasets.emoji_comparisons(
+    "questions": lambda **few: emoji_tasks.emoji_questions(CELL, verbose=False, **few),
+    "comparisons": lambda **few: emoji_tasks.emoji_comparisons(
         3 * CELL, kinds=("presence",), most=1, verbose=False, **few
     ),
-    "entailment": lambda **few: kc.datasets.emoji_entailment(2 * CELL, verbose=False, **few),
-    "assignments": lambda **few: kc.datasets.emoji_assignments(3 * CELL, verbose=False, **few),
+    "entailment": lambda **few: emoji_tasks.emoji_entailment(2 * CELL, verbose=False, **few),
+    "assignments": lambda **few: emoji_tasks.emoji_assignments(3 * CELL, verbose=False, **few),
 }
 
 
@@ -81,7 +91,9 @@ class Words:
     def __call__(self, texts, length=LENGTH, end=False):
         ids = np.full((len(texts), length), PADDING, "int32")
         for row, text in zip(ids, texts, strict=True):
-            known = [START, *(self.ids.get(word, UNKNOWN) for word in self.split(text))] + [END] * end
+            known = [START, *(self.ids.get(word, UNKNOWN) for word in self.split(text))] + [
+                END
+            ] * end
             row[: min(length, len(known))] = known[:length]
         return ids
 
@@ -92,7 +104,7 @@ def with_article(name):
 
 def kinds_of(data):
     """Of each emoji the kinds that it is of, from the narrowest to the widest."""
-    kinds = sorted(kc.datasets.emoji_kinds(data).items(), key=lambda kind: kind[1].sum())
+    kinds = sorted(emoji_tasks.emoji_kinds(data).items(), key=lambda kind: kind[1].sum())
     return [[name for name, members in kinds if members[row]] for row in range(len(data))]
 
 
@@ -103,7 +115,12 @@ class Captions:
         self.data, self.rng = data, np.random.default_rng(seed)
         self.kinds = kinds_of(data)
         self.names = sorted({name for kinds in self.kinds for name in kinds})
-        toned = np.array([any("\U0001f3fb" <= c <= "\U0001f3ff" for c in character) for character in data.characters])
+        toned = np.array(
+            [
+                any("\U0001f3fb" <= c <= "\U0001f3ff" for c in character)
+                for character in data.characters
+            ]
+        )
         training = data.split == "train"
         self.shares = {
             "name": training * np.where(toned, 0.25, 1.0),
@@ -123,7 +140,7 @@ class Captions:
 
 
 def image_tower():
-    """One vector of a drawing, as a sequence of one; in training it is moved and coloured a little."""
+    """One vector of a drawing, as a sequence of one; in training it is moved and colored a little."""
     picture = keras.Input((CELL, CELL, 3))
     x = kc.augmentation.RandomResizedCrop(area=(0.7, 1.0), seed=1)(picture)
     x = kc.augmentation.RandomColorJitter(0.15, 0.15, 0.15, 0.02, seed=2)(x)
@@ -144,12 +161,16 @@ def fusion_trainer(words, structure, weight):
         "bridge": [kc.layers.BrownianBridge(weight=weight, name="bridge")],
         "consistency": [kc.layers.GeometricConsistency(weight=weight, name="consistency")],
     }
-    text = kc.fusion.TextTower(words.size, LENGTH, DIM, num_layers=1, num_heads=HEADS, hidden_dim=2 * DIM)
+    text = kc.encoders.TextTower(
+        words.size, LENGTH, DIM, num_layers=1, num_heads=HEADS, hidden_dim=2 * DIM
+    )
     return kc.fusion.FusionTrainer(
         {"image": image_tower(), "text": text},
         kc.fusion.FusionEncoder(2, HEADS, hidden_dim=2 * DIM),
         projectors={name: keras.layers.Dense(DIM) for name in ("image", "text")},
-        masked_language=kc.fusion.MaskedLanguage(words.size, MASK, kept_ids=(START, END), rate=0.3, seed=3),
+        masked_language=kc.fusion.MaskedLanguage(
+            words.size, MASK, kept_ids=(START, END), rate=0.3, seed=3
+        ),
         regularizers=structures[structure],
         momentum=0.99,
         seed=4,
@@ -159,13 +180,15 @@ def fusion_trainer(words, structure, weight):
 def optimizer(learning_rate, steps):
     """AdamW, after a warm-up of a tenth, along a cosine to zero."""
     warm_up = max(steps // 10, 1)
-    rate = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=learning_rate, warmup_steps=warm_up)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=learning_rate, warmup_steps=warm_up
+    )
     return keras.optimizers.AdamW(rate, weight_decay=0.05, clipnorm=1.0)
 
 
 def vocabulary(data, tasks):
     """The words of names, kinds, tasks and answers, those of training alone."""
-    texts = data.texts["en"][data.split == "train"].tolist() + list(kc.datasets.emoji_kinds(data))
+    texts = data.texts["en"][data.split == "train"].tolist() + list(emoji_tasks.emoji_kinds(data))
     for task in tasks.values():
         texts += [*np.unique(task.texts[task.split == "train"]).tolist(), *task.answers]
     return Words(texts)
@@ -189,10 +212,15 @@ def kinds_found(trainer, data, words, style):
     names = sorted({of_emoji[0] for of_emoji in kinds if of_emoji})
     rows = np.array([row for row in np.flatnonzero(data.split == "test") if kinds[row]])
     texts = words([with_article(name) for name in names], CAPTION)
-    x = {"image": data.images[rows, style].astype("float32"), "text": np.resize(texts, (len(rows), CAPTION))}
+    x = {
+        "image": data.images[rows, style].astype("float32"),
+        "text": np.resize(texts, (len(rows), CAPTION)),
+    }
     embeddings = trainer.predict(x, batch_size=256, verbose=0)
     labels = np.array([names.index(kinds[row][0]) for row in rows])
-    found = kc.evaluation.zero_shot(embeddings["image"], labels, embeddings["text"][: len(names)], k=(1,))
+    found = kc.evaluation.zero_shot(
+        embeddings["image"], labels, embeddings["text"][: len(names)], k=(1,)
+    )
     return found["top_1_accuracy"], 1 / len(names)
 
 

@@ -20,8 +20,17 @@ import argparse
 import os
 import pathlib
 
+import emoji_tasks
+
 STRUCTURES = ("base", "separation", "bridge", "consistency")
-CONTROLS = ("text alone", "picture alone", "in words", "in turn", "no assignment", "no pre-training")
+CONTROLS = (
+    "text alone",
+    "picture alone",
+    "in words",
+    "in turn",
+    "no assignment",
+    "no pre-training",
+)
 
 
 def parse_arguments():
@@ -29,14 +38,24 @@ def parse_arguments():
         description="Pre-train small fusion models on emoji, and fine-tune them on three tasks.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
     parser.add_argument("--structures", choices=STRUCTURES, nargs="+", default=list(STRUCTURES))
     parser.add_argument("--controls", choices=CONTROLS, nargs="*", default=[], help="of base")
     parser.add_argument("--weight", type=float, default=0.1, help="weight of the structures")
     parser.add_argument("--steps", type=int, default=400, help="of pre-training")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one seed, a few examples and steps: to see that it runs")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one seed, a few examples and steps: to see that it runs",
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+    )
     return parser.parse_args()
 
 
@@ -54,7 +73,7 @@ import numpy as np  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
 
-TESTS = kc.datasets.TASK_SPLITS[2:]
+TESTS = emoji_tasks.TASK_SPLITS[2:]
 BATCH = 128
 EPOCHS = {"questions": 15, "comparisons": 4, "entailment": 4, "assignments": 2}
 FEW = {
@@ -98,7 +117,9 @@ class Tasks:
         self.training, self.texts = {}, {}
         for name, task in tasks.items():
             rows = np.flatnonzero(task.split == "train")
-            self.training[name] = rows[: len(rows) // BATCH * BATCH]  # whole batches: one step to compile
+            self.training[name] = rows[
+                : len(rows) // BATCH * BATCH
+            ]  # whole batches: one step to compile
             self.texts[name] = words(task.texts.tolist(), words.longest(task.texts) + 1)
         told = tasks["questions"].answers
         self.answers = words(told, words.longest(told) + 2, end=True)
@@ -110,9 +131,13 @@ class Tasks:
         """
         found = {}
         for name, task in self.tasks.items():
-            drawings = np.concatenate([task.drawings, np.full_like(task.drawings[:1], 255)]).astype("float32")
+            drawings = np.concatenate([task.drawings, np.full_like(task.drawings[:1], 255)]).astype(
+                "float32"
+            )
             tower = trainer.encoders["image"]
-            found[name] = drawings if is_one_drawing(task) else tower.predict(drawings, 256, verbose=0)[:, 0]
+            found[name] = (
+                drawings if is_one_drawing(task) else tower.predict(drawings, 256, verbose=0)[:, 0]
+            )
         return found
 
     def classifier(self, name, model, features, in_turn=False, blind=None):
@@ -132,7 +157,14 @@ class Tasks:
     def generator(self, model, features):
         """An `AnswerGenerator` that was fine-tuned on the questions."""
         decoder = kc.fusion.AnswerDecoder(
-            self.words.size, self.answers.shape[1], pre.START, pre.END, pre.DIM, 2, pre.HEADS, 2 * pre.DIM
+            self.words.size,
+            self.answers.shape[1],
+            pre.START,
+            pre.END,
+            pre.DIM,
+            2,
+            pre.HEADS,
+            2 * pre.DIM,
         )
         fresh = kc.fusion.AnswerGenerator.from_pretrained(model, decoder)
         return self._fit("questions", "in words", fresh, features)
@@ -144,7 +176,9 @@ class Tasks:
             x, labels = {**x, "answer": self.answers[labels]}, None
         epochs = 1 if self.quick else EPOCHS[name]
         optimizer = pre.optimizer(1e-3, epochs * len(rows) // BATCH)
-        model = self.models.new(key, fresh, {part: array[:2] for part, array in x.items()}, optimizer)
+        model = self.models.new(
+            key, fresh, {part: array[:2] for part, array in x.items()}, optimizer
+        )
         model.fit(x, labels, batch_size=BATCH, epochs=epochs, verbose=0)
         return model
 
@@ -178,7 +212,10 @@ def run(structure, seed, tasks, data, words, table, out):
     started = time.perf_counter()
     keras.utils.set_random_seed(seed)
     steps = 10 if arguments.quick else arguments.steps
-    sample = {"image": data.images[:2, 0].astype("float32"), "text": words(["a bird", "a tool"], pre.CAPTION)}
+    sample = {
+        "image": data.images[:2, 0].astype("float32"),
+        "text": words(["a bird", "a tool"], pre.CAPTION),
+    }
     fresh = pre.fusion_trainer(words, structure, arguments.weight)
     trainer = tasks.models.new(
         f"{structure} trainer", fresh, sample, pre.optimizer(2e-3, steps), kc.losses.InfoNCE(0.2)
@@ -190,7 +227,10 @@ def run(structure, seed, tasks, data, words, table, out):
         for split, accuracy in found.items():
             table[row][name, split].append(accuracy)
         told = ", ".join(f"{split} {accuracy:.3f}" for split, accuracy in found.items())
-        print(f"seed {seed}, {row}, {name}: {told} ({time.perf_counter() - started:.0f} s)", flush=True)
+        print(
+            f"seed {seed}, {row}, {name}: {told} ({time.perf_counter() - started:.0f} s)",
+            flush=True,
+        )
         return model
 
     def statements(row, **kwargs):
@@ -198,7 +238,11 @@ def run(structure, seed, tasks, data, words, table, out):
         begin = trainer
         if not arguments.quick:
             begin = tasks.classifier("assignments", trainer, features["assignments"], **kwargs)
-        return note(row, "comparisons", tasks.classifier("comparisons", begin, features["comparisons"], **kwargs))
+        return note(
+            row,
+            "comparisons",
+            tasks.classifier("comparisons", begin, features["comparisons"], **kwargs),
+        )
 
     if "no pre-training" in controls:
         features = tasks.features(trainer)
@@ -208,21 +252,34 @@ def run(structure, seed, tasks, data, words, table, out):
     pre.pretrain(trainer, data, words, steps, seed)
     features = tasks.features(trainer)
     models = {
-        "questions": note(structure, "questions", tasks.classifier("questions", trainer, features["questions"])),
-        "entailment": note(structure, "entailment", tasks.classifier("entailment", trainer, features["entailment"])),
+        "questions": note(
+            structure, "questions", tasks.classifier("questions", trainer, features["questions"])
+        ),
+        "entailment": note(
+            structure, "entailment", tasks.classifier("entailment", trainer, features["entailment"])
+        ),
         "comparisons": statements(structure),
     }
     if structure == "base" and seed == 0:
         draw_answers(tasks, models, features, out / "fusion_answers.png")
     for blind in ("text alone", "picture alone"):
         if blind in controls:
-            note(blind, "questions", tasks.classifier("questions", trainer, features["questions"], blind=blind), blind)
+            note(
+                blind,
+                "questions",
+                tasks.classifier("questions", trainer, features["questions"], blind=blind),
+                blind,
+            )
     if "in words" in controls:
         note("in words", "questions", tasks.generator(trainer, features["questions"]))
     if "in turn" in controls:
         statements("in turn", in_turn=True)
     if "no assignment" in controls:
-        note("no assignment", "comparisons", tasks.classifier("comparisons", trainer, features["comparisons"]))
+        note(
+            "no assignment",
+            "comparisons",
+            tasks.classifier("comparisons", trainer, features["comparisons"]),
+        )
 
 
 def draw_answers(tasks, models, features, path, split="test_family", columns=6):
@@ -234,11 +291,16 @@ def draw_answers(tasks, models, features, path, split="test_family", columns=6):
 
     heights = [1.9 if tasks.tasks[name].cells.shape[1] > 1 else 2.9 for name in models]
     figure, axes = plt.subplots(
-        len(models), columns, figsize=(2.1 * columns, sum(heights)), gridspec_kw={"height_ratios": heights}
+        len(models),
+        columns,
+        figsize=(2.1 * columns, sum(heights)),
+        gridspec_kw={"height_ratios": heights},
     )
     for (name, model), places in zip(models.items(), axes, strict=True):
         task = tasks.tasks[name]
-        rows = np.random.default_rng(1).choice(np.flatnonzero(task.split == split), columns, replace=False)
+        rows = np.random.default_rng(1).choice(
+            np.flatnonzero(task.split == split), columns, replace=False
+        )
         found = model.predict(tasks.asked(name, rows, features[name]), verbose=0).argmax(axis=1)
         for place, row, answer, picture in zip(places, rows, found, task.images(rows), strict=True):
             if picture.ndim == 4:  # two pictures, with a line between them
@@ -269,14 +331,18 @@ def print_table(table):
         cells = []
         for key in ((name, split) for name in names for split in TESTS):
             values = found.get(key, [])
-            error = f" ± {np.std(values, ddof=1) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
+            error = (
+                f" ± {np.std(values, ddof=1) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
+            )
             cells.append(f"{np.mean(values):.3f}{error}" if values else "")
         print(f"| {row} | " + " | ".join(cells) + " |", flush=True)
 
 
 def main():
     data = kc.datasets.load_emoji(pre.CELL, skin_tones=True)
-    loaded = {name: load(**(FEW[name] if arguments.quick else {})) for name, load in pre.TASKS.items()}
+    loaded = {
+        name: load(**(FEW[name] if arguments.quick else {})) for name, load in pre.TASKS.items()
+    }
     words = pre.vocabulary(data, loaded)
     tasks = Tasks(loaded, words, arguments.quick)
     table = collections.defaultdict(lambda: collections.defaultdict(list))

@@ -30,15 +30,27 @@ def parse_arguments():
         description="Noisy synthetic data with an optimum of 1.0, for every estimator of the partition.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
     parser.add_argument("--noise", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0], help="D")
-    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8, 32, 128], help="m, negatives at a step")
-    parser.add_argument("--estimators", nargs="+", metavar="NAME", help="default: all; part of a name will do")
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[2, 8, 32, 128], help="m, negatives at a step"
+    )
+    parser.add_argument(
+        "--estimators", nargs="+", metavar="NAME", help="default: all; part of a name will do"
+    )
     parser.add_argument("--optimizer", choices=("adam", "sgd", "sgd-clipped"), default="adam")
     parser.add_argument("--runs", type=int, default=10, help="of each cell")
     parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--quick", action="store_true", help="two cells, two runs, few steps: to see that it runs")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
+    parser.add_argument(
+        "--quick", action="store_true", help="two cells, two runs, few steps: to see that it runs"
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+    )
     return parser.parse_args()
 
 
@@ -58,13 +70,19 @@ REMEMBERED = {"num_items": 1, "momentum": "visits", "max_weight": float("inf"), 
 ESTIMATORS = {
     "InfoNCE": lambda: kc.losses.InfoNCE(**SCORE),
     "decoupled": lambda: kc.losses.DecoupledContrastive(all_views=False, **SCORE),
-    "jackknife": lambda: kc.losses.DecoupledContrastive(all_views=False, bias_correction="jackknife", **SCORE),
+    "jackknife": lambda: kc.losses.DecoupledContrastive(
+        all_views=False, bias_correction="jackknife", **SCORE
+    ),
     "GlobalContrastive": lambda: kc.losses.GlobalContrastive(**REMEMBERED),
     "gamma, 1 draw": lambda: kc.losses.GammaContrastive(draws=1, seed=0, **REMEMBERED),
     "gamma, 8 draws": lambda: kc.losses.GammaContrastive(draws=8, seed=0, **REMEMBERED),
     "gamma, mean": lambda: kc.losses.GammaContrastive(**REMEMBERED),
-    "gamma, mean, weights <= 20": lambda: kc.losses.GammaContrastive(**{**REMEMBERED, "max_weight": 20.0}),
-    "gamma, mean, momentum 0.7": lambda: kc.losses.GammaContrastive(**{**REMEMBERED, "momentum": 0.7}),
+    "gamma, mean, weights <= 20": lambda: kc.losses.GammaContrastive(
+        **{**REMEMBERED, "max_weight": 20.0}
+    ),
+    "gamma, mean, momentum 0.7": lambda: kc.losses.GammaContrastive(
+        **{**REMEMBERED, "momentum": 0.7}
+    ),
 }
 RED, BLUE = "#c0392b", "#2b5fc0"  # ours and the conventional loss, as the article has them
 
@@ -122,7 +140,9 @@ class InverseRoot(keras.optimizers.schedules.LearningRateSchedule):
 def make_optimizer(kind):
     if kind == "adam":
         return keras.optimizers.Adam(InverseRoot(0.02, 500))
-    return keras.optimizers.SGD(InverseRoot(0.05, 100), clipnorm=20.0 if kind == "sgd-clipped" else None)
+    return keras.optimizers.SGD(
+        InverseRoot(0.05, 100), clipnorm=20.0 if kind == "sgd-clipped" else None
+    )
 
 
 class Watch(keras.callbacks.Callback):
@@ -133,7 +153,9 @@ class Watch(keras.callbacks.Callback):
         self.curve = []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.curve.append(closeness(self.model, np.array([ops.convert_to_numpy(a) for a in self.model.anchors])))
+        self.curve.append(
+            closeness(self.model, np.array([ops.convert_to_numpy(a) for a in self.model.anchors]))
+        )
 
 
 def closeness(model, anchors):
@@ -163,13 +185,20 @@ def train(name, negatives, noises, runs, steps, points=40):
         watch = Watch()
         model.fit(x, batch_size=1, epochs=points, shuffle=False, verbose=0, callbacks=[watch])
         seen = float(ops.convert_to_numpy(model.step)) - steps // 2
-        found[noise] = closeness(model, ops.convert_to_numpy(model.total) / seen), np.array(watch.curve)
+        found[noise] = (
+            closeness(model, ops.convert_to_numpy(model.total) / seen),
+            np.array(watch.curve),
+        )
     return found
 
 
 def print_table(found, noises, batches, names):
-    print(f"\n{keras.backend.backend()}, {arguments.optimizer}, {arguments.steps} steps, {arguments.runs} runs.")
-    print("c, mean ± standard deviation over the runs, and in how many of them it is within 5 % of its optimum, 1.\n")
+    print(
+        f"\n{keras.backend.backend()}, {arguments.optimizer}, {arguments.steps} steps, {arguments.runs} runs."
+    )
+    print(
+        "c, mean ± standard deviation over the runs, and in how many of them it is within 5 % of its optimum, 1.\n"
+    )
     print("| D | m | " + " | ".join(names) + " |")
     print("| --- | --- |" + " --- |" * len(names))
     for noise in noises:
@@ -191,10 +220,20 @@ def draw(found, noises, batches, names, path):
 
     shown = batches[min(1, len(batches) - 1)]
     figure, rows = pyplot.subplots(
-        2, len(noises), figsize=(3.6 * len(noises), 6.4), layout="constrained", squeeze=False, sharey="row"
+        2,
+        len(noises),
+        figsize=(3.6 * len(noises), 6.4),
+        layout="constrained",
+        squeeze=False,
+        sharey="row",
     )
     curves = {"InfoNCE": BLUE, "gamma, 8 draws": RED}
-    lines = {"InfoNCE": BLUE, "jackknife": "#7f8c8d", "GlobalContrastive": "#27ae60", "gamma, 1 draw": "#e59866"}
+    lines = {
+        "InfoNCE": BLUE,
+        "jackknife": "#7f8c8d",
+        "GlobalContrastive": "#27ae60",
+        "gamma, 1 draw": "#e59866",
+    }
     lines |= {"gamma, 8 draws": RED, "gamma, mean, momentum 0.7": "#8e44ad"}
     for column, noise in enumerate(noises):
         above, below = rows[:, column]
@@ -209,9 +248,23 @@ def draw(found, noises, batches, names, path):
         for name, color in lines.items():
             if name in names:
                 runs = np.array([found[name, negatives, noise][0] for negatives in batches])
-                below.errorbar(batches, runs.mean(1), runs.std(1), color=color, marker="o", capsize=3, label=name)
+                below.errorbar(
+                    batches,
+                    runs.mean(1),
+                    runs.std(1),
+                    color=color,
+                    marker="o",
+                    capsize=3,
+                    label=name,
+                )
         below.axhline(1, color="black", linestyle=":", linewidth=1)
-        below.set(xlabel="negatives at a step, m", xscale="log", yscale="log", xticks=batches, ylim=(0.8, 40))
+        below.set(
+            xlabel="negatives at a step, m",
+            xscale="log",
+            yscale="log",
+            xticks=batches,
+            ylim=(0.8, 40),
+        )
         below.set_xticks(batches, [str(m) for m in batches])
         below.set_xticks([], minor=True)
         below.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
@@ -228,13 +281,19 @@ def draw(found, noises, batches, names, path):
 def main():
     if arguments.quick:
         arguments.noise, arguments.batch, arguments.runs, arguments.steps = [0.5, 1.0], [8], 2, 400
-    names = [name for name in ESTIMATORS if any(part in name for part in arguments.estimators or [""])]
+    names = [
+        name for name in ESTIMATORS if any(part in name for part in arguments.estimators or [""])
+    ]
     found = {}
     for negatives in arguments.batch:
         for name in names:
             of_noise = train(name, negatives, arguments.noise, arguments.runs, arguments.steps)
             found |= {(name, negatives, noise): result for noise, result in of_noise.items()}
-            print(f"m = {negatives}, {name}: " + ", ".join(f"{c.mean():.3f}" for c, _ in of_noise.values()), flush=True)
+            print(
+                f"m = {negatives}, {name}: "
+                + ", ".join(f"{c.mean():.3f}" for c, _ in of_noise.values()),
+                flush=True,
+            )
     print_table(found, arguments.noise, arguments.batch, names)
     draw(found, arguments.noise, arguments.batch, names, arguments.out / "gamma_synthetic.png")
 

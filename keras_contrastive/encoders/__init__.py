@@ -1,7 +1,27 @@
-"""Published backbones, of keras-hub, keras-nlp, keras-cv or Keras itself, as towers; none is imported until asked."""
+"""Towers from published backbones, and small towers for patches and tokens."""
 
-from keras_contrastive.encoders.encoder import Encoder as Encoder
-from keras_contrastive.encoders.towers import BackboneBias as BackboneBias
-from keras_contrastive.encoders.towers import BackboneTemperature as BackboneTemperature
-from keras_contrastive.encoders.towers import Towers as Towers
-from keras_contrastive.encoders.towers import towers as towers
+from keras_contrastive._transformer_block import TransformerBlock
+from keras_contrastive.encoders._encoder import Encoder
+from keras_contrastive.encoders._image_text_towers import (
+    BackboneBias,
+    BackboneTemperature,
+    Towers,
+    towers,
+)
+from keras_contrastive.encoders._patch_tower import PatchTower
+from keras_contrastive.encoders._text_tower import TextTower
+
+__all__ = [
+    "BackboneBias",
+    "BackboneTemperature",
+    "Encoder",
+    "TransformerBlock",
+    "PatchTower",
+    "TextTower",
+    "Towers",
+    "towers",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

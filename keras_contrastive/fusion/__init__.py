@@ -1,18 +1,27 @@
-"""The fusion model: towers that yield tokens, an encoder that reads both, and how the whole is trained."""
+"""Models that read image and text tokens together: encoder, trainer and task models (experimental)."""
 
-from keras_contrastive.fusion.block import FusionBlock as FusionBlock
-from keras_contrastive.fusion.block import gelu_tanh as gelu_tanh
-from keras_contrastive.fusion.fusion_encoder import FusionEncoder as FusionEncoder
-from keras_contrastive.fusion.fusion_trainer import FusionTrainer as FusionTrainer
-from keras_contrastive.fusion.load_bert import load_bert as load_bert
-from keras_contrastive.fusion.masked_language import MaskedLanguage as MaskedLanguage
-from keras_contrastive.fusion.matching import ImageTextMatching as ImageTextMatching
-from keras_contrastive.fusion.momentum import MomentumWeights as MomentumWeights
-from keras_contrastive.fusion.patch_tower import PatchTower as PatchTower
-from keras_contrastive.fusion.tasks.classifier import FusionClassifier as FusionClassifier
-from keras_contrastive.fusion.tasks.decoder import AnswerDecoder as AnswerDecoder
-from keras_contrastive.fusion.tasks.generator import AnswerAccuracy as AnswerAccuracy
-from keras_contrastive.fusion.tasks.generator import AnswerCrossentropy as AnswerCrossentropy
-from keras_contrastive.fusion.tasks.generator import AnswerGenerator as AnswerGenerator
-from keras_contrastive.fusion.text_tower import TextTower as TextTower
-from keras_contrastive.fusion.token_corruption import TokenCorruption as TokenCorruption
+from keras_contrastive.fusion._classifier import FusionClassifier
+from keras_contrastive.fusion._decoder import AnswerDecoder
+from keras_contrastive.fusion._fusion_encoder import FusionEncoder
+from keras_contrastive.fusion._fusion_trainer import FusionTrainer
+from keras_contrastive.fusion._generator import AnswerAccuracy, AnswerCrossentropy, AnswerGenerator
+from keras_contrastive.fusion._load_bert import load_bert
+from keras_contrastive.fusion._masked_language import MaskedLanguage
+from keras_contrastive.fusion._matching import ImageTextMatching
+
+__all__ = [
+    "AnswerAccuracy",
+    "AnswerCrossentropy",
+    "AnswerDecoder",
+    "AnswerGenerator",
+    "FusionClassifier",
+    "FusionEncoder",
+    "FusionTrainer",
+    "ImageTextMatching",
+    "load_bert",
+    "MaskedLanguage",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,10 +1,26 @@
-"""Layers that belong to contrastive training."""
+"""Regularizers, learnable temperatures, embedding queues and momentum weights."""
 
-from keras_contrastive.layers.brownian_bridge import BrownianBridge as BrownianBridge
-from keras_contrastive.layers.deep_feature_separation import DeepFeatureSeparation as DeepFeatureSeparation
-from keras_contrastive.layers.embedding_queue import EmbeddingQueue as EmbeddingQueue
-from keras_contrastive.layers.geometric_consistency import GeometricConsistency as GeometricConsistency
-from keras_contrastive.layers.learnable_bias import LearnableBias as LearnableBias
-from keras_contrastive.layers.learnable_temperature import LearnableTemperature as LearnableTemperature
-from keras_contrastive.layers.view_regularizer import Modality as Modality
-from keras_contrastive.layers.view_regularizer import ViewRegularizer as ViewRegularizer
+from keras_contrastive.layers._brownian_bridge import BrownianBridge
+from keras_contrastive.layers._deep_feature_separation import DeepFeatureSeparation
+from keras_contrastive.layers._embedding_queue import EmbeddingQueue
+from keras_contrastive.layers._geometric_consistency import GeometricConsistency
+from keras_contrastive.layers._learnable_bias import LearnableBias
+from keras_contrastive.layers._learnable_temperature import LearnableTemperature
+from keras_contrastive.layers._momentum_weights import MomentumWeights
+from keras_contrastive.layers._view_regularizer import Modality, ViewRegularizer
+
+__all__ = [
+    "BrownianBridge",
+    "DeepFeatureSeparation",
+    "EmbeddingQueue",
+    "GeometricConsistency",
+    "LearnableBias",
+    "LearnableTemperature",
+    "Modality",
+    "MomentumWeights",
+    "ViewRegularizer",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,10 +1,25 @@
-"""What is minimised."""
+"""Contrastive losses for any Keras model."""
 
-from keras_contrastive.losses.base import ContrastiveLoss as ContrastiveLoss
-from keras_contrastive.losses.decoupled_contrastive import DecoupledContrastive as DecoupledContrastive
-from keras_contrastive.losses.gamma_contrastive import GammaContrastive as GammaContrastive
-from keras_contrastive.losses.global_contrastive import GlobalContrastive as GlobalContrastive
-from keras_contrastive.losses.info_nce import InfoNCE as InfoNCE
-from keras_contrastive.losses.nt_xent import NTXent as NTXent
-from keras_contrastive.losses.sigmoid_contrastive import SigmoidContrastive as SigmoidContrastive
-from keras_contrastive.losses.sup_con import SupCon as SupCon
+from keras_contrastive.losses._base import ContrastiveLoss
+from keras_contrastive.losses._decoupled_contrastive import DecoupledContrastive
+from keras_contrastive.losses._gamma_contrastive import GammaContrastive
+from keras_contrastive.losses._global_contrastive import GlobalContrastive
+from keras_contrastive.losses._info_nce import InfoNCE
+from keras_contrastive.losses._nt_xent import NTXent
+from keras_contrastive.losses._sigmoid_contrastive import SigmoidContrastive
+from keras_contrastive.losses._sup_con import SupCon
+
+__all__ = [
+    "ContrastiveLoss",
+    "DecoupledContrastive",
+    "GammaContrastive",
+    "GlobalContrastive",
+    "InfoNCE",
+    "NTXent",
+    "SigmoidContrastive",
+    "SupCon",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,8 +1,23 @@
-"""Measures of a batch or of a pass over the data, for `compile(metrics=...)`."""
+"""Metrics of a batch or of a pass over the data, for `compile(metrics=...)`."""
 
-from keras_contrastive.metrics.alignment import Alignment as Alignment
-from keras_contrastive.metrics.effective_rank import EffectiveRank as EffectiveRank
-from keras_contrastive.metrics.embedding_std import EmbeddingStd as EmbeddingStd
-from keras_contrastive.metrics.modality_gap import ModalityGap as ModalityGap
-from keras_contrastive.metrics.recall_at_k import RecallAtK as RecallAtK
-from keras_contrastive.metrics.uniformity import Uniformity as Uniformity
+from keras_contrastive.metrics._alignment import Alignment
+from keras_contrastive.metrics._effective_rank import EffectiveRank
+from keras_contrastive.metrics._embedding_std import EmbeddingStd
+from keras_contrastive.metrics._modality_gap import ModalityGap
+from keras_contrastive.metrics._recall_at_k import RecallAtK
+from keras_contrastive.metrics._uniformity import Uniformity
+from keras_contrastive.metrics._view_metric import ViewMetric
+
+__all__ = [
+    "Alignment",
+    "EffectiveRank",
+    "EmbeddingStd",
+    "ModalityGap",
+    "RecallAtK",
+    "Uniformity",
+    "ViewMetric",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -51,7 +51,9 @@ class Contrast:
     def negatives(self):
         """`-inf` where there are none."""
         return self._table(
-            lambda positives, negatives: math.log(sum(map(math.exp, negatives))) if negatives else -math.inf
+            lambda positives, negatives: (
+                math.log(sum(map(math.exp, negatives))) if negatives else -math.inf
+            )
         )
 
     def softplus(self, threshold):
@@ -64,7 +66,8 @@ class Contrast:
 
     def log_complement_sum(self, reference):
         return self._table(
-            lambda positives, negatives, limit: sum(log_complement(n - limit) for n in negatives), reference
+            lambda positives, negatives, limit: sum(log_complement(n - limit) for n in negatives),
+            reference,
         )
 
 

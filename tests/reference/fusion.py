@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def soft_contrast(anchors, slow_anchors, slow_candidates, ids, queue, queue_ids, alpha, temperature):
+def soft_contrast(
+    anchors, slow_anchors, slow_candidates, ids, queue, queue_ids, alpha, temperature
+):
     """Mean over the anchors of the cross-entropy with (1 - alpha) of the own pair and alpha of the slow similarities.
 
     Candidates with the anchor's id, but the own one, are left out. `queue` follows the candidates of the batch.

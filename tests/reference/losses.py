@@ -26,7 +26,9 @@ def decoupled(views, ids, temperature, symmetric=True, sigma=None, **candidates)
             shares = np.exp(similarity * temperature / sigma)
             pulls.append(2 - len(ids) * shares / shares.sum())
         weights = np.array(pulls).T
-    return _mean_over_directions(views, ids, temperature, symmetric, _decoupled, weights, **candidates)
+    return _mean_over_directions(
+        views, ids, temperature, symmetric, _decoupled, weights, **candidates
+    )
 
 
 def sup_con(views, ids, temperature, symmetric=True, extra=None):
@@ -43,7 +45,9 @@ def sup_con(views, ids, temperature, symmetric=True, extra=None):
         logits = {k: float(everything[i] @ candidates[k]) / temperature for k in others}
         log_sum = math.log(sum(math.exp(logits[k]) for k in others)) if others else 0.0
         proper = positives and len(positives) < len(others)
-        values.append(sum(log_sum - logits[k] for k in positives) / len(positives) if proper else 0.0)
+        values.append(
+            sum(log_sum - logits[k] for k in positives) / len(positives) if proper else 0.0
+        )
     return np.reshape(values, (len(views), len(ids))).mean(axis=0)
 
 
@@ -55,7 +59,9 @@ def sigmoid(views, ids, temperature, symmetric=True, bias=-10.0, **candidates):
             math.log1p(math.exp(n + bias)) for n in negatives
         )
 
-    return _mean_over_directions(views, ids, temperature, symmetric, answers, all_positives=True, **candidates)
+    return _mean_over_directions(
+        views, ids, temperature, symmetric, answers, all_positives=True, **candidates
+    )
 
 
 def jackknifed(views, ids, temperature, symmetric=True, include_positive=False, **candidates):
@@ -63,7 +69,9 @@ def jackknifed(views, ids, temperature, symmetric=True, include_positive=False, 
 
     def estimate(positives, negatives):
         m = len(negatives)
-        population = m if include_positive else 0  # how many negatives the positive is one of; 0: it is left out
+        population = (
+            m if include_positive else 0
+        )  # how many negatives the positive is one of; 0: it is left out
 
         def log_mean(logits, positive):
             total = np.mean(np.exp(logits)) + (np.exp(positive) / population if population else 0.0)
@@ -99,17 +107,28 @@ def log_mean_partitions(views, ids, temperature, symmetric=True):
     columns = []
     for logits, _, is_negative in directions(views, ids, temperature, symmetric):
         rows = zip(logits, is_negative, strict=True)
-        columns.append([math.log(np.mean(np.exp(row[mask]))) if mask.any() else -math.inf for row, mask in rows])
+        columns.append(
+            [
+                math.log(np.mean(np.exp(row[mask]))) if mask.any() else -math.inf
+                for row, mask in rows
+            ]
+        )
     return np.array(columns).T
 
 
-def directions(views, ids, temperature, symmetric=True, all_views=False, extra=None, all_positives=False):
+def directions(
+    views, ids, temperature, symmetric=True, all_views=False, extra=None, all_positives=False
+):
     """Yield the logits, the positives and the negatives of each direction, `(batch, candidates)` each.
 
     `extra` maps a view's index to a list of `(embeddings, ids)` that join its candidates.
     """
     views, ids = [normalized(view) for view in views], list(ids)
-    ordered = [(a, b) for pair in itertools.combinations(range(len(views)), 2) for a, b in (pair, pair[::-1])]
+    ordered = [
+        (a, b)
+        for pair in itertools.combinations(range(len(views)), 2)
+        for a, b in (pair, pair[::-1])
+    ]
     if not symmetric:
         ordered = ordered[::2]
     for a, b in ordered or [(0, 0)]:
@@ -119,10 +138,16 @@ def directions(views, ids, temperature, symmetric=True, all_views=False, extra=N
             for embeddings, own_ids in (extra or {}).get(v, []):
                 rows = normalized(embeddings)
                 blocks += [(None, None, own_id, rows[row]) for row, own_id in enumerate(own_ids)]
-        logits = np.array([[float(anchor @ block[3]) / temperature for block in blocks] for anchor in views[a]])
+        logits = np.array(
+            [[float(anchor @ block[3]) / temperature for block in blocks] for anchor in views[a]]
+        )
         same = np.array([[block[2] == own for block in blocks] for own in ids])
-        is_self = np.array([[block[0] == a and block[1] == row for block in blocks] for row in range(len(ids))])
-        is_pair = np.array([[block[0] == b and block[1] == row for block in blocks] for row in range(len(ids))])
+        is_self = np.array(
+            [[block[0] == a and block[1] == row for block in blocks] for row in range(len(ids))]
+        )
+        is_pair = np.array(
+            [[block[0] == b and block[1] == row for block in blocks] for row in range(len(ids))]
+        )
         is_positive = same & ~is_self if len(views) == 1 or all_positives else is_pair
         yield logits, is_positive, ~same
 
@@ -146,7 +171,9 @@ def numeric_gradient(function, x, step=1e-6):
 
 
 def _info_nce(positives, negatives):
-    return np.mean([math.log(math.exp(p) + sum(math.exp(n) for n in negatives)) - p for p in positives])
+    return np.mean(
+        [math.log(math.exp(p) + sum(math.exp(n) for n in negatives)) - p for p in positives]
+    )
 
 
 def _decoupled(positives, negatives, weight=1.0):

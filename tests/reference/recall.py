@@ -41,7 +41,9 @@ def hits_of_labels(rows, labels, k):
     """For one view: whether the nearest other row of the same label is among the k nearest; `None` if there is none."""
     found = []
     for i, row in enumerate(rows):
-        positives = [cosine(row, rows[j]) for j in range(len(rows)) if j != i and labels[j] == labels[i]]
+        positives = [
+            cosine(row, rows[j]) for j in range(len(rows)) if j != i and labels[j] == labels[i]
+        ]
         is_negative = [label != labels[i] for label in labels]
         found.append(rank(row, max(positives), rows, is_negative) <= k if positives else None)
     return found
@@ -50,7 +52,9 @@ def hits_of_labels(rows, labels, k):
 def recall_of_labels(rows, labels, k, weights=None):
     weights = np.ones(len(rows)) if weights is None else weights
     found = [
-        (hit, weight) for hit, weight in zip(hits_of_labels(rows, labels, k), weights, strict=True) if hit is not None
+        (hit, weight)
+        for hit, weight in zip(hits_of_labels(rows, labels, k), weights, strict=True)
+        if hit is not None
     ]
     total = sum(weight for _, weight in found)
     return sum(hit * weight for hit, weight in found) / total if total else 0.0
@@ -60,7 +64,11 @@ def ranks_in_corpus(queries, candidates, query_ids, candidate_ids):
     """The rank of each query's nearest positive."""
     ranks = []
     for query, query_id in zip(queries, query_ids, strict=True):
-        nearest = max(cosine(query, c) for c, i in zip(candidates, candidate_ids, strict=True) if i == query_id)
+        nearest = max(
+            cosine(query, c)
+            for c, i in zip(candidates, candidate_ids, strict=True)
+            if i == query_id
+        )
         ranks.append(rank(query, nearest, candidates, [i != query_id for i in candidate_ids]))
     return np.array(ranks)
 

@@ -40,7 +40,10 @@ def is_true(statement, counts):
         (r"Neither picture shows an? (.+)", lambda a: sum(of(a)) == 0),
         (r"There are no (.+) in either picture", lambda a: sum(of(a)) == 0),
         (r"Only one of the two pictures shows an? (.+)", lambda a: min(of(a)) == 0 < max(of(a))),
-        (r"One picture shows an? (.+) and the other does not", lambda a: min(of(a)) == 0 < max(of(a))),
+        (
+            r"One picture shows an? (.+) and the other does not",
+            lambda a: min(of(a)) == 0 < max(of(a)),
+        ),
         (r"At least one of the pictures shows an? (.+)", lambda a: max(of(a)) > 0),
         (r"There is an? (.+) in one picture or in both", lambda a: max(of(a)) > 0),
         (r"There are exactly (.+) in the left picture", lambda a: of(a)[0] == n),
@@ -62,7 +65,10 @@ def is_true(statement, counts):
         (r"The right picture has more (.+) than (.+)", lambda a, b: of(a)[1] > of(b)[1]),
         (r"On the right there are more (.+) than (.+)", lambda a, b: of(a)[1] > of(b)[1]),
         (r"There are more (.+) than (.+) in all", lambda a, b: sum(of(a)) > sum(of(b))),
-        (r"Together, the two pictures have more (.+) than (.+)", lambda a, b: sum(of(a)) > sum(of(b))),
+        (
+            r"Together, the two pictures have more (.+) than (.+)",
+            lambda a, b: sum(of(a)) > sum(of(b)),
+        ),
     ]
     for pattern, rule in rules:
         found = re.fullmatch(pattern, text)
@@ -87,5 +93,7 @@ def follows(sentence, counts, hidden):
     )
     seen = next(number for names, number in counts.items() if found["noun"] in names)
     # Each number that there may be, and whether the sentence would be true.
-    truths = {number >= 2 if found["least"] else number <= 1 for number in range(seen, seen + hidden + 1)}
+    truths = {
+        number >= 2 if found["least"] else number <= 1 for number in range(seen, seen + hidden + 1)
+    }
     return 1 if len(truths) == 2 else 2 * truths.pop()

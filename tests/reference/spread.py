@@ -17,15 +17,18 @@ def units(view):
 
 
 def modality_gap(views, weights=None):
-    """Liang et al. (2022), Sec. 4.2: the distance between the centres; the mean over pairs of views."""
-    centres = [np.average(units(view), axis=0, weights=weights) for view in views]
-    return np.mean([np.linalg.norm(a - b) for a, b in itertools.combinations(centres, 2)])
+    """Liang et al. (2022), Sec. 4.2: the distance between the centers; the mean over pairs of views."""
+    centers = [np.average(units(view), axis=0, weights=weights) for view in views]
+    return np.mean([np.linalg.norm(a - b) for a, b in itertools.combinations(centers, 2)])
 
 
 def alignment(views, alpha=2, weights=None):
     """Wang & Isola (2020), Sec. 4.1, Eq. 1, for the positive pairs that are views of one row."""
     pairs = itertools.combinations(map(units, views), 2)
-    per_row = np.mean([[np.linalg.norm(x - y) ** alpha for x, y in zip(a, b, strict=True)] for a, b in pairs], axis=0)
+    per_row = np.mean(
+        [[np.linalg.norm(x - y) ** alpha for x, y in zip(a, b, strict=True)] for a, b in pairs],
+        axis=0,
+    )
     return np.average(per_row, weights=weights)
 
 
@@ -33,7 +36,11 @@ def alignment_of_labels(view, labels, weights=None):
     """The same with alpha = 2: the mean over the other rows with a row's label, then over rows that have such."""
     rows, total, weight = units(view), 0.0, 0.0
     for i, row in enumerate(rows):
-        squares = [np.sum((row - rows[j]) ** 2) for j in range(len(rows)) if j != i and labels[j] == labels[i]]
+        squares = [
+            np.sum((row - rows[j]) ** 2)
+            for j in range(len(rows))
+            if j != i and labels[j] == labels[i]
+        ]
         if squares:
             w = 1.0 if weights is None else weights[i]
             total, weight = total + w * np.mean(squares), weight + w
@@ -55,7 +62,11 @@ def uniformity(batches, t=2):
             weights = np.ones(len(rows)) if weights is None else weights
             for i, j in itertools.combinations(range(len(rows)), 2):
                 if ids[i] != ids[j] and weights[i] and weights[j]:
-                    total += (weights[i] + weights[j]) / 2 * math.exp(-t * np.sum((rows[i] - rows[j]) ** 2))
+                    total += (
+                        (weights[i] + weights[j])
+                        / 2
+                        * math.exp(-t * np.sum((rows[i] - rows[j]) ** 2))
+                    )
                     count += (weights[i] + weights[j]) / 2
         potentials.append(math.log(total / count) if count else 0.0)
     return np.mean(potentials)
@@ -65,8 +76,8 @@ def embedding_std(views, weights=None):
     """Chen & He (2021), Sec. 4.1: the standard deviation of each dimension; here in units of 1 / sqrt(dim)."""
     stds = []
     for view in map(units, views):
-        centre = np.average(view, axis=0, weights=weights)
-        variance = np.average((view - centre) ** 2, axis=0, weights=weights)
+        center = np.average(view, axis=0, weights=weights)
+        variance = np.average((view - center) ** 2, axis=0, weights=weights)
         stds.append(np.mean(np.sqrt(variance)) * math.sqrt(view.shape[1]))
     return np.mean(stds)
 

@@ -1,7 +1,7 @@
 """The regularizers of Jiang et al. (CVPR 2023), one sample at a time, in float64.
 
 Labels (P2-x) number the paper's displayed equations; where a printed one is a misprint, the mended form is here.
-All rows are normalised; `views` are dicts as the layers see them: modalities, and "<modality>_augmented".
+All rows are normalized; `views` are dicts as the layers see them: modalities, and "<modality>_augmented".
 """
 
 import math
@@ -55,7 +55,9 @@ def in_modal(a, b):
 def paired(a, b, augmented_a, augmented_b):
     """Last term of (P2-16)."""
     a, b, augmented_a, augmented_b = map(units, (a, b, augmented_a, augmented_b))
-    return sum(float(a[j] @ b[j] - augmented_a[j] @ augmented_b[j]) ** 2 for j in range(len(a))) / len(a)
+    return sum(
+        float(a[j] @ b[j] - augmented_a[j] @ augmented_b[j]) ** 2 for j in range(len(a))
+    ) / len(a)
 
 
 def orthogonality(embeddings, independent):
@@ -78,7 +80,9 @@ def in_modal_contrast(anchors, candidates, temperature):
 def gaussian_sum(rows, t, distinct=False):
     """Sum over pairs of rows of exp(-t |x - y|^2), and the number of pairs."""
     rows = units(rows)
-    pairs = [(j, k) for j in range(len(rows)) for k in range(len(rows)) if not (distinct and j == k)]
+    pairs = [
+        (j, k) for j in range(len(rows)) for k in range(len(rows)) if not (distinct and j == k)
+    ]
     return sum(math.exp(-t * float(np.sum((rows[j] - rows[k]) ** 2))) for j, k in pairs), len(pairs)
 
 

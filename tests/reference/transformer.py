@@ -13,7 +13,10 @@ def block(weights, tokens, mask, context=None, context_mask=None, epsilon=1e-12)
     `mask` tells which tokens are there, `(length,)`, or which of them each one sees, `(length, length)`.
     """
     x = norm(
-        weights, "self_attention_norm", tokens + attention(weights, "self_attention", tokens, tokens, mask), epsilon
+        weights,
+        "self_attention_norm",
+        tokens + attention(weights, "self_attention", tokens, tokens, mask),
+        epsilon,
     )
     if context is not None:
         read = attention(weights, "cross_attention", x, context, context_mask)
@@ -28,9 +31,14 @@ def gelu(x):
 
 
 def attention(weights, name, queries, keys, mask):
-    kernels = {part: weights[f"{name}/{part}/kernel"] for part in ("query", "key", "value", "attention_output")}
+    kernels = {
+        part: weights[f"{name}/{part}/kernel"]
+        for part in ("query", "key", "value", "attention_output")
+    }
     biases = {part: weights[f"{name}/{part}/bias"] for part in kernels}
-    total = np.zeros((len(queries), kernels["attention_output"].shape[-1])) + biases["attention_output"]
+    total = (
+        np.zeros((len(queries), kernels["attention_output"].shape[-1])) + biases["attention_output"]
+    )
     for head in range(kernels["query"].shape[1]):
         q = queries @ kernels["query"][:, head] + biases["query"][head]
         k = keys @ kernels["key"][:, head] + biases["key"][head]
@@ -44,6 +52,6 @@ def attention(weights, name, queries, keys, mask):
 
 
 def norm(weights, name, x, epsilon):
-    centred = x - x.mean(axis=-1, keepdims=True)
-    scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
+    centered = x - x.mean(axis=-1, keepdims=True)
+    scaled = centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon)
     return scaled * weights[f"{name}/gamma"] + weights[f"{name}/beta"]

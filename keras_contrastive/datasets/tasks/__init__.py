@@ -1,1 +1,0 @@
-"""Tasks on pictures composed of emoji: questions, comparisons, entailment."""

@@ -1,0 +1,9 @@
+"""What a training loop of several PyTorch processes needs."""
+
+from keras_contrastive._replicas import across_processes
+
+__all__ = ["across_processes"]
+
+
+def __dir__() -> list[str]:
+    return __all__

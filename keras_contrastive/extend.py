@@ -1,0 +1,26 @@
+"""One import path for authors of losses, regularizers, metrics and augmenters."""
+
+from keras_contrastive._draws import uniform
+from keras_contrastive._engine import Candidates, Contrast, normalize
+from keras_contrastive.augmentation import Augmenter, ImageAugmenter, TokenAugmenter
+from keras_contrastive.layers import Modality, ViewRegularizer
+from keras_contrastive.losses import ContrastiveLoss
+from keras_contrastive.metrics import ViewMetric
+
+__all__ = [
+    "Augmenter",
+    "Candidates",
+    "ContrastiveLoss",
+    "Contrast",
+    "ImageAugmenter",
+    "Modality",
+    "TokenAugmenter",
+    "ViewMetric",
+    "ViewRegularizer",
+    "normalize",
+    "uniform",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,85 @@
+"""Rows for each public loss: how it is made, and what it must equal. `test_api` fails until a new loss has one."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from keras_contrastive import losses
+from tests.reference import losses as reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A loss, the reference of its value, and that of the function whose gradient it follows.
+
+    `make` takes the arguments that all losses share; `directed` tells whether `symmetric` is one of them.
+    """
+
+    make: Callable
+    value: Callable
+    objective: Callable
+    directed: bool = True
+    monotone: bool = True  # whether a closer positive costs less, all else being equal
+
+
+def _case(make, value, objective=None, **kwargs):
+    return Case(make, value, objective or value, **kwargs)
+
+
+_across = {"all_views": False}
+_jackknifed_infonce = functools.partial(reference.jackknifed, include_positive=True)
+_decoupled_of_all_views = functools.partial(reference.decoupled, all_views=True)
+
+# One row for each loss,
+LOSSES = {
+    "InfoNCE": _case(losses.InfoNCE, reference.info_nce),
+    "NTXent": _case(losses.NTXent, reference.nt_xent),
+    "SupCon": _case(
+        lambda symmetric=True, **kwargs: losses.SupCon(**kwargs),
+        reference.sup_con,
+        directed=False,
+        monotone=False,
+    ),
+    "SigmoidContrastive": _case(losses.SigmoidContrastive, reference.sigmoid),
+    "DecoupledContrastive": _case(losses.DecoupledContrastive, _decoupled_of_all_views),
+    "GammaContrastive": _case(losses.GammaContrastive, reference.decoupled, reference.jackknifed),
+}
+# and one for each option that changes what it computes.
+VARIANTS = {
+    "InfoNCE, jackknife": _case(
+        functools.partial(losses.InfoNCE, bias_correction="jackknife"),
+        reference.info_nce,
+        _jackknifed_infonce,
+    ),
+    "NTXent, jackknife": _case(
+        functools.partial(losses.NTXent, bias_correction="jackknife"),
+        reference.nt_xent,
+        functools.partial(_jackknifed_infonce, all_views=True),
+    ),
+    "DecoupledContrastive, across": _case(
+        functools.partial(losses.DecoupledContrastive, **_across), reference.decoupled
+    ),
+    "DecoupledContrastive, weighted": _case(
+        functools.partial(losses.DecoupledContrastive, weight_sigma=0.5),
+        functools.partial(_decoupled_of_all_views, sigma=0.5),
+        monotone=False,
+    ),
+    "DecoupledContrastive, jackknife": _case(
+        functools.partial(losses.DecoupledContrastive, bias_correction="jackknife", **_across),
+        reference.decoupled,
+        reference.jackknifed,
+    ),
+    "GammaContrastive, positive included": _case(
+        functools.partial(losses.GammaContrastive, include_positive=True),
+        reference.info_nce,
+        _jackknifed_infonce,
+    ),
+    "GammaContrastive, all views": _case(
+        functools.partial(losses.GammaContrastive, all_views=True),
+        _decoupled_of_all_views,
+        functools.partial(reference.jackknifed, all_views=True),
+    ),
+}
+EVERY = LOSSES | VARIANTS
+# Losses that cannot do without state: they have tests of their own.
+REMEMBERING = {"GlobalContrastive": losses.GlobalContrastive}

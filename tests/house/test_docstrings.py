@@ -1,0 +1,44 @@
+"""The examples in the docstrings are true on every backend."""
+
+import doctest
+import importlib
+import pkgutil
+
+import keras
+import numpy as np
+import pytest
+
+import keras_contrastive
+
+
+def examples():
+    names = {"keras": keras, "keras_contrastive": keras_contrastive, "np": np}
+    for module in pkgutil.walk_packages(keras_contrastive.__path__, "keras_contrastive."):
+        module = importlib.import_module(module.name)
+        for example in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names):
+            if example.examples:
+                needs_keras_hub = any("keras_hub" in step.source for step in example.examples)
+                yield pytest.param(
+                    example, id=example.name, marks=[pytest.mark.towers] if needs_keras_hub else []
+                )
+
+
+@pytest.mark.parametrize("example", list(examples()))
+def test_example_of(example):
+    report = []
+    runner = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF)
+    runner.run(example, out=report.append, clear_globs=False)
+    assert not "".join(report)
+
+
+def test_an_untrue_example_is_found():
+    example = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "untrue", None, None)
+    report = []
+    doctest.DocTestRunner().run(example, out=report.append)
+    assert "Expected:" in "".join(report)
+
+
+def test_no_example_is_skipped():
+    assert not [
+        e.id for e in examples() for step in e.values[0].examples if step.options.get(doctest.SKIP)
+    ]

@@ -1,0 +1,110 @@
+"""What is trained on one backend goes on on every other, with the same numbers. `make_fixtures.py` made the files."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_contrastive import ContrastiveTrainer
+from keras_contrastive.losses import InfoNCE
+from keras_contrastive.trainers._portable import portable_optimizer
+from tests.helpers.towers import pairs, towers
+from tests.saving.make_trainer_fixtures import FOLDER, ROWS, curve, facts, losses, trained
+
+BACKENDS = ["tensorflow", "jax", "torch"]
+
+
+@pytest.fixture(scope="module")
+def curves():
+    return json.loads((FOLDER / "curves.json").read_text())
+
+
+@pytest.mark.parametrize("name", losses())
+def test_the_same_weights_and_batches_give_the_same_curve_on_every_backend(name, curves):
+    result = curve(losses()[name])
+    assert len(result["losses"]) == 20
+    np.testing.assert_allclose(result["losses"], curves[name]["losses"], atol=1e-4)
+    assert result["size"] == pytest.approx(curves[name]["size"], abs=1e-3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_model_saved_on_any_backend_is_the_same_here(backend):
+    expected = json.loads((FOLDER / f"from_{backend}.json").read_text())
+    result = facts(keras.models.load_model(FOLDER / f"from_{backend}.keras"))
+    for name, rows in expected["predictions"].items():
+        np.testing.assert_allclose(result["predictions"][name], rows, atol=1e-5)
+    np.testing.assert_allclose(result["log_rates"], expected["log_rates"], atol=1e-6)
+    np.testing.assert_allclose(result["queue"], expected["queue"], atol=1e-6)
+    assert result["queue_ids"] == expected["queue_ids"]
+    assert sorted(result["queue_ids"]) == list(
+        range(14, 24)
+    )  # the last ten rows of three batches of eight
+    assert result["scale"] == pytest.approx(expected["scale"], rel=1e-6)
+    assert result["iterations"] == expected["iterations"] == 3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["from", "mixed_from"])
+def test_a_model_saved_on_any_backend_is_trained_further_here(name, backend):
+    model = keras.models.load_model(FOLDER / f"{name}_{backend}.keras")
+    before = model.get_weights()[0]
+    history = model.fit(pairs(ROWS), batch_size=8, shuffle=False, verbose=0).history
+    assert set(history) == {"loss", "recall_at_1", "directions"}
+    assert np.isfinite(history["loss"]).all()
+    assert np.abs(model.get_weights()[0] - before).max() > 0
+    assert int(ops.convert_to_numpy(model.loss.state.step)) == 6
+
+
+def test_training_further_gives_the_same_numbers_whichever_backend_began():
+    results = []
+    for backend in BACKENDS:
+        model = keras.models.load_model(FOLDER / f"from_{backend}.keras")
+        results.append(
+            model.fit(pairs(ROWS), batch_size=8, shuffle=False, verbose=0).history["loss"][0]
+        )
+    assert np.ptp(results) < 1e-3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_loss_scaling_and_precision_come_back(backend):
+    model = keras.models.load_model(FOLDER / f"mixed_from_{backend}.keras")
+    assert model.dtype_policy.name == "mixed_float16"
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert int(ops.convert_to_numpy(model.optimizer.iterations)) > 0
+
+
+def saved_config(model, folder):
+    model.save(folder / "model.keras")
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        return archive.read("config.json").decode()
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_saved_model_names_nothing_of_the_backend_that_saved_it(policy, tmp_path):
+    config = saved_config(trained(policy), tmp_path)
+    compiled = json.loads(config)["compile_config"]
+    assert compiled["optimizer"]["module"] == "keras.optimizers"
+    assert compiled["jit_compile"] == "auto"
+    assert "keras.src" not in config
+
+
+def test_an_optimizer_inside_another_is_named_as_publicly(tmp_path):
+    model = ContrastiveTrainer(towers())
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)), InfoNCE())
+    config = saved_config(model, tmp_path)
+    inner = json.loads(config)["compile_config"]["optimizer"]["config"]["inner_optimizer"]
+    assert (inner["module"], inner["class_name"]) == ("keras.optimizers", "Adam")
+    assert "keras.src" not in config
+
+
+def test_an_optimizer_of_ones_own_is_named_as_it_is():
+    config = {
+        "module": "my.optimizers",
+        "class_name": "Adam",
+        "config": {},
+        "registered_name": "mine>Adam",
+    }
+    assert portable_optimizer(config) == config

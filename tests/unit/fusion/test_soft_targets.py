@@ -1,0 +1,128 @@
+"""ALBEF's soft targets against their transcription in NumPy: value, gradient, queue, equal ids, missing rows."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_contrastive.config import set_tile_shape
+from keras_contrastive.fusion._soft_targets import pull_to_teacher
+from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
+from keras_contrastive.losses import InfoNCE
+from tests.helpers.backend import to_numpy, value_and_gradients
+from tests.reference.fusion import soft_contrast
+
+BATCH, DIM, ALPHA, TEMPERATURE = 6, 4, 0.4, 0.3
+DIRECTIONS = {(0, 3): 0.5, (1, 2): 0.5}
+IDS = np.array([3, 1, 4, 1, 5, 9], "int32")
+
+
+def units(rng, *shape):
+    x = rng.normal(size=(*shape, DIM))
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype("float32")
+
+
+def queue_of(rng, size=5, filled=3):
+    queue = EmbeddingQueue(size, DIM)
+    queue.build(4)
+    ids = np.array([1, 7, 3], "int32")
+    queue.push(
+        [ops.convert_to_tensor(view) for view in units(rng, 4, filled)], ops.convert_to_tensor(ids)
+    )
+    return queue, to_numpy(queue.embeddings)[:filled], ids
+
+
+def ours(views, loss, ids, alpha=ALPHA, **kwargs):
+    views = [ops.convert_to_tensor(view) for view in views]
+    pull = loss.reduced(pull_to_teacher(loss, views, DIRECTIONS, ids, **kwargs))
+    return loss(ids, views, training=False, directions=DIRECTIONS) + alpha * pull
+
+
+def reference(views, ids=None, queue=(), queue_ids=(), alpha=ALPHA):
+    ids = np.arange(BATCH) if ids is None else ids
+    queue = np.zeros((0, 4, DIM)) if not len(queue) else queue
+    queue_ids = np.array(queue_ids, int)
+    image, text, slow_image, slow_text = views
+    common = ids, queue_ids, alpha, TEMPERATURE
+    to_text = soft_contrast(image, slow_image, slow_text, common[0], queue[:, 3], *common[1:])
+    to_image = soft_contrast(text, slow_text, slow_image, common[0], queue[:, 2], *common[1:])
+    return (to_text + to_image) / 2
+
+
+@pytest.mark.parametrize("tiles", [None, (4, 4)])
+@pytest.mark.parametrize("with_ids", [False, True])
+@pytest.mark.parametrize("with_queue", [False, True])
+def test_the_value_is_that_of_the_reference(rng, tiles, with_ids, with_queue):
+    views, ids = units(rng, 4, BATCH), ops.convert_to_tensor(IDS) if with_ids else None
+    queue, remembered, queue_ids = queue_of(rng)
+    loss = InfoNCE(TEMPERATURE, memory=queue if with_queue else None)
+    # Without ids, what is remembered is everybody's negative.
+    others = (remembered, queue_ids if with_ids else [-1] * 3) if with_queue else ()
+    set_tile_shape(tiles)
+    found = float(ours(views, loss, ids))
+    set_tile_shape(None)
+    assert found == pytest.approx(reference(views, IDS if with_ids else None, *others), rel=1e-5)
+    assert found != pytest.approx(
+        float(loss(ids, list(views), training=False, directions=DIRECTIONS)), rel=1e-2
+    )
+
+
+def test_the_gradient_is_that_of_the_reference_and_none_reaches_the_slow_views(rng):
+    views = units(rng, 4, BATCH).astype("float64").astype("float32")
+    loss = InfoNCE(TEMPERATURE, normalize=False)
+
+    def function(*views):
+        return ours([*views[:2], *(ops.stop_gradient(view) for view in views[2:])], loss, None)
+
+    _, found = value_and_gradients(function, *views)
+    for place in (0, 1):
+        for row, column in ((0, 0), (2, 3), (5, 1)):
+            step = np.zeros_like(views, dtype="float64")
+            step[place, row, column] = 1e-5
+            slope = (reference(views + step) - reference(views - step)) / 2e-5
+            assert found[place][row, column] == pytest.approx(slope, abs=1e-5)
+    assert np.abs(found[2:]).max() == 0
+
+
+def test_the_temperature_learns_from_soft_targets(rng):
+    views = units(rng, 4, BATCH)
+    loss = InfoNCE(LearnableTemperature(TEMPERATURE))
+    loss.build()
+
+    def function(log_scale):
+        loss.scale = lambda: ops.exp(log_scale)
+        return ours(views, loss, None)
+
+    log_scale = np.float32(-np.log(TEMPERATURE))
+    value, (slope,) = value_and_gradients(function, log_scale)
+    assert float(value) == pytest.approx(reference(views), rel=1e-5)
+
+    def at(log_scale):
+        image, text, slow_image, slow_text = (view.astype("float64") for view in views)
+        # The targets are the teacher's at the temperature as it is; only the logits move.
+        ratio = TEMPERATURE * np.exp(log_scale)
+        return reference((image * ratio, text * ratio, slow_image, slow_text))
+
+    assert float(slope) == pytest.approx(
+        (at(log_scale + 1e-4) - at(log_scale - 1e-4)) / 2e-4, rel=1e-3
+    )
+
+
+def test_missing_rows_neither_pull_nor_are_expected(rng):
+    views = units(rng, 4, BATCH)
+    there = np.arange(BATCH) != 2
+    present = [None, ops.convert_to_tensor(there), None, ops.convert_to_tensor(there)]
+    loss = InfoNCE(TEMPERATURE)
+    tensors = [ops.convert_to_tensor(view) for view in views]
+    found = to_numpy(pull_to_teacher(loss, tensors, {(0, 3): 1.0}, None, present))
+    assert found[2] == 0
+    views = [view[there] for view in views]
+    hard, soft = of_one_direction(views, 0.0), of_one_direction(views, 1.0)
+    assert found[there].mean() == pytest.approx(soft - hard, rel=1e-4)
+
+
+def of_one_direction(views, alpha):
+    image, _, slow_image, slow_text = views
+    nobody = np.zeros((0, DIM)), np.zeros(0, int)
+    return soft_contrast(
+        image, slow_image, slow_text, np.arange(len(image)), *nobody, alpha, TEMPERATURE
+    )

@@ -1,0 +1,187 @@
+"""Temperatures that are trained: shared, one for each direction, one for each anchor; and biases."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_contrastive._engine import Contrast
+from keras_contrastive.config import set_tile_shape
+from keras_contrastive.layers import LearnableBias, LearnableTemperature
+from keras_contrastive.losses import (
+    DecoupledContrastive,
+    GlobalContrastive,
+    InfoNCE,
+    SigmoidContrastive,
+)
+from tests.contracts.loss_cases import EVERY
+from tests.helpers.backend import gradients, to_numpy
+from tests.reference import contrast as reference_contrast
+from tests.reference import losses as reference_losses
+from tests.reference.losses import normalized
+
+
+@pytest.fixture(params=[None, (3, 2)], ids=["one tile", "tiles"], autouse=True)
+def _tiles(request):
+    set_tile_shape(request.param)
+    yield
+    set_tile_shape(None)
+
+
+def embeddings(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "DecoupledContrastive, weighted"]
+)
+def test_a_temperature_gets_its_gradient(name):
+    case = EVERY[name]
+    z, ids = embeddings(2, 5, 3), np.array([7, 3, 7, 0, 3])
+
+    class Fixed(LearnableTemperature):
+        scale = None
+
+    temperature = Fixed(0.5)
+    temperature.built = True
+    loss = case.make(temperature=temperature)
+
+    def at(scale):
+        temperature.__class__.scale = scale
+        return loss(ids, list(z), training=True)
+
+    (found,) = gradients(at, np.float32(2.0))
+    up, down = (case.value(z, ids, 1 / scale).mean() for scale in (2.001, 1.999))
+    assert found == pytest.approx((up - down) / 0.002, rel=1e-3, abs=1e-5)
+
+
+def test_directions_have_temperatures_of_their_own():
+    a, b = embeddings(2, 5, 3)
+    loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
+    loss.build()
+    loss.temperature.log_scale.assign(np.log([2.0, 5.0]).astype("float32"))
+    expected = [InfoNCE(temperature=1 / scale, symmetric=False) for scale in (2.0, 5.0)]
+    found = float(loss(None, (a, b), training=True))
+    assert found == pytest.approx(
+        (float(expected[0](None, (a, b))) + float(expected[1](None, (b, a)))) / 2, rel=1e-5
+    )
+
+
+def test_as_many_temperatures_as_directions():
+    loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
+    loss.build()
+    with pytest.raises(ValueError, match="6 directions and 2 temperatures"):
+        loss(None, list(embeddings(3, 5, 3)), training=True)
+
+
+@pytest.mark.parametrize("directions", [[(0, 1), (1, 0)], []], ids=["pair", "one view"])
+def test_anchors_may_have_scales_of_their_own(directions):
+    views = [
+        normalized(view).astype("float32") for view in embeddings(2 if directions else 1, 5, 3)
+    ]
+    ids = np.array([0, 1, 0, 2, 1], "int32")
+    scales = np.linspace(1, 9, 5 * (2 if directions else 1)).reshape(5, -1).astype("float32")
+    sums = Contrast(
+        [ops.convert_to_tensor(view) for view in views],
+        directions,
+        ids,
+        ops.convert_to_tensor(scales),
+    )
+    for anchor, direction in np.ndindex(scales.shape):
+        loops = reference_contrast.Contrast(
+            views, directions, ids, float(scales[anchor, direction])
+        )
+        place = anchor, direction
+        assert to_numpy(sums.negatives)[place] == pytest.approx(loops.negatives[place], rel=1e-5)
+        assert to_numpy(sums.positive)[place] == pytest.approx(
+            loops.positive[place], rel=1e-5, abs=1e-5
+        )
+
+
+def test_the_bias_gets_its_gradient():
+    z = embeddings(2, 5, 3)
+
+    class Fixed(LearnableBias):
+        bias = None
+
+    bias = Fixed()
+    bias.built = True
+    loss = SigmoidContrastive(temperature=0.5, bias=bias)
+
+    def at(value):
+        bias.__class__.bias = value
+        return loss(None, list(z), training=True)
+
+    (found,) = gradients(at, np.float32(-2.0))
+    up, down = (
+        EVERY["SigmoidContrastive"].value(z, range(5), 0.5, bias=b).mean() for b in (-1.999, -2.001)
+    )
+    assert found == pytest.approx((up - down) / 0.002, rel=1e-3)
+
+
+@pytest.mark.parametrize("make", ["gamma", "gamma, positive included", "global"])
+def test_remembered_rates_follow_a_moving_temperature(make):
+    ids, z = np.arange(24), list(embeddings(2, 24, 3))
+
+    def built(scale):
+        temperature = LearnableTemperature(1 / scale)
+        if make == "global":
+            loss = GlobalContrastive(24, temperature=temperature, momentum=0.5)
+        else:
+            case = EVERY[
+                "GammaContrastive, positive included" if "included" in make else "GammaContrastive"
+            ]
+            loss = case.make(temperature=temperature, num_items=24, momentum=0.5)
+        loss.build()
+        return loss
+
+    def read(loss, scale):
+        return to_numpy(
+            loss.state.read(ops.arange(24, dtype="int32"), ops.convert_to_tensor(scale))[0]
+        )
+
+    loss, fresh = built(5.0), built(6.0)
+    loss(ids, z, training=True)
+    fresh(ids, z, training=True)
+    stale, followed, truth = read(loss, 5.0), read(loss, 6.0), read(fresh, 6.0)
+    # What is left is half the squared step of the scale, 1, times a variance of similarities, below 1.
+    assert np.abs(followed - truth).max() < 0.35
+    assert np.abs(followed - truth).mean() < 0.3 * np.abs(stale - truth).mean()
+    # And a visit at the new temperature mixes what belongs together: the same item, at the same scale.
+    loss.temperature.log_scale.assign(np.float32(np.log(6.0)))
+    loss(ids, z, training=True)
+    mixed = np.logaddexp(followed, truth) + np.log(0.5)
+    np.testing.assert_allclose(read(loss, 6.0), mixed, atol=1e-4)
+
+
+def test_rates_at_a_fixed_temperature_need_no_slopes():
+    loss = GlobalContrastive(24, temperature=0.2)
+    loss.build()
+    assert not loss.state.moving_scale
+    assert len(loss.state.weights) == 3
+
+
+def test_bias_and_temperature_are_checked():
+    with pytest.raises(TypeError, match="LearnableBias"):
+        SigmoidContrastive(bias="-10")
+    loss = SigmoidContrastive(LearnableTemperature(0.1), LearnableBias(-9.0))
+    assert [type(layer) for layer in loss.layers] == [LearnableTemperature, LearnableBias]
+    again = SigmoidContrastive.from_config(loss.get_config())
+    assert (again.temperature.initial, again.bias.initial) == (0.1, -9.0)
+
+
+def test_three_views_with_all_candidates_and_temperatures_of_their_own():
+    z = embeddings(3, 5, 3)
+    scales = np.arange(1.0, 7.0, dtype="float32")
+    loss = DecoupledContrastive(LearnableTemperature(0.5, per_direction=True))
+    loss.build(loss.directions(3))
+    loss.temperature.log_scale.assign(np.log(scales))
+    expected = []
+    for direction, scale in enumerate(scales):
+        logits, is_positive, is_negative = list(
+            reference_losses.directions(z, range(5), 1 / scale, all_views=True)
+        )[direction]
+        rows = zip(logits, is_positive, is_negative, strict=True)
+        expected.append(
+            np.mean([np.log(np.exp(row[n]).sum()) - row[p].sum() for row, p, n in rows])
+        )
+    assert float(loss(None, list(z), training=True)) == pytest.approx(np.mean(expected), rel=1e-5)

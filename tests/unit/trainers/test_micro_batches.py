@@ -1,0 +1,184 @@
+"""Encoders may see a few rows at a time: the loss and its gradient are those of the whole batch."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_contrastive import ContrastiveTrainer
+from keras_contrastive.layers import GeometricConsistency
+from keras_contrastive.losses import InfoNCE, NTXent
+from tests.helpers.backend import COMPILE_MOST
+from tests.helpers.towers import Shift, pairs, settle, tower, towers
+
+
+def trained(micro_batch_size, encoders=None, x=None, epochs=3, compiled=None, **kwargs):
+    model = ContrastiveTrainer(encoders or towers(), micro_batch_size=micro_batch_size, **kwargs)
+    model.compile(keras.optimizers.SGD(0.1), InfoNCE(0.5), **(compiled or {}))
+    history = model.fit(x or pairs(), batch_size=16, epochs=epochs, shuffle=False, verbose=0)
+    return model, history.history["loss"]
+
+
+def weights(model):
+    return [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 16, 100])
+def test_a_micro_batch_changes_nothing_but_the_memory(size):
+    (plain, expected), (model, losses) = trained(None), trained(size)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    for found, weight in zip(weights(model), weights(plain), strict=True):
+        np.testing.assert_allclose(found, weight, atol=1e-5)
+
+
+def test_augmented_views_and_regularizers_see_the_whole_batch():
+    parts = {
+        "augmenters": {"image": Shift(0.1)},
+        "regularizers": [GeometricConsistency(weight=0.1)],
+    }
+    np.testing.assert_allclose(trained(5, **parts)[1], trained(None, **parts)[1], rtol=1e-5)
+
+
+def test_micro_batches_are_compiled_as_well():
+    np.testing.assert_allclose(trained(4, compiled=COMPILE_MOST)[1], trained(None)[1], rtol=1e-4)
+
+
+def test_one_encoder_of_two_views():
+    def losses(size):
+        model = ContrastiveTrainer(settle(tower(6)), Shift(0.3), micro_batch_size=size)
+        model.compile(keras.optimizers.SGD(0.1), NTXent(0.5))
+        return model.fit(
+            pairs()["image"], batch_size=16, epochs=2, shuffle=False, verbose=0
+        ).history["loss"]
+
+    np.testing.assert_allclose(losses(5), losses(None), rtol=1e-5)
+
+
+def test_inputs_may_be_structures():
+    def encoders():
+        ids, mask = keras.Input((5,), name="ids"), keras.Input((5,), name="mask")
+        text = keras.Model({"ids": ids, "mask": mask}, settle(tower(5), 1)(ids * mask))
+        return {"image": towers()["image"], "text": text}
+
+    x = pairs()
+    x = {"image": x["image"], "text": {"ids": x["text"], "mask": np.ones_like(x["text"])}}
+    np.testing.assert_allclose(
+        trained(5, encoders(), x)[1], trained(None, encoders(), x)[1], rtol=1e-5
+    )
+
+
+def with_state(*layers):
+    image = keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(4)])
+    return {"image": settle(image), "text": towers()["text"]}
+
+
+def test_batch_normalisation_sees_chunks_and_remembers_all_of_them():
+    normalize = keras.layers.BatchNormalization(momentum=0.5)
+    x = {name: rows[:16] for name, rows in pairs().items()}
+    trained(8, with_state(normalize), x, epochs=1)
+    mean = np.zeros(6)
+    for chunk in (x["image"][:8], x["image"][8:]):
+        mean = 0.5 * mean + 0.5 * chunk.mean(axis=0)
+    np.testing.assert_allclose(ops.convert_to_numpy(normalize.moving_mean), mean, atol=1e-5)
+
+
+def test_dropout_draws_anew_for_each_chunk_and_alike_when_it_is_computed_again():
+    class Record(keras.layers.Layer):
+        """Passes on what it gets, and lets its sum of each step be seen."""
+
+        def build(self, shape):
+            self.seen = self.add_weight(
+                name="seen", shape=(2, 64), initializer="zeros", trainable=False
+            )
+            self.calls = self.add_weight(
+                name="calls", shape=(), dtype="int32", initializer="zeros", trainable=False
+            )
+
+        def call(self, x):
+            place = ops.stack([self.calls % 2])
+            row = ops.cast(ops.reshape(x[0] != 0, (1, 64)), "float32")
+            self.seen.assign(ops.scatter_update(self.seen, ops.reshape(place, (1, 1)), row))
+            self.calls.assign(self.calls + 1)
+            return x
+
+    record = Record()
+    image = keras.Sequential(
+        [keras.Input((64,)), keras.layers.Dropout(0.5, seed=3), record, keras.layers.Dense(4)]
+    )
+    x = {"image": np.ones((16, 64), "float32"), "text": pairs(16)["text"]}
+    trained(8, {"image": settle(image), "text": towers()["text"]}, x, epochs=1)
+    assert (
+        int(ops.convert_to_numpy(record.calls)) == 2
+    )  # two chunks, and none of the second computations
+    first, second = ops.convert_to_numpy(record.seen)
+    assert 10 < first.sum() < 54
+    assert (first != second).any()
+
+
+def test_the_gradient_passes_the_mask_that_the_loss_saw():
+    # Where the second computation drew another mask, weights behind dropped units would move.
+    drop = keras.layers.Dropout(0.5, seed=3)
+    first = keras.layers.Dense(32, use_bias=False)
+    image = keras.Sequential([keras.Input((32,)), drop, first, keras.layers.Dense(4)])
+    x = {"image": np.eye(32, dtype="float32")[:16], "text": pairs(16)["text"]}
+    before = ops.convert_to_numpy(first.kernel).copy()
+    trained(4, {"image": image, "text": towers()["text"]}, x, epochs=1)
+    moved = np.abs(ops.convert_to_numpy(first.kernel) - before).sum(axis=1) > 0
+    assert (
+        2 <= moved[:16].sum() <= 14
+    )  # row i of the kernel moves only if unit i of item i was kept
+    assert not moved[16:].any()
+
+
+def test_losses_of_activities_are_kept():
+    class Activity(keras.layers.Layer):
+        """Adds a mean over the rows. Keras' own `ActivityRegularization` adds a sum up to Keras 3.12."""
+
+        def call(self, x):
+            self.add_loss(0.3 * ops.mean(ops.square(x)))
+            return x
+
+    def encoders():
+        return with_state(Activity(), keras.layers.Dense(6, kernel_regularizer="l2"))
+
+    (plain, expected), (model, losses) = (
+        trained(None, encoders(), epochs=1),
+        trained(8, encoders(), epochs=1),
+    )
+    without = trained(8, with_state(keras.layers.Dense(6)), epochs=1)[1]
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    assert losses[0] > without[0] + 0.05
+    for found, weight in zip(weights(model), weights(plain), strict=True):
+        np.testing.assert_allclose(found, weight, atol=1e-4)
+
+
+def test_it_is_part_of_the_configuration():
+    model = trained(4, epochs=1)[0]
+    assert ContrastiveTrainer.from_config(model.get_config()).micro_batch_size == 4
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, True])
+def test_a_micro_batch_has_rows(size):
+    with pytest.raises(ValueError, match="`micro_batch_size` must be `None` or a positive integer"):
+        ContrastiveTrainer(towers(), micro_batch_size=size)
+
+
+def test_frozen_layers_stay_as_they_are():
+    def encoders():
+        image = settle(
+            keras.Sequential(
+                [keras.Input((6,)), keras.layers.BatchNormalization(), keras.layers.Dense(4)]
+            )
+        )
+        image.layers[0].trainable = False
+        return {"image": image, "text": towers()["text"]}
+
+    (plain, expected), (model, losses) = (
+        trained(None, encoders(), epochs=2),
+        trained(8, encoders(), epochs=2),
+    )
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    for a, b in zip(
+        model.encoders["image"].get_weights(), plain.encoders["image"].get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
