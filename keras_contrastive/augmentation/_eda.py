@@ -162,7 +162,7 @@ def _as_synonyms(synonyms: Any) -> dict[str, list[str]]:
     expected = (
         "`synonyms` must be a dict from words to lists of their synonyms, all non-empty strings"
     )
-    if synonyms is not None and not isinstance(synonyms, dict):
+    if synonyms is not None and not isinstance(synonyms, Mapping):
         raise TypeError(f"{expected}. Received: synonyms={synonyms!r}.")
     by_word: dict[str, list[str]] = {}
     for word, others in (synonyms or {}).items():

@@ -1,6 +1,6 @@
 """Easy data augmentation of token ids, in one layer."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -14,12 +14,12 @@ from keras_contrastive.augmentation._random_token_insertion import RandomTokenIn
 from keras_contrastive.augmentation._random_token_masking import RandomTokenMasking
 from keras_contrastive.augmentation._random_token_replacement import RandomTokenReplacement
 from keras_contrastive.augmentation._random_token_swap import RandomTokenSwap
-from keras_contrastive.augmentation._synonym_table import SynonymTable
+from keras_contrastive.augmentation._synonym_table import Synonyms, SynonymTable
 from keras_contrastive.augmentation._token_augmenter import TokenAugmenter, draw_below
 
-OPERATIONS = ("replacement", "insertion", "swap", "deletion", "masking")
-
 Operation = Literal["replacement", "insertion", "swap", "deletion", "masking"]
+
+OPERATIONS: tuple[Operation, ...] = ("replacement", "insertion", "swap", "deletion", "masking")
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -63,11 +63,11 @@ class EDATokenAugmenter(TokenAugmenter):
     def __init__(
         self,
         alpha: float = 0.1,
-        table: Any = None,
+        table: Synonyms | None = None,
         mask_id: int | None = None,
         operations: Sequence[Operation] | None = None,
         padding_id: int = 0,
-        kept_ids: Any = (),
+        kept_ids: Iterable[int] = (),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -85,13 +85,16 @@ class EDATokenAugmenter(TokenAugmenter):
         self._parts = [self._make_part(name) for name in self.operations]
 
     def _make_part(self, name: str) -> TokenAugmenter:
-        table = None if self._table is None else self._table.pairs
-        common = {"padding_id": self.padding_id, "kept_ids": self.kept_ids, "seed": self.seed}
-        if name == "replacement":
-            return RandomTokenReplacement(table, self.alpha, **common)
-        if name == "insertion":
-            return RandomTokenInsertion(table, self.alpha, **common)
-        if name == "masking":
+        common: dict[str, Any] = {
+            "padding_id": self.padding_id,
+            "kept_ids": self.kept_ids,
+            "seed": self.seed,
+        }
+        if name == "replacement" and self._table is not None:
+            return RandomTokenReplacement(self._table.pairs, self.alpha, **common)
+        if name == "insertion" and self._table is not None:
+            return RandomTokenInsertion(self._table.pairs, self.alpha, **common)
+        if name == "masking" and self.mask_id is not None:
             return RandomTokenMasking(self.mask_id, self.alpha, **common)
         if name == "swap":
             return RandomTokenSwap(self.alpha, **common)

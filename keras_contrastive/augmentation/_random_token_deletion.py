@@ -1,5 +1,6 @@
 """Random deletion of tokens."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -43,7 +44,7 @@ class RandomTokenDeletion(TokenAugmenter):
         self,
         rate: float = 0.1,
         padding_id: int = 0,
-        kept_ids: Any = (),
+        kept_ids: Iterable[int] = (),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

@@ -1,5 +1,6 @@
 """Random insertion of synonyms."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ from keras import ops
 
 from keras_contrastive._typing import Config, Tensor
 from keras_contrastive.augmentation._base import draw_columns
-from keras_contrastive.augmentation._synonym_table import SynonymTable
+from keras_contrastive.augmentation._synonym_table import Synonyms, SynonymTable
 from keras_contrastive.augmentation._token_augmenter import (
     Amount,
     TokenAugmenter,
@@ -51,10 +52,10 @@ class RandomTokenInsertion(TokenAugmenter):
 
     def __init__(
         self,
-        table: Any,
+        table: Synonyms,
         insertions: float = 1,
         padding_id: int = 0,
-        kept_ids: Any = (),
+        kept_ids: Iterable[int] = (),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

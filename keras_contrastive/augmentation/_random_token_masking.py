@@ -1,5 +1,6 @@
 """Random masking of tokens."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -44,7 +45,7 @@ class RandomTokenMasking(TokenAugmenter):
         mask_id: int,
         rate: float = 0.15,
         padding_id: int = 0,
-        kept_ids: Any = (),
+        kept_ids: Iterable[int] = (),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

@@ -1,5 +1,6 @@
 """Random replacement of tokens by synonyms."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ from keras import ops
 from keras_contrastive._checks import fraction
 from keras_contrastive._typing import Config, Tensor
 from keras_contrastive.augmentation._base import part_keys
-from keras_contrastive.augmentation._synonym_table import SynonymTable
+from keras_contrastive.augmentation._synonym_table import Synonyms, SynonymTable
 from keras_contrastive.augmentation._token_augmenter import TokenAugmenter, token_draws
 
 
@@ -44,10 +45,10 @@ class RandomTokenReplacement(TokenAugmenter):
 
     def __init__(
         self,
-        table: Any,
+        table: Synonyms,
         rate: float = 0.1,
         padding_id: int = 0,
-        kept_ids: Any = (),
+        kept_ids: Iterable[int] = (),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

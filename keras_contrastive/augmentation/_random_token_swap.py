@@ -1,5 +1,6 @@
 """Random swaps of tokens."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -49,7 +50,7 @@ class RandomTokenSwap(TokenAugmenter):
         self,
         swaps: float = 1,
         padding_id: int = 0,
-        kept_ids: Any = (),
+        kept_ids: Iterable[int] = (),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

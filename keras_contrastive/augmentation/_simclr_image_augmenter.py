@@ -7,7 +7,7 @@ import keras
 from keras_contrastive._checks import real
 from keras_contrastive._keras import deserialize, serialize
 from keras_contrastive._typing import Config, Tensor
-from keras_contrastive.augmentation._base import part_keys
+from keras_contrastive.augmentation._base import number_pair, part_keys
 from keras_contrastive.augmentation._image_augmenter import ImageAugmenter
 from keras_contrastive.augmentation._random_color_jitter import RandomColorJitter
 from keras_contrastive.augmentation._random_flip import RandomFlip
@@ -89,7 +89,7 @@ class SimCLRImageAugmenter(ImageAugmenter):
                 f"Received: size={size!r}, crop={crop!r}. "
                 "Pass `crop=RandomResizedCrop(size=...)` instead."
             )
-        self.value_range = tuple(value_range)
+        self.value_range = number_pair("value_range", value_range, "values of black and white")
         self._requested_size = size
         parts = {
             "crop": crop,

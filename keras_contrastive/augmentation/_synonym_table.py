@@ -1,5 +1,6 @@
 """Synonyms of token ids, as dense arrays."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from keras_contrastive.augmentation._token_augmenter import as_ids, draw_below
 
 # Largest id of a token with synonyms. The table has one row for each smaller id.
 LARGEST_ID = 2**24 - 1
+
+Synonyms = Mapping[int, Sequence[int]] | Sequence[tuple[int, Sequence[int]]]
 
 
 class SynonymTable:
@@ -25,7 +28,7 @@ class SynonymTable:
         ValueError: If `table` has no synonyms, negative ids, or an id twice.
     """
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Synonyms) -> None:
         self.pairs = _as_pairs(table)
         # The last entry is 0. All larger ids use it.
         counts = np.zeros(max(token for token, _ in self.pairs) + 2, "int32")
@@ -68,10 +71,10 @@ class SynonymTable:
 
 def _as_pairs(table: Any) -> tuple[tuple[int, tuple[int, ...]], ...]:
     expected = "`table` must be a dict from token ids to lists of token ids, their synonyms"
-    if not isinstance(table, (dict, list, tuple)):
+    if not isinstance(table, (Mapping, list, tuple)):
         raise TypeError(f"{expected}. Received: table={table!r}.")
     try:
-        items = list(table.items()) if isinstance(table, dict) else [(a, b) for a, b in table]
+        items = list(table.items()) if isinstance(table, Mapping) else [(a, b) for a, b in table]
     except (TypeError, ValueError) as error:
         raise TypeError(f"{expected}. Received: table={table!r}.") from error
     hint = "It contains token ids."

@@ -1,5 +1,6 @@
 """Base class of the token augmentation layers, and helpers that they share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -51,7 +52,7 @@ class TokenAugmenter(Augmenter):
     def __init__(
         self,
         padding_id: int = 0,
-        kept_ids: Any = (),
+        kept_ids: Iterable[int] = (),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

@@ -1,5 +1,6 @@
 """The masking of BERT, for masked language modeling."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -54,7 +55,7 @@ class TokenCorruption(TokenAugmenter):
         hidden: float = 0.8,
         replaced: float = 0.1,
         padding_id: int = 0,
-        kept_ids: Any = (),
+        kept_ids: Iterable[int] = (),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
