@@ -91,10 +91,10 @@ def test_the_loss_is_the_cross_entropy_of_the_chosen_words(rng):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"rate": 1.5}, "`rate` must be in"),
+        ({"rate": 1.5}, "`rate` must be"),
         ({"hidden": 0.8, "replaced": 0.3}, "sum to at most 1"),
         ({"mask_id": VOCABULARY}, "must be a token id"),
-        ({"vocabulary_size": 4}, "no token but padding"),
+        ({"vocabulary_size": 4}, "must leave a token"),
         ({"vocabulary_size": 0}, "positive integer"),
     ],
 )
