@@ -1,4 +1,4 @@
-"""Contract of every loss: reference values, gradients, numerics, weights, configuration, training."""
+"""Contract of every loss: values, gradients, numerics, weights, configuration, training."""
 
 import hypothesis
 import hypothesis.strategies as st

@@ -67,7 +67,7 @@ def test_each_direction_may_have_a_temperature(tiles):
 def test_another_number_of_directions_raises():
     loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
     loss.build()
-    with pytest.raises(ValueError, match="temperatures for 2 directions. Received: 6 directions"):
+    with pytest.raises(ValueError, match=r"temperatures for 2 directions. Received: 6 directions"):
         loss(None, list(embeddings(3, 5, 3)), training=True)
 
 
