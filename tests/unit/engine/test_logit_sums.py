@@ -1,4 +1,4 @@
-"""The sums over tiles are those over the whole, and nothing as large as the whole ever exists."""
+"""Sums over tiles: values and gradients of one tile, in memory that does not grow with batch²."""
 
 import itertools
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import logit_terms as kinds
-from keras_contrastive._engine.logit_sums import Relation, logit_sums
+from keras_contrastive._engine import logit_terms
+from keras_contrastive._engine.logit_sums import logit_sums
+from keras_contrastive._engine.pair_masks import PairMasks
 from keras_contrastive.config import set_tile_shape
 from tests.contracts.loss_cases import EVERY, LOSSES
 from tests.helpers.backend import (
@@ -19,52 +20,50 @@ from tests.helpers.backend import (
     value_and_gradients,
 )
 
-KINDS = [
-    kinds.LogSumExp,
-    kinds.LogComplements,
-    kinds.NegativeEntropy,
-    kinds.PositiveSoftplus,
-    kinds.SigmoidCrossEntropy,
+TERMS = [
+    logit_terms.LogSumExp,
+    logit_terms.LogComplements,
+    logit_terms.NegativeEntropy,
+    logit_terms.PositiveSoftplus,
+    logit_terms.SigmoidCrossEntropy,
 ]
 TILES = [(4, 3), (1, 100)]  # rows and columns that remain, or neither
 WHOLE = (10**4, 10**4)
-
-
-@pytest.fixture(autouse=True)
-def _tile_shape_as_it_was():
-    yield
-    set_tile_shape(None)
 
 
 def random(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def relation(rows, columns, itself, seed=1):
+def masks_of(rows, columns, itself, seed=1):
     generator = np.random.default_rng(seed)
     ids = generator.integers(0, 4, rows).astype("int32")
     others = ids if itself else generator.integers(0, 4, columns).astype("int32")
-    places = np.arange(rows, dtype="int32"), np.where(others == 0, 0, -1).astype("int32")
-    places = (places[0], places[0]) if itself else (np.zeros_like(places[0]), places[1])
-    return Relation((ids, others), places)
+    positions = np.arange(rows, dtype="int32"), np.where(others == 0, 0, -1).astype("int32")
+    positions = (
+        (positions[0], positions[0]) if itself else (np.zeros_like(positions[0]), positions[1])
+    )
+    return PairMasks((ids, others), positions)
 
 
-def weighted_sum(kind, rows, columns, itself, two_sided, references):
+def weighted_sum(terms, rows, columns, itself, two_sided, references):
     """A scalar function of all that the sums depend on, and its inputs."""
-    who = relation(rows, columns, itself)
-    who = Relation(*(tuple(map(ops.convert_to_tensor, pair)) for pair in (who.ids, who.places)))
+    masks = masks_of(rows, columns, itself)
+    masks = PairMasks(
+        *(tuple(map(ops.convert_to_tensor, pair)) for pair in (masks.ids, masks.positions))
+    )
     paired = rows == columns and not itself
     weights = [ops.convert_to_tensor(random(size, seed=7 + size)) for size in (rows, columns, rows)]
 
-    def function(a, b, scale, of_rows, of_columns):
+    def function(a, b, scale, row_reference, column_reference):
         sums = logit_sums(
-            kind,
+            terms,
             a,
             None if itself else b,
             scale,
-            who,
-            of_rows if references else None,
-            of_columns if references == 2 else None,
+            masks,
+            row_reference if references else None,
+            column_reference if references == 2 else None,
             two_sided,
             paired,
         )
@@ -84,12 +83,12 @@ def weighted_sum(kind, rows, columns, itself, two_sided, references):
 
 
 CASES = [
-    (kind, size, itself, two_sided, references)
-    for kind, size, itself, two_sided, references in itertools.product(
-        KINDS, [(13, 13), (9, 14)], [False, True], [False, True], [0, 1, 2]
+    (terms, size, itself, two_sided, references)
+    for terms, size, itself, two_sided, references in itertools.product(
+        TERMS, [(13, 13), (9, 14)], [False, True], [False, True], [0, 1, 2]
     )
     if not (itself and (two_sided or size[0] != size[1]))
-    and (references == 0) == (kind is kinds.LogSumExp)
+    and (references == 0) == (terms is logit_terms.LogSumExp)
     and not (references == 2 and not two_sided)
     and not (references == 1 and two_sided and size[0] != size[1])
 ]
@@ -98,7 +97,7 @@ CASES = [
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: f"{case[0].__name__}-{'-'.join(map(str, case[1:]))}"
 )
-def test_tiles_give_the_value_and_the_gradients_of_the_whole(case):
+def test_tiles_have_the_value_and_gradients_of_one_tile(case):
     function, inputs = weighted_sum(case[0], *case[1], *case[2:])
     set_tile_shape(WHOLE)
     value, expected = value_and_gradients(function, *inputs)
@@ -113,7 +112,7 @@ def test_tiles_give_the_value_and_the_gradients_of_the_whole(case):
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SigmoidContrastive", "GammaContrastive", "SupCon"]
 )
-def test_compiled_tiles_serve_batches_of_any_size(name):
+def test_compiled_tiles_accept_batches_of_any_size(name):
     loss = LOSSES[name].make(temperature=0.2, reduction=None)
     evaluate = compiled(lambda a, b: loss(None, (a, b)))
     for rows in (1, 4, 7, 12, 13):
@@ -125,7 +124,7 @@ def test_compiled_tiles_serve_batches_of_any_size(name):
 
 
 def plain(a, b):
-    """InfoNCE as everybody writes it."""
+    """InfoNCE written with the whole matrix of logits."""
     logits = ops.matmul(a, ops.transpose(b)) * 10
     return (
         ops.mean(
@@ -151,7 +150,7 @@ def test_no_loss_stores_the_logits(case, with_ids):
 
 
 @pytest.mark.parametrize("name", ["InfoNCE", "SigmoidContrastive", "NTXent"])
-def test_labels_store_no_logits_either(name):
+def test_labels_store_no_logits(name):
     set_tile_shape((32, 16))
     labels = np.arange(300, dtype="int32") % 7
     loss = LOSSES[name].make(temperature=0.1)
@@ -160,7 +159,7 @@ def test_labels_store_no_logits_either(name):
 
 @pytest.mark.parametrize("scale", [0.1, 14.3, 100.0, 1000.0])
 @pytest.mark.parametrize("rows", ["random", "aligned", "opposed"])
-def test_any_scale_is_finite_and_right(scale, rows):
+def test_sums_are_right_for_any_scale(scale, rows):
     a = random(40, 6)
     a /= np.linalg.norm(a, axis=1, keepdims=True)
     b = {"random": random(40, 6, seed=3), "aligned": a, "opposed": -a}[rows]
@@ -168,7 +167,7 @@ def test_any_scale_is_finite_and_right(scale, rows):
     ids = ops.arange(40, dtype="int32")
 
     def total(a, b, scale):
-        sums = logit_sums(kinds.LogSumExp, a, b, scale, Relation((ids, ids)), two_sided=True)
+        sums = logit_sums(logit_terms.LogSumExp, a, b, scale, PairMasks((ids, ids)), two_sided=True)
         return ops.sum(sums[0]) + ops.sum(sums[1])
 
     set_tile_shape((16, 7))
@@ -192,7 +191,7 @@ def test_any_scale_is_finite_and_right(scale, rows):
 @pytest.mark.parametrize(
     "case", [EVERY[name] for name in ("InfoNCE", "InfoNCE, jackknife", "SigmoidContrastive")]
 )
-def test_second_derivatives_are_right_or_refused(case, tiled):
+def test_second_derivatives_are_right_or_raise(case, tiled):
     set_tile_shape((4, 3) if tiled else WHOLE)
     a, b = random(2, 8, 3)
     loss = case.make(temperature=0.5)
