@@ -11,7 +11,7 @@ from keras import ops
 from keras_contrastive._checks import is_number
 from keras_contrastive._draws import as_seed, hash_keys, uniform
 from keras_contrastive._keras import replicated_weight
-from keras_contrastive._replicas import shared_batch
+from keras_contrastive._replicas import current_replicas
 from keras_contrastive._typing import Config, Shape, Structure, Tensor
 
 
@@ -76,7 +76,7 @@ class Augmenter(keras.layers.Layer):
         step = ops.convert_to_tensor(self.step)
         # Layers of different classes with one seed draw independently.
         salt = zlib.crc32(type(self).__name__.encode()) - 2**31
-        replicas = shared_batch(batch)
+        replicas = current_replicas(batch)
         rows = ops.arange(batch, dtype="int32") if replicas is None else replicas.rows
         keys = hash_keys(self.seed, step, salt, rows)
         if advance:
