@@ -32,6 +32,11 @@ def compiled(function):
     return _COMPILERS[keras.backend.backend()](function)
 
 
+# Arguments of `gradients` that take the least time for one evaluation. Eagerly, JAX compiles each
+# operation.
+FASTEST = {"compiled": keras.backend.backend() == "jax"}
+
+
 def second_derivative(function, x):
     """Of a scalar function of a scalar, by differentiating twice."""
     return _SECOND[keras.backend.backend()](function, ops.convert_to_tensor(x))
