@@ -13,7 +13,7 @@ from keras import ops
 import keras_contrastive as kc
 from keras_contrastive import layers
 from tests.contracts.regularizer_cases import NAMES, random_views
-from tests.helpers.backend import FASTEST, to_numpy, value_and_gradients
+from tests.helpers.backend import to_numpy, value_and_gradients
 from tests.helpers.towers import settle
 
 
@@ -186,7 +186,7 @@ CASES = {
     "MomentumWeights": Case(
         layers.MomentumWeights,
         {"momentum": 0.9},
-        "MomentumWeights",
+        "<MomentumWeights name=",
         build_momentum,
         evaluate_momentum,
         [({"momentum": 1.0}, ValueError), ({"momentum": -0.1}, ValueError)],
@@ -294,9 +294,8 @@ def test_compiled_value_and_gradients_equal_the_eager_ones(case):
 @each_layer
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_weights_and_value_are_float32_in_mixed_precision(case, dtype):
-    exact, _ = value_and_gradients(
-        lambda a, b, layer=ready(case): case.evaluate(layer, a, b), *inputs(), **FASTEST
-    )
+    layer = ready(case)
+    exact = case.evaluate(layer, *map(ops.convert_to_tensor, inputs()))
     keras.config.set_dtype_policy(f"mixed_{dtype}")
     layer = ready(case)
     dtypes = {keras.backend.standardize_dtype(weight.dtype) for weight in layer.weights}
@@ -330,7 +329,6 @@ def test_text_of_a_temperature_shows_the_current_value():
     temperature.build()
     temperature.log_scale.assign(-np.log(0.0668))
     assert repr(temperature) == "LearnableTemperature(0.0668)"
-    assert repr(kc.losses.InfoNCE(temperature)).startswith("InfoNCE(") or True
 
 
 def test_text_is_available_in_a_traced_step():

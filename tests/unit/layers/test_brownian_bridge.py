@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
+from keras_contrastive._engine import Batch
 from keras_contrastive.layers import BrownianBridge
 from keras_contrastive.layers._modality import modalities_of
 from tests.contracts.regularizer_cases import NAMES, random_views
@@ -65,7 +67,7 @@ def built(views, **arguments):
 def drawn_shares(views):
     """The shares that the layers of `built` draw in their first step."""
     layer = built(views)
-    modalities = modalities_of(views, {})
+    modalities = modalities_of(Batch({name: ops.convert_to_tensor(x) for name, x in views.items()}))
     return to_numpy(layer._times(*modalities))[:, 0]
 
 
