@@ -26,7 +26,7 @@ class Case:
         arguments: Constructor arguments, none of which has its default value.
         text: The text of a layer with these arguments.
         build: Builds a layer.
-        evaluate: `(layer, a, b) -> scalar` for two tensors `(7, 4)`, which uses all that the layer does.
+        evaluate: A scalar function `(layer, a, b)` of two tensors `(7, 4)` that uses the layer.
         errors: Pairs of a wrong argument and the error that it raises.
     """
 
@@ -264,7 +264,7 @@ def test_file_round_trip_keeps_the_weights(case, tmp_path):
     model = Holder(ready(case))
     model.build((None, 4))
     for weight in model.held.weights:
-        weight.assign(ops.ones_like(weight) * 3)
+        weight.assign(np.full(weight.shape, 3, weight.dtype))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert len(loaded.held.weights) == len(model.held.weights)
