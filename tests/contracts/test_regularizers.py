@@ -6,6 +6,8 @@ import pytest
 from keras import ops
 
 from keras_contrastive import layers
+from keras_contrastive._engine import Batch
+from keras_contrastive._replicas import Replicas
 from tests.contracts.regularizer_cases import NAMES, REGULARIZERS, Case, built, random_views
 from tests.helpers.backend import FASTEST, compiled, gradients, to_numpy, value_and_gradients
 from tests.helpers.towers import settle
@@ -112,6 +114,24 @@ def test_modalities_that_all_rows_lack_cost_nothing(case):
     layer = built(case.make(), views)
     nothing = ops.zeros((7,), dtype="bool")
     assert float(layer.penalty(views, present={"a": nothing, "b": nothing})) == 0
+
+
+@each_regularizer
+def test_penalty_of_a_batch_is_that_of_the_rows_of_all_replicas(case):
+    views = {name: ops.convert_to_tensor(x) for name, x in random_views().items()}
+    layer = built(case.make(), views)
+
+    # The other replica has the same rows.
+    def twice(x):
+        return ops.concatenate([x, x])
+
+    replicas = Replicas(num_rows=7, first=0, loss_scale=0.5, gather=twice, stack=None)
+    ids = ops.arange(7, dtype="int32")
+    value, terms = layer.of_batch(Batch(views, ids, replicas=replicas))
+    everything = {name: twice(x) for name, x in views.items()}
+    expected, expected_terms = layer.penalty_and_terms(everything, ids=twice(ids))
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+    assert set(terms) == set(expected_terms)
 
 
 @each_regularizer
