@@ -177,7 +177,7 @@ def test_remembered_rows_with_the_label_are_positives_of_a_single_view():
 
 @pytest.mark.parametrize(("size", "dim"), [(0, 2), (3, 0), (2.5, 3), (True, 3)])
 def test_a_queue_has_a_size_and_a_dimension(size, dim):
-    with pytest.raises(ValueError, match="positive integer"):
+    with pytest.raises((TypeError, ValueError), match="positive integer"):
         EmbeddingQueue(size, dim)
 
 
