@@ -148,7 +148,7 @@ class FusionTrainer(ContrastiveTrainer):
         self.masked_language_weight = masked_language_weight
         self.pooling = pooling
         self.padding_id = padding_id
-        self.matching: Any = ImageTextMatching(seed, name="matching") if matching_weight else None
+        self.matching: Any = ImageTextMatching(seed=seed, name="matching") if matching_weight else None
         self._momentum_weights: Any = None
         if momentum is not None:
             self._momentum_weights = MomentumWeights(momentum, name="momentum_weights")
@@ -332,7 +332,7 @@ class FusionTrainer(ContrastiveTrainer):
             axis=1,
         )
         matches = ops.concatenate([complete, ops.zeros_like(has_text), ops.zeros_like(has_image)])
-        losses = self.matching.losses_of(logits, matches)
+        losses = self.matching.cross_entropy(logits, matches)
         right = ops.cast(ops.equal(logits[:, 1] > logits[:, 0], matches), losses.dtype)
         losses, right = (
             ops.transpose(ops.reshape(x, (3, -1))) for x in (losses, right)
@@ -346,7 +346,7 @@ class FusionTrainer(ContrastiveTrainer):
         chosen = ops.logical_and(chosen, ops.expand_dims(pairs.complete, 1))
         tokens = self._tokens("text", with_ids(text, corrupted), training)
         logits = self.masked_language(self._fuse(tokens, mask, pairs.tokens["image"], training))
-        losses, counts = self.masked_language.losses_of(logits, ids, chosen)
+        losses, counts = self.masked_language.cross_entropy(logits, ids, chosen)
         return self._reported_term("masked_language", pairs.ratio(losses, counts), pairs)
 
     def _reported_term(self, name, value, pairs):
