@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Contrast, log_gaussian_potential
+from keras_contrastive._engine import Batch, Contrast, log_gaussian_potential
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 from keras_contrastive.layers._modality import (
     INDEPENDENT,
@@ -217,11 +217,11 @@ class DeepFeatureSeparation(ViewRegularizer):
     def _info_nce(
         self, anchors: Tensor, candidates: Tensor, ids: Tensor | None, present: Tensor | None
     ) -> Tensor:
-        contrast = Contrast(
-            [anchors, candidates], [(0, 1)], ids, 1 / self.temperature, present=[present, present]
-        )
-        losses = contrast.or_zero(contrast.softplus(contrast.negatives))[:, 0]
-        return mean_over_present(losses, present)
+        masks = {} if present is None else {"anchor": present, "candidate": present}
+        batch = Batch({"anchor": anchors, "candidate": candidates}, ids, masks)
+        contrast = Contrast(batch, [("anchor", "candidate")], 1 / self.temperature)
+        losses = contrast.mean_softplus(contrast.log_sum_negatives)
+        return mean_over_present(contrast.zero_where_invalid(losses)[:, 0], present)
 
     def _uniformity(self, modalities: list[Modality]) -> Tensor:
         logs = ops.stack([self._log_potential(m) for m in modalities])

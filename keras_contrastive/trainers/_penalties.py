@@ -69,7 +69,11 @@ class Penalties:
         total = ops.zeros(())
         for regularizer, means in zip(self.regularizers, self._means, strict=True):
             if isinstance(regularizer, ViewRegularizer):
-                value, terms = regularizer.of_batch(batch, None, training)
+                whole = batch.global_batch
+                present = {n: m for n, m in whole.present.items() if not n.endswith(AUGMENTED)}
+                value, terms = regularizer.penalty_and_terms(
+                    whole.views, None, whole.ids, present, training
+                )
             else:
                 value, terms = regularizer.penalty(_plain_views(batch.global_batch)), {}
             for name, mean in means.items():
