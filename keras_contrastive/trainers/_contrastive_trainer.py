@@ -157,7 +157,8 @@ class ContrastiveTrainer(ObjectiveModel):
         weighted_metrics = [keras.metrics.get(metric) for metric in weighted_metrics or ()]
         loss_means = [*self._penalty_means, *self._extra_means.values()]
         _checks.check_metrics([*metrics, *weighted_metrics], loss_means)
-        loss.build(self.direction_weights(loss))
+        num_views = len(self.modalities) + len(self.second_view_names)
+        loss.build(self.direction_weights(loss), num_views)
         self._loss_layers.replace(loss.layers)
         self._view_metrics.replace(metrics, weighted_metrics)
         self._requested_jit_compile = jit_compile
