@@ -126,6 +126,7 @@ class FusionTrainer(ContrastiveTrainer):
         **kwargs: Any,
     ) -> None:
         check_fusion_parts(encoders, fusion, padding_id, masked_language)
+        _check_matching(matching)
         check_pooling(pooling, modalities=encoders)
         check_num_images(1, getattr(fusion, "num_images", 1))
         super().__init__(
@@ -142,22 +143,19 @@ class FusionTrainer(ContrastiveTrainer):
         self.contrast_weight = _checks.non_negative("contrast_weight", contrast_weight)
         self.pooling = pooling
         self.padding_id = padding_id
-        weights = {"contrast": self.contrast_weight}
-        if self.matching is not None and self.matching.weight:
-            weights |= {"matching": self.matching.weight, "matching_accuracy": 0.0}
-        if masked_language is not None:
-            weights["masked_language"] = masked_language.weight
-        self._loss_weights = {
-            name: weight
-            for name, weight in weights.items()
-            if weight or name == "matching_accuracy"
-        }
-        if not any(weights.values()):
+        self._matches = self.matching is not None and self.matching.weight > 0
+        self._masks = masked_language is not None and masked_language.weight > 0
+        if not (self.contrast_weight or self._matches or self._masks):
             raise ValueError(
                 "`contrast_weight` must be positive if matching and masked language are off. "
                 f"Received: contrast_weight={contrast_weight}."
             )
-        self.declare_losses(self._loss_weights)
+        if self.contrast_weight:
+            self.declare_losses({"contrast": self.contrast_weight})
+        if self._matches:
+            self.declare_losses({"matching": self.matching.weight, "matching_accuracy": 0.0})
+        if masked_language is not None and self._masks:
+            self.declare_losses({"masked_language": masked_language.weight})
 
     # Embeddings
 
@@ -205,17 +203,17 @@ class FusionTrainer(ContrastiveTrainer):
         self, batch: Batch, extras: dict[str, Tensor], x: Structure, training: bool
     ) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
-        if "matching" not in self._loss_weights and "masked_language" not in self._loss_weights:
+        if not (self._matches or self._masks):
             return losses
         # In evaluation, `call` does not return tokens, so that `predict` does not store them.
         tokens = {
             name: extras[name + _TOKENS] if extras else self.tokens(name, x[name], training)
             for name in self.modalities
         }
-        if "matching" in self._loss_weights:
+        if self._matches:
             mask = as_text(x["text"], self.padding_id)[1]
             losses |= self._matching_losses(batch, tokens, mask, training)
-        if "masked_language" in self._loss_weights:
+        if self._masks:
             value = self._masked_language_loss(batch, tokens["image"], x["text"], training)
             losses["masked_language"] = value
         return losses
@@ -225,7 +223,7 @@ class FusionTrainer(ContrastiveTrainer):
     ) -> dict[str, Tensor]:
         text, image = tokens["text"], tokens["image"]
         compared = self.loss.prepared(batch.select(("image", "text")))
-        text_scale, image_scale = self._scale("image", "text"), self._scale("text", "image")
+        text_scale, image_scale = self.direction_scale("image", "text"), self.direction_scale("text", "image")
         drawn = draw_negatives(self.matching, compared, "image", "text", text_scale, 0)
         text_rows, has_text = drawn
         drawn = draw_negatives(self.matching, compared, "text", "image", image_scale, 1)
@@ -253,7 +251,7 @@ class FusionTrainer(ContrastiveTrainer):
             "matching": mean_where(batch, losses, exists, weighted=True),
         }
 
-    def _scale(self, anchors: str, candidates: str) -> Tensor:
+    def direction_scale(self, anchors: str, candidates: str) -> Tensor:
         """Returns 1 / temperature of a direction between the modalities, a scalar.
 
         If the loss has no temperature for it, the mean over all directions is returned.
@@ -305,3 +303,11 @@ class FusionTrainer(ContrastiveTrainer):
             for part in ("fusion", "matching", "masked_language")
         }
         return super().from_config({**config, **parts}, custom_objects)
+
+
+def _check_matching(matching: Any) -> None:
+    if not isinstance(matching, (bool, ImageTextMatching)) and matching is not None:
+        raise TypeError(
+            "`matching` must be `True`, `None` or a `keras_contrastive.fusion.ImageTextMatching`. "
+            f"Received: matching={matching!r}."
+        )
