@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Batch, Contrast, log_gaussian_potential
+from keras_contrastive._engine import LOWEST, Batch, Contrast, log_gaussian_potential
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 from keras_contrastive.layers._modality import (
     INDEPENDENT,
@@ -16,9 +16,6 @@ from keras_contrastive.layers._modality import (
     modality_name,
 )
 from keras_contrastive.layers._view_regularizer import ViewRegularizer
-
-# Stands for the log of an empty sum. It is finite, so that gradients are.
-_LOWEST = -1e30
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -227,12 +224,12 @@ class DeepFeatureSeparation(ViewRegularizer):
         logs = ops.stack([self._log_potential(m) for m in modalities])
         if self.uniformity_form == "joint":
             logs = ops.expand_dims(ops.logsumexp(logs), 0)
-        return ops.sum(ops.where(logs > _LOWEST / 2, logs, ops.zeros_like(logs)))
+        return ops.sum(ops.where(logs > LOWEST / 2, logs, ops.zeros_like(logs)))
 
     def _log_potential(self, modality: Modality) -> Tensor:
         """Returns the log of the sum, or mean, of exp(-t |u - v|²) over pairs of items.
 
-        Without pairs it is `_LOWEST`.
+        Without pairs it is `LOWEST`.
         """
         units: Tensor = modality.independent
         present = modality.present
@@ -241,7 +238,7 @@ class DeepFeatureSeparation(ViewRegularizer):
         potentials = log_gaussian_potential(units, self.t, rows, present)  # (batch,)
         num_items = ops.cast(ops.shape(units)[0], units.dtype)
         if present is not None:
-            potentials = ops.where(present, potentials, ops.full_like(potentials, _LOWEST))
+            potentials = ops.where(present, potentials, ops.full_like(potentials, LOWEST))
             num_items = ops.sum(ops.cast(present, units.dtype))
         if distinct:
             divisor = num_items * (num_items - 1)
@@ -249,7 +246,7 @@ class DeepFeatureSeparation(ViewRegularizer):
             divisor = num_items**2 if self.per_pair else num_items
         total = ops.logsumexp(potentials)
         value = total - ops.log(ops.maximum(divisor, 1))
-        return ops.where(divisor > 0, value, ops.full_like(total, _LOWEST))
+        return ops.where(divisor > 0, value, ops.full_like(total, LOWEST))
 
     def get_config(self) -> Config:
         config = super().get_config()

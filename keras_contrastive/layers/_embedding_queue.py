@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import EMPTY, NOBODY, Candidates
+from keras_contrastive._engine import MISSING_ID, NO_ITEM_ID, Candidates
 from keras_contrastive._keras import replicated_weight, repr_from_config
 from keras_contrastive._typing import Config, LayerArguments, Tensor
 
@@ -64,7 +64,7 @@ class EmbeddingQueue(keras.layers.Layer):
         """Creates the weights for the given number of views."""
         # Each replica pushes the rows of all replicas, so that the weights stay equal.
         self.embeddings = replicated_weight(self, "embeddings", (self.size, num_views, self.dim))
-        empty = keras.initializers.Constant(EMPTY)
+        empty = keras.initializers.Constant(MISSING_ID)
         self.ids = replicated_weight(self, "ids", (self.size,), "int32", empty)
         self.next_row = replicated_weight(self, "next_row", (), "int32")
         self.built = True
@@ -108,10 +108,10 @@ class EmbeddingQueue(keras.layers.Layer):
         """
         rows = ops.stop_gradient(ops.stack(views, axis=1))  # (batch, views, dim)
         batch = ops.shape(rows)[0]
-        ids = ops.full((batch,), NOBODY, dtype="int32") if ids is None else ids
+        ids = ops.full((batch,), NO_ITEM_ID, dtype="int32") if ids is None else ids
         for mask in present:
             if mask is not None:
-                ids = ops.where(mask, ids, ops.full_like(ids, EMPTY))
+                ids = ops.where(mask, ids, ops.full_like(ids, MISSING_ID))
         count = ops.minimum(batch, self.size) if rows.shape[0] is None else min(batch, self.size)
         positions = (self.next_row + ops.arange(count, dtype="int32")) % self.size
         indices = ops.expand_dims(positions, 1)

@@ -4,6 +4,7 @@ import dataclasses
 
 from keras import ops
 
+from keras_contrastive._engine import Batch
 from keras_contrastive._typing import Tensor
 
 AUGMENTED, INDEPENDENT = "_augmented", "_independent"
@@ -37,13 +38,9 @@ def modality_name(view: str) -> str:
     return view.removesuffix(INDEPENDENT).removesuffix(AUGMENTED)
 
 
-def modalities_of(views: dict[str, Tensor], present: dict[str, Tensor]) -> list[Modality]:
-    """Groups views by modality.
-
-    Args:
-        views: Embeddings by the name of their view.
-        present: Bool `(batch,)` by modality, for modalities that some rows lack.
-    """
+def modalities_of(batch: Batch) -> list[Modality]:
+    """Groups the views of a batch by modality."""
+    views = batch.views
     return [
         Modality(
             name,
@@ -51,20 +48,16 @@ def modalities_of(views: dict[str, Tensor], present: dict[str, Tensor]) -> list[
             views.get(name + AUGMENTED),
             views.get(name + INDEPENDENT),
             views.get(name + AUGMENTED + INDEPENDENT),
-            present.get(name),
+            batch.present.get(name),
         )
         for name in views
         if name == modality_name(name)
     ]
 
 
-def zero_where_missing(
-    views: dict[str, Tensor], present: dict[str, Tensor] | None
-) -> dict[str, Tensor]:
+def zero_where_missing(views: dict[str, Tensor], present: dict[str, Tensor]) -> dict[str, Tensor]:
     """Replaces rows that lack their modality by zeros, so that not even NaN has an influence."""
-    if not present:
-        return views
-    masks = {name: ops.expand_dims(ops.cast(rows, "bool"), 1) for name, rows in present.items()}
+    masks = {name: ops.expand_dims(mask, 1) for name, mask in present.items()}
     return {
         name: ops.where(masks[modality_name(name)], view, ops.zeros_like(view))
         if modality_name(name) in masks

@@ -4,8 +4,10 @@ from collections.abc import Collection
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_contrastive import _checks
+from keras_contrastive._typing import Tensor
 from keras_contrastive.layers._modality import AUGMENTED, modality_name
 
 
@@ -47,3 +49,11 @@ def check_present(present: Any, modalities: Collection[str]) -> None:
             f"Received: {type(present).__name__}."
         )
     _checks.known_names("present", present or (), modalities, "names of modalities")
+
+
+def integer_ids(ids: Any) -> Tensor:
+    """Returns ids as int32. Raises a `TypeError` if they are not integers."""
+    dtype = keras.backend.standardize_dtype(getattr(ids, "dtype", type(ids).__name__))
+    if not dtype.startswith(("int", "uint")):
+        raise TypeError(f"`ids` must be integers `(batch,)`. Received: ids with dtype {dtype}.")
+    return ops.cast(ids, "int32")

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import normalize
+from keras_contrastive._engine import Batch
 from keras_contrastive._keras import repr_from_config
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 from keras_contrastive.layers._modality import (
@@ -18,7 +18,7 @@ from keras_contrastive.layers._modality import (
     modality_name,
     zero_where_missing,
 )
-from keras_contrastive.layers._view_checks import check_present, check_views
+from keras_contrastive.layers._view_checks import check_present, check_views, integer_ids
 
 
 class ViewRegularizer(keras.layers.Layer):
@@ -132,6 +132,33 @@ class ViewRegularizer(keras.layers.Layer):
         """Returns whether a name is that of independent features, such as `image_independent`."""
         return name.endswith(INDEPENDENT)
 
+    def of_batch(
+        self,
+        batch: Batch,
+        features: dict[str, Tensor] | None = None,
+        training: bool | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the weighted penalty of the global batch and its unweighted terms.
+
+        Each replica computes the same values. The layer must be built.
+
+        Args:
+            batch: Views by name, with ids and presence. Rows that lack a view must be zero in it.
+            features: See the call arguments.
+            training: Whether this is a training step.
+        """
+        present = batch.present
+        features = features and zero_where_missing(features, present)
+        views = self.extended(batch.views, features)
+        # Rows of views with a mask of their own are zero already.
+        unmasked = {name: view for name, view in views.items() if name not in present}
+        views = {**views, **zero_where_missing(unmasked, present)}
+        batch = batch.with_views(views).global_batch
+        batch = batch.unit() if self.normalize else batch.cast()
+        terms = self.terms(modalities_of(batch), batch.ids, training)
+        total = sum(weight * terms[name] for name, weight in self.term_weights.items())
+        return ops.convert_to_tensor(self.weight * total, dtype="float32"), terms
+
     def penalty_and_terms(
         self,
         views: dict[str, Tensor],
@@ -141,16 +168,10 @@ class ViewRegularizer(keras.layers.Layer):
         training: bool | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the weighted penalty and its unweighted terms. See the call arguments."""
-        check_views(views)
-        check_present(present, [name for name in views if name == modality_name(name)])
+        batch = self._checked_batch(views, ids, present)
         if not self.built:
             self.build(_shapes(views), _shapes(features or {}))
-        views = self._extended_without_missing(views, features, present)
-        masks = {name: ops.cast(rows, "bool") for name, rows in (present or {}).items()}
-        comparable = {name: self._comparable(view) for name, view in views.items()}
-        terms = self.terms(modalities_of(comparable, masks), ids, training)
-        total = sum(weight * terms[name] for name, weight in self.term_weights.items())
-        return ops.convert_to_tensor(self.weight * total, dtype="float32"), terms
+        return self.of_batch(batch, features, training)
 
     def penalty(
         self,
@@ -171,9 +192,12 @@ class ViewRegularizer(keras.layers.Layer):
         present: dict[str, Tensor] | None = None,
         training: bool | None = None,
     ) -> dict[str, Tensor]:
-        views = {**self._extended_without_missing(views, features, present), **views}
-        self.add_loss(self.penalty(views, features, ids, present, training))
-        return views
+        batch = self._checked_batch(views, ids, present)
+        features = features and zero_where_missing(features, batch.present)
+        extended = self.extended(batch.views, features)
+        self.add_loss(self.of_batch(batch.with_views(extended), features, training)[0])
+        # The given views are returned unchanged, also where a row lacks its modality.
+        return {**extended, **views}
 
     def compute_output_spec(
         self,
@@ -187,20 +211,16 @@ class ViewRegularizer(keras.layers.Layer):
         check_views(views)
         return {name: keras.KerasTensor(view.shape, view.dtype) for name, view in views.items()}
 
-    def _extended_without_missing(
-        self,
-        views: dict[str, Tensor],
-        features: dict[str, Tensor] | None,
-        present: dict[str, Tensor] | None,
-    ) -> dict[str, Tensor]:
-        features = features and zero_where_missing(features, present)
-        # The second mask is for independent features that are not computed but given.
-        return self.extended(zero_where_missing(views, present), features)
-
-    def _comparable(self, view: Tensor) -> Tensor:
-        view = ops.convert_to_tensor(view)
-        view = ops.cast(view, keras.backend.result_type(view.dtype, "float32"))
-        return normalize(view) if self.normalize else view
+    @staticmethod
+    def _checked_batch(
+        views: dict[str, Tensor], ids: Tensor | None, present: dict[str, Tensor] | None
+    ) -> Batch:
+        check_views(views)
+        check_present(present, [name for name in views if name == modality_name(name)])
+        masks = {name: ops.cast(mask, "bool") for name, mask in (present or {}).items()}
+        tensors = {name: ops.convert_to_tensor(view) for name, view in views.items()}
+        ids = None if ids is None else integer_ids(ids)
+        return Batch(zero_where_missing(tensors, masks), ids, masks)
 
     def get_config(self) -> Config:
         return {**super().get_config(), "weight": self.weight, "normalize": self.normalize}

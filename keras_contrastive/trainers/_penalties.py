@@ -69,11 +69,7 @@ class Penalties:
         total = ops.zeros(())
         for regularizer, means in zip(self.regularizers, self._means, strict=True):
             if isinstance(regularizer, ViewRegularizer):
-                whole = batch.global_batch
-                present = {n: m for n, m in whole.present.items() if not n.endswith(AUGMENTED)}
-                value, terms = regularizer.penalty_and_terms(
-                    whole.views, None, whole.ids, present, training
-                )
+                value, terms = regularizer.of_batch(batch, None, training)
             else:
                 value, terms = regularizer.penalty(_plain_views(batch.global_batch)), {}
             for name, mean in means.items():
