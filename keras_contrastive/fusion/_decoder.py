@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive._keras import finish_build
-from keras_contrastive.encoders._token_transformer import TokenTransformer
+from keras_contrastive._transformer import TokenTransformer
 from keras_contrastive.fusion._checks import check_special_ids
 from keras_contrastive.fusion._word_logits import WordLogits
 

@@ -165,7 +165,7 @@ class AnswerCrossentropy(keras.losses.Loss):
         there = ids != self.padding_id
         # Padding is never predicted: at its place any word that may be.
         ids = ops.where(there, ids, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
-        return WordLogits.losses_of(y_pred, ids, there)[0]
+        return WordLogits.cross_entropy(y_pred, ids, there)[0]
 
     def get_config(self):
         return {**super().get_config(), "padding_id": self.padding_id}

@@ -10,10 +10,10 @@ from keras_contrastive._tokens import as_text, check_tokens
 from keras_contrastive.fusion._checks import check_fusion_parts, check_num_images
 from keras_contrastive.fusion._fusion_encoder import FusionEncoder
 from keras_contrastive.fusion._fusion_trainer import FusionTrainer
-from keras_contrastive.trainers._portable import compile_as_saved, portable_optimizer
+from keras_contrastive._portable import PortableModel
 
 
-class FusionTask(keras.Model):
+class FusionTask(PortableModel):
     """Base of models that fuse an image, or several, with a text, and say something of it.
 
     Args:
@@ -130,15 +130,6 @@ class FusionTask(keras.Model):
         return ops.reshape(tokens, (-1, count, *ops.shape(tokens)[1:])) if together else tokens
 
     # Saving
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        return (
-            {**config, "optimizer": portable_optimizer(config["optimizer"])} if config else config
-        )
-
-    def compile_from_config(self, config):
-        compile_as_saved(self, config)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

@@ -89,7 +89,7 @@ def test_the_loss_is_the_cross_entropy_of_two_classes():
     matches = np.array([True, False, True])
     exact = logits.astype("float64")
     expected = np.log(np.exp(exact).sum(axis=1)) - exact[np.arange(3), matches.astype(int)]
-    found = ImageTextMatching.losses_of(
+    found = ImageTextMatching.cross_entropy(
         ops.convert_to_tensor(logits), ops.convert_to_tensor(matches)
     )
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-5)
