@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._keras import replicated_weight
+from keras_contrastive._keras import replicated_weight, repr_from_config
 from keras_contrastive._typing import Config, Layer, LayerArguments, Tensor
 
 
@@ -143,6 +143,9 @@ class MomentumTeacher(keras.layers.Layer):
             "soft_targets": self.soft_targets,
             "soft_target_steps": self.soft_target_steps,
         }
+
+    def __repr__(self) -> str:
+        return repr_from_config(self)
 
 
 class _Followed:
