@@ -449,12 +449,12 @@ def test_no_gradient_of_the_matching_reaches_who_is_drawn():
         (
             {"padding_id": 5},
             ValueError,
-            "takes another id for padding than this model.*padding_id=5, and there 0",
+            "must be the same in the model and in.*padding_id=5 in the model, 0 in",
         ),
         (
             {"masked_language": MaskedLanguage(16, 3, padding_id=4)},
             ValueError,
-            "`masked_language` takes another id for padding",
+            "must be the same in the model and in `masked_language`",
         ),
         ({"loss": losses.NTXent(0.2)}, ValueError, "which the loss `InfoNCE` is"),
         ({"loss": "mse"}, TypeError, "must be a contrastive loss"),
