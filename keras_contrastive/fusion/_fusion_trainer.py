@@ -223,7 +223,10 @@ class FusionTrainer(ContrastiveTrainer):
     ) -> dict[str, Tensor]:
         text, image = tokens["text"], tokens["image"]
         compared = self.loss.prepared(batch.select(("image", "text")))
-        text_scale, image_scale = self.direction_scale("image", "text"), self.direction_scale("text", "image")
+        text_scale, image_scale = (
+            self.direction_scale("image", "text"),
+            self.direction_scale("text", "image"),
+        )
         drawn = draw_negatives(self.matching, compared, "image", "text", text_scale, 0)
         text_rows, has_text = drawn
         drawn = draw_negatives(self.matching, compared, "text", "image", image_scale, 1)

@@ -85,14 +85,10 @@ def test_a_tower_may_be_frozen_or_unfrozen_in_between(tmp_path, frozen_first):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.encoders["text"].trainable == frozen_first
-    for found, expected in zip(
-        again.teacher.averages, model.teacher.averages, strict=True
-    ):
+    for found, expected in zip(again.teacher.averages, model.teacher.averages, strict=True):
         np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
     if frozen_first:  # the slow copy lags behind what is trained now
-        pairs = zip(
-            model.teacher.averages, model.teacher.followed_weights, strict=True
-        )
+        pairs = zip(model.teacher.averages, model.teacher.followed_weights, strict=True)
         gaps = [
             np.abs(to_numpy(average) - to_numpy(weight)).max()
             for average, weight in pairs

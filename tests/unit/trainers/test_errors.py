@@ -24,7 +24,11 @@ def test_encoders_must_be_layers(encoders):
 
 
 ONE_ENCODER = [
-    ({}, ValueError, "`augmenters` must be a layer that makes random views if there is one encoder"),
+    (
+        {},
+        ValueError,
+        "`augmenters` must be a layer that makes random views if there is one encoder",
+    ),
     ({"augmenters": {"image": Shift()}}, TypeError, "`augmenters` must be a layer"),
     ({"augmenters": Shift(), "projectors": {}}, TypeError, "`projectors` must be a layer"),
     (

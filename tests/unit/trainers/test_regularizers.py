@@ -183,7 +183,11 @@ def test_items_that_lack_a_modality_are_as_if_they_were_not_there():
             DeepFeatureSeparation(uniformity=0.0, name="separation"),
         ]
         model = ContrastiveTrainer(
-            towers(), augmenters, regularizers=regularizers, presence_inputs=present, in_modal_weight=0.0
+            towers(),
+            augmenters,
+            regularizers=regularizers,
+            presence_inputs=present,
+            in_modal_weight=0.0,
         )
         model.compile("sgd", InfoNCE(symmetric=False, reduction="sum"), run_eagerly=True)
         model(rows)
