@@ -183,10 +183,10 @@ CASES = {
             ({"initial": "0.1"}, TypeError),
         ],
     ),
-    "MomentumWeights": Case(
-        layers.MomentumWeights,
-        {"momentum": 0.9},
-        "<MomentumWeights name=",
+    "MomentumTeacher": Case(
+        layers.MomentumTeacher,
+        {"momentum": 0.9, "soft_targets": 0.2, "soft_target_steps": 5},
+        "MomentumTeacher(0.9, soft_targets=0.2, soft_target_steps=5)",
         build_momentum,
         evaluate_momentum,
         [({"momentum": 1.0}, ValueError), ({"momentum": -0.1}, ValueError)],
