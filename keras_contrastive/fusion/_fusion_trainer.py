@@ -11,18 +11,14 @@ from keras_contrastive._engine import Batch
 from keras_contrastive._keras import serialize
 from keras_contrastive._tokens import POOLINGS, as_text, check_tokens, with_ids
 from keras_contrastive._typing import Config, Layer, Layers, Shape, Structure, Tensor
-from keras_contrastive.fusion._checks import (
-    check_fusion_parts,
-    check_num_images,
-    check_pooling,
-)
+from keras_contrastive.fusion._checks import check_fusion_parts, check_num_images, check_pooling
 from keras_contrastive.fusion._fusion_encoder import FusionEncoder
 from keras_contrastive.fusion._masked_language import MaskedLanguage
 from keras_contrastive.fusion._matching import ImageTextMatching
 from keras_contrastive.fusion._matching_pairs import (
     complete_rows,
     draw_negatives,
-    mean_where,
+    matching_terms,
     ratio_of_sums,
     take_rows,
 )
@@ -36,8 +32,8 @@ _TOKENS = "_tokens"
 class FusionTrainer(ContrastiveTrainer):
     """Trains an image tower, a text tower, and a fusion encoder that reads the tokens of both.
 
-    The towers return tokens, one vector for each part of their input. The loss has three terms. Each
-    one is reported and has a weight:
+    The towers return tokens, one vector for each part of their input. The loss has three terms.
+    Each one is reported and has a weight:
 
     * **contrast**: the loss that `compile` gets, on the pooled and projected tokens.
     * **matching**: the fusion encoder tells pairs from hard negatives. See `ImageTextMatching`.
@@ -48,8 +44,8 @@ class FusionTrainer(ContrastiveTrainer):
     text with those of the images. An `EmbeddingQueue` of the loss then stores embeddings of the
     teacher. Regularizers see them as augmented views.
 
-    ALBEF is `teacher=MomentumTeacher(0.995, soft_targets=0.4, soft_target_steps=...)` with the steps
-    of one epoch, `pooling="class_token"`, and the loss
+    ALBEF is `teacher=MomentumTeacher(0.995, soft_targets=0.4, soft_target_steps=...)` with the
+    steps of one epoch, `pooling="class_token"`, and the loss
     `InfoNCE(LearnableTemperature(0.07), memory=EmbeddingQueue(65536, 256))`. There are four
     differences. The masked language has no soft targets. Its word matrix is not shared. Hard
     negatives are drawn by the similarities of the embeddings, not of the teacher's. The temperature
@@ -57,9 +53,9 @@ class FusionTrainer(ContrastiveTrainer):
     accumulates gradients.
 
     In training, `call` also returns the tokens, as `"image_tokens"` and `"text_tokens"`. Rows that
-    lack a modality (see `presence_inputs`) are neither matched nor masked. `micro_batch_size` counts
-    the rows that a tower or the fusion encoder gets at a time. The logits of the masked language,
-    `(batch, length, vocabulary)`, are those of the whole batch.
+    lack a modality (see `presence_inputs`) are neither matched nor masked. `micro_batch_size`
+    counts the rows that a tower or the fusion encoder gets at a time. The logits of the masked
+    language, `(batch, length, vocabulary)`, are those of the whole batch.
 
     Args:
         encoders: Dict of an `"image"` and a `"text"` tower. The image tower returns
@@ -68,7 +64,8 @@ class FusionTrainer(ContrastiveTrainer):
             returns `(batch, length, dim)`.
         fusion: A `FusionEncoder`.
         projectors: See `ContrastiveTrainer`. Projectors are applied to the pooled tokens.
-        matching: `True` for `ImageTextMatching()`, an `ImageTextMatching`, or `None` for no matching.
+        matching: `True` for `ImageTextMatching()`, an `ImageTextMatching`, or `None` to switch the
+            matching off.
         masked_language: `None`, or a `MaskedLanguage`.
         regularizers: See `ContrastiveTrainer`.
         teacher: `None`, or a `keras_contrastive.layers.MomentumTeacher`.
@@ -96,12 +93,9 @@ class FusionTrainer(ContrastiveTrainer):
     >>> image = kc.encoders.PatchTower(4, dim=8, num_heads=2)
     >>> text = kc.encoders.TextTower(30, 6, 8, 1, 2)
     >>> language = kc.fusion.MaskedLanguage(vocabulary_size=30, mask_id=3, kept_ids=(1, 2))
-    >>> model = FusionTrainer(
-    ...     {"image": image, "text": text},
-    ...     kc.fusion.FusionEncoder(1, 2),
-    ...     masked_language=language,
-    ...     teacher=kc.layers.MomentumTeacher(0.995),
-    ... )
+    >>> towers, fusion = {"image": image, "text": text}, kc.fusion.FusionEncoder(1, 2)
+    >>> parts = {"masked_language": language, "teacher": kc.layers.MomentumTeacher(0.995)}
+    >>> model = FusionTrainer(towers, fusion, **parts)
     >>> model.compile("adam", kc.losses.InfoNCE())
     >>> texts = np.tile([[1, 7, 9, 2, 0, 0]], (4, 1))
     >>> x = {"image": np.ones((4, 8, 8, 3), "float32"), "text": texts}
@@ -143,8 +137,9 @@ class FusionTrainer(ContrastiveTrainer):
         self.contrast_weight = _checks.non_negative("contrast_weight", contrast_weight)
         self.pooling = pooling
         self.padding_id = padding_id
-        self._matches = self.matching is not None and self.matching.weight > 0
-        self._masks = masked_language is not None and masked_language.weight > 0
+        weight_of_matching = 0.0 if self.matching is None else self.matching.weight
+        weight_of_language = 0.0 if masked_language is None else masked_language.weight
+        self._matches, self._masks = weight_of_matching > 0, weight_of_language > 0
         if not (self.contrast_weight or self._matches or self._masks):
             raise ValueError(
                 "`contrast_weight` must be positive if matching and masked language are off. "
@@ -153,9 +148,9 @@ class FusionTrainer(ContrastiveTrainer):
         if self.contrast_weight:
             self.declare_losses({"contrast": self.contrast_weight})
         if self._matches:
-            self.declare_losses({"matching": self.matching.weight, "matching_accuracy": 0.0})
-        if masked_language is not None and self._masks:
-            self.declare_losses({"masked_language": masked_language.weight})
+            self.declare_losses({"matching": weight_of_matching, "matching_accuracy": 0.0})
+        if self._masks:
+            self.declare_losses({"masked_language": weight_of_language})
 
     # Embeddings
 
@@ -223,7 +218,10 @@ class FusionTrainer(ContrastiveTrainer):
     ) -> dict[str, Tensor]:
         text, image = tokens["text"], tokens["image"]
         compared = self.loss.prepared(batch.select(("image", "text")))
-        text_scale, image_scale = self.direction_scale("image", "text"), self.direction_scale("text", "image")
+        text_scale, image_scale = (
+            self.direction_scale("image", "text"),
+            self.direction_scale("text", "image"),
+        )
         drawn = draw_negatives(self.matching, compared, "image", "text", text_scale, 0)
         text_rows, has_text = drawn
         drawn = draw_negatives(self.matching, compared, "text", "image", image_scale, 1)
@@ -236,20 +234,7 @@ class FusionTrainer(ContrastiveTrainer):
         images = ops.concatenate([image, image, take_rows(batch, image, image_rows)])
         fused = self._fuse(texts, masks, images, training)
         logits = self.matching(self._pool("text", fused, masks))
-        complete = complete_rows(batch)
-        exists = [ops.logical_and(complete, has_text), ops.logical_and(complete, has_image)]
-        exists = ops.stack([complete, *exists], axis=1)  # (batch, 3)
-        no_match = ops.zeros_like(complete)
-        is_match = ops.concatenate([complete, no_match, no_match])
-        losses = self.matching.cross_entropy(logits, is_match)
-        correct = ops.cast(ops.equal(logits[:, 1] > logits[:, 0], is_match), losses.dtype)
-        losses, correct = (
-            ops.transpose(ops.reshape(x, (3, -1))) for x in (losses, correct)
-        )  # (batch, 3)
-        return {
-            "matching_accuracy": mean_where(batch, correct, exists),
-            "matching": mean_where(batch, losses, exists, weighted=True),
-        }
+        return matching_terms(self.matching, batch, logits, has_text, has_image)
 
     def direction_scale(self, anchors: str, candidates: str) -> Tensor:
         """Returns 1 / temperature of a direction between the modalities, a scalar.

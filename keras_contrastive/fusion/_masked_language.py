@@ -1,12 +1,12 @@
 """Masked language modeling: restore hidden words with the help of the image."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Unpack
 
 import keras
 
 from keras_contrastive import _checks
-from keras_contrastive._typing import Config, Shape, Tensor
+from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 from keras_contrastive.augmentation import TokenCorruption
 from keras_contrastive.fusion._word_logits import WordLogits
 
@@ -58,7 +58,7 @@ class MaskedLanguage(WordLogits):
         padding_id: int = 0,
         seed: int | None = None,
         weight: float = 1.0,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(vocabulary_size, **kwargs)
         self.weight = _checks.non_negative("weight", weight)

@@ -1,6 +1,6 @@
 """Image-text matching: tell pairs from hard negatives."""
 
-from typing import Any
+from typing import Unpack
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from keras_contrastive import _checks
 from keras_contrastive._draws import as_seed, hash_keys, uniform
 from keras_contrastive._engine import largest_negatives
 from keras_contrastive._keras import finish_build, replicated_weight
-from keras_contrastive._typing import Config, Shape, Tensor
+from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -49,7 +49,9 @@ class ImageTextMatching(keras.layers.Layer):
     (5, 2)
     """
 
-    def __init__(self, weight: float = 1.0, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, weight: float = 1.0, seed: int | None = None, **kwargs: Unpack[LayerArguments]
+    ) -> None:
         super().__init__(**kwargs)
         self.weight = _checks.non_negative("weight", weight)
         self.seed = as_seed(seed)

@@ -32,7 +32,8 @@ def draw_negatives(
         direction: Number of the direction. Directions draw independently.
 
     Returns:
-        `(rows, has_negative)`: positions in the global batch, int32 `(batch,)`, and bool `(batch,)`.
+        `(rows, has_negative)`: positions in the global batch, int32 `(batch,)`, and bool
+        `(batch,)`.
     """
     # Rows that lack a modality are never drawn.
     ids = ops.where(complete_rows(batch), batch.row_ids, MISSING_ID)
@@ -49,6 +50,37 @@ def draw_negatives(
 def take_rows(batch: Batch, x: Tensor, rows: Tensor) -> Tensor:
     """Returns rows of the global batch for a tensor of local rows."""
     return ops.take(batch.gather(x), rows, axis=0)
+
+
+def matching_terms(
+    matching: ImageTextMatching,
+    batch: Batch,
+    logits: Tensor,
+    has_text: Tensor,
+    has_image: Tensor,
+) -> dict[str, Tensor]:
+    """Computes the matching loss and accuracy of the global batch.
+
+    Args:
+        matching: The matching layer.
+        batch: The batch.
+        logits: `(3 * batch, 2)`: of the rows, of their images with drawn texts, and of their texts
+            with drawn images.
+        has_text: Bool `(batch,)`, whether a negative text exists.
+        has_image: Bool `(batch,)`, whether a negative image exists.
+    """
+    complete = complete_rows(batch)
+    exists = [ops.logical_and(complete, has_text), ops.logical_and(complete, has_image)]
+    exists = ops.stack([complete, *exists], axis=1)  # (batch, 3)
+    no_match = ops.zeros_like(complete)
+    is_match = ops.concatenate([complete, no_match, no_match])
+    losses = matching.cross_entropy(logits, is_match)
+    correct = ops.cast(ops.equal(logits[:, 1] > logits[:, 0], is_match), losses.dtype)
+    losses, correct = (ops.transpose(ops.reshape(x, (3, -1))) for x in (losses, correct))
+    return {
+        "matching_accuracy": mean_where(batch, correct, exists),
+        "matching": mean_where(batch, losses, exists, weighted=True),
+    }
 
 
 def mean_where(batch: Batch, values: Tensor, mask: Tensor, weighted: bool = False) -> Tensor:

@@ -1,13 +1,13 @@
 """The output head of language models."""
 
-from typing import Any
+from typing import Unpack
 
 import keras
 from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._keras import finish_build
-from keras_contrastive._typing import Config, Shape, Tensor
+from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 
 
 class WordLogits(keras.layers.Layer):
@@ -24,7 +24,7 @@ class WordLogits(keras.layers.Layer):
         Logits, float32 `(batch, length, vocabulary_size)`.
     """
 
-    def __init__(self, vocabulary_size: int, **kwargs: Any) -> None:
+    def __init__(self, vocabulary_size: int, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = _checks.positive_int("vocabulary_size", vocabulary_size)
 

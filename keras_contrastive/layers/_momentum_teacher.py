@@ -20,9 +20,9 @@ class MomentumTeacher(keras.layers.Layer):
     The embeddings of the teacher are then the candidates of each anchor. No gradient reaches them.
 
     Each `update` computes `average = momentum * average + (1 - momentum) * weight`. Before the
-    first update, the average equals the weight. The averages are non-trainable float32 weights of this
-    layer, so they are saved and moved with the model. A frozen weight has an average as well, which
-    equals it exactly.
+    first update, the average equals the weight. The averages are non-trainable float32 weights of
+    this layer, so they are saved and moved with the model. A frozen weight has an average as well,
+    which equals it exactly.
 
     Args:
         momentum: Float in [0, 1), the fraction of the old average in the new one. MoCo uses 0.999,
@@ -127,6 +127,9 @@ class MomentumTeacher(keras.layers.Layer):
         ]
         with keras.StatelessScope(state_mapping=mapping):
             yield
+
+    def __repr__(self) -> str:
+        return repr_from_config(self, "momentum")
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         averages = [ops.convert_to_tensor(average) for average in self.averages]

@@ -136,16 +136,14 @@ def check_in_modal_weight(weight: Any, modalities: Collection[str]) -> None:
             "in_modal_weight", weight, modalities, "only modalities that have a second view"
         )
     fractions = list(weight.values()) if isinstance(weight, dict) else [weight]
-    if not all(_checks.is_number(x) for x in fractions):
-        kind, error = "numbers", TypeError
-    elif not all(0 <= x <= 1 for x in fractions) or sum(fractions) > 1 + 1e-6:
-        kind, error = "in [0, 1]", ValueError
-    else:
-        return
-    raise error(
-        f"`in_modal_weight` must be {kind}: a number in [0, 1], or a dict of them by modality with "
-        f"a sum of at most 1. Received: in_modal_weight={weight!r}."
+    message = (
+        "`in_modal_weight` must be a number in [0, 1], or a dict of them by modality with a sum of "
+        f"at most 1. Received: in_modal_weight={weight!r}."
     )
+    if not all(_checks.is_number(x) for x in fractions):
+        raise TypeError(message)
+    if not all(0 <= x <= 1 for x in fractions) or sum(fractions) > 1 + 1e-6:
+        raise ValueError(message)
 
 
 def check_extra_inputs(argument: str, inputs: Any, encoders: Layers) -> None:

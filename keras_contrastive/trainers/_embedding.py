@@ -202,7 +202,7 @@ class EmbeddingModel(PortableModel):
     def _build_augmenters(self, inputs: dict[str, Structure]) -> None:
         augmenters = self.augmenters if self.has_towers else {FIRST_VIEW: self.augmenters}
         for name, augmenter in (augmenters or {}).items():
-            if not augmenter.built:
+            if augmenter is not None and not augmenter.built:
                 augmenter(inputs[name], training=True)
 
     def _parts_of_the_towers(self) -> list[Layer]:

@@ -160,10 +160,10 @@ class ResumeCallback(keras.callbacks.Callback):
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         torch_processes.broadcast([v.value for v in (*model.variables, *model.optimizer.variables)])
-        numbers = progress.seed, progress.epoch, progress.batch, resumed
-        progress.seed, progress.epoch, progress.batch, resumed = map(
-            torch_processes.first_of, numbers
-        )
+        progress.seed = torch_processes.first_of(progress.seed or 0)
+        progress.epoch = torch_processes.first_of(progress.epoch)
+        progress.batch = torch_processes.first_of(progress.batch)
+        resumed = bool(torch_processes.first_of(resumed))
         self._offset = process_index() * 1_000_003
         progress.offset_seeds(self._offset)
         return resumed

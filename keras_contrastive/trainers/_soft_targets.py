@@ -60,7 +60,7 @@ def _candidates(loss: Any, batch: Batch, name: str) -> tuple[Tensor, Tensor, Ten
     ids = batch.row_ids
     if name in batch.present:
         ids = ops.where(batch.present[name], ids, MISSING_ID)
-    candidates = [batch.gather(x) for x in (batch.views[name], ids, batch.rows)]
+    candidates: list[Any] = [batch.gather(x) for x in (batch.views[name], ids, batch.rows)]
     if loss.memory is not None:
         stored = loss.memory.candidates(list(batch.views.values()))
         queued = stored[batch.names.index(name)]

@@ -8,7 +8,7 @@ def unit(x):
 
 
 def loss(kernel, queries, keys, queue, temperature):
-    """Mean cross-entropy of picking each query's key among the keys of the batch and of the queue."""
+    """Mean cross-entropy of picking each query's key among all keys of the batch and the queue."""
     candidates = np.concatenate([keys, queue])
     losses = []
     for row, query in enumerate(unit(queries @ kernel)):

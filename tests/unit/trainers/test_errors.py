@@ -24,7 +24,11 @@ def test_encoders_must_be_layers(encoders):
 
 
 ONE_ENCODER = [
-    ({}, ValueError, "`augmenters` must be a layer that makes random views if there is one encoder"),
+    (
+        {},
+        ValueError,
+        "`augmenters` must be a layer that makes random views if there is one encoder",
+    ),
     ({"augmenters": {"image": Shift()}}, TypeError, "`augmenters` must be a layer"),
     ({"augmenters": Shift(), "projectors": {}}, TypeError, "`projectors` must be a layer"),
     (
@@ -63,7 +67,7 @@ TOWERS = [
     ({"augmenters": AUGMENTERS, "in_modal_weight": -0.1}, ValueError, "`in_modal_weight` must be"),
     ({"augmenters": AUGMENTERS, "in_modal_weight": 1.1}, ValueError, "Received: .*=1.1"),
     ({"augmenters": AUGMENTERS, "in_modal_weight": float("nan")}, ValueError, "=nan"),
-    ({"augmenters": AUGMENTERS, "in_modal_weight": "half"}, TypeError, "must be numbers"),
+    ({"augmenters": AUGMENTERS, "in_modal_weight": "half"}, TypeError, "must be a number in"),
     (
         {"augmenters": AUGMENTERS, "in_modal_weight": {"image": 0.7, "text": 0.7}},
         ValueError,
@@ -178,7 +182,7 @@ def test_wrong_ids_raise():
         ids = np.append(np.arange(23), largest)
         with pytest.raises(ValueError, match=f"`y` must be {message}"):
             stateful.fit(pairs(), ids, verbose=0)
-    with pytest.raises(TypeError, match="Ids must be integers|`y_true` must"):
+    with pytest.raises(TypeError, match="integer ids"):
         trainer().fit(pairs(), np.arange(24, dtype="float32"), verbose=0)
 
 
