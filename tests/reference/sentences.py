@@ -81,7 +81,7 @@ def is_true(statement, counts):
 
 
 def follows(sentence, counts, hidden):
-    """Returns whether a picture entails (2), leaves open (1) or contradicts (0) a sentence on counts.
+    """Returns whether a picture entails (2), leaves open (1) or contradicts (0) a sentence.
 
     Args:
         sentence: English.
