@@ -1,26 +1,10 @@
 """Checks of the arguments of fusion models."""
 
-import math
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
-
 from keras_contrastive import _checks
-from keras_contrastive._checks import is_number
 from keras_contrastive._tokens import POOLINGS
-from keras_contrastive.losses import InfoNCE
-
-
-def check_weights(**weights):
-    """Refuse what is no non-negative number, and nothing but zeros."""
-    for name, weight in weights.items():
-        if not is_number(weight) or not 0 <= weight < math.inf:
-            raise ValueError(
-                f"`{name}` must be a non-negative, finite number. Received: {name}={weight!r}."
-            )
-    if not any(weights.values()):
-        raise ValueError(f"One of {', '.join(weights)} must be positive: nothing would be learned.")
 
 
 def check_fusion_parts(
@@ -51,49 +35,6 @@ def names_or_type(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(map(str, value)) or "an empty dict"
     return type(value).__name__
-
-
-def check_momentum(momentum, soft_targets, soft_target_steps, others):
-    """Refuse soft targets that nobody gives, and other sources of views besides slow encoders."""
-    if not is_number(soft_targets) or not 0 <= soft_targets <= 1:
-        raise ValueError(
-            "`soft_targets` must be in [0, 1], the share of the targets that the slow encoders have. "
-            f"Received: soft_targets={soft_targets!r}."
-        )
-    if (
-        isinstance(soft_target_steps, bool)
-        or not isinstance(soft_target_steps, (int, np.integer))
-        or soft_target_steps < 0
-    ):
-        raise ValueError(
-            f"`soft_target_steps` must be a number of steps. Received: soft_target_steps={soft_target_steps!r}."
-        )
-    if momentum is None:
-        if soft_targets:
-            raise ValueError(
-                "`soft_targets` come from slow copies of the encoders: pass `momentum` as well, such as 0.995. "
-                f"Received: soft_targets={soft_targets}, momentum=None."
-            )
-        return
-    for name in ("augmenters", "hard_negatives"):
-        if others.get(name):
-            reason = (
-                "the slow encoders make the augmented views; augment the data, or within the image tower"
-                if name == "augmenters"
-                else "the candidates are embeddings of the slow encoders"
-            )
-            raise ValueError(
-                f"`{name}` cannot go together with `momentum`: {reason}. Received: {name}={others[name]!r}."
-            )
-
-
-def check_fusion_loss(loss, soft_targets):
-    """Refuse soft targets for what is no cross-entropy of them."""
-    if soft_targets and (not isinstance(loss, InfoNCE) or loss.all_views):
-        raise ValueError(
-            "`soft_targets` are the targets of a cross-entropy, which the loss `InfoNCE` is. "
-            f"Received: loss={loss!r}. Pass `soft_targets=0.0` for any other loss."
-        )
 
 
 def check_pooling(pooling: Any, modalities: Collection[str] = ()) -> None:

@@ -7,15 +7,15 @@ import keras
 from keras import ops
 
 from keras_contrastive._keras import copy_weights
+from keras_contrastive._portable import PortableModel
 from keras_contrastive._tokens import as_text, check_tokens
 from keras_contrastive._typing import Config, Layer, Structure, Tensor
 from keras_contrastive.fusion._checks import check_fusion_parts, check_num_images, names_or_type
 from keras_contrastive.fusion._fusion_encoder import FusionEncoder
 from keras_contrastive.fusion._fusion_trainer import FusionTrainer
-from keras_contrastive.trainers._portable import compile_as_saved, portable_optimizer
 
 
-class FusionTask(keras.Model):
+class FusionTask(PortableModel):
     """Base of models that fuse one or several images with a text and predict from the result.
 
     Args:
@@ -152,17 +152,6 @@ class FusionTask(keras.Model):
         if self.fusion.num_images > 1:
             tokens = ops.reshape(tokens, (-1, count, *ops.shape(tokens)[1:]))
         return tokens
-
-    # Saving
-
-    def get_compile_config(self) -> Config:
-        config = super().get_compile_config()
-        if not config:
-            return config
-        return {**config, "optimizer": portable_optimizer(config["optimizer"])}
-
-    def compile_from_config(self, config: Config) -> None:
-        compile_as_saved(self, config)
 
     def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object
