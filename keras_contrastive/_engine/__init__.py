@@ -6,7 +6,12 @@ from keras_contrastive._engine.grams import squared_differences
 from keras_contrastive._engine.groups import groups_by_id, sum_over_group
 from keras_contrastive._engine.normalize import normalize
 from keras_contrastive._engine.potentials import log_gaussian_potential
-from keras_contrastive._engine.ranks import has_positive, nearest_positive, positive_ranks
+from keras_contrastive._engine.ranks import (
+    has_positive,
+    nearest_candidates,
+    nearest_positive,
+    positive_ranks,
+)
 from keras_contrastive._engine.views import as_views, check_ids
 
 __all__ = [
@@ -20,6 +25,7 @@ __all__ = [
     "has_positive",
     "largest_negatives",
     "log_gaussian_potential",
+    "nearest_candidates",
     "nearest_positive",
     "NOBODY",
     "normalize",
