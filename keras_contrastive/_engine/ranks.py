@@ -6,16 +6,15 @@ from typing import TypeAlias
 
 from keras import ops
 
-from keras_contrastive._engine.tiles import fits_one_tile, tile_shape, walk
+from keras_contrastive._engine.numerics import LOWEST
+from keras_contrastive._engine.tiles import Side, fits_one_tile, for_each_tile, tile_shape
 from keras_contrastive._typing import Tensor
 
-_Tensors: TypeAlias = dict[str, Tensor]
-_Body: TypeAlias = Callable[[_Tensors, _Tensors, _Tensors], _Tensors]
+_Body: TypeAlias = Callable[[Side, Side, Side], Side]
 
 _TIE = (
     1e-6  # Rounding may separate equal cosines by this much if they are computed in another order.
 )
-_LOWEST = -3e38
 
 
 def positive_ranks(
@@ -44,7 +43,7 @@ def positive_ranks(
         Int tensor `(num_anchors,)`, 0 if the positive is the nearest.
     """
 
-    def count_ahead(rows: _Tensors, columns: _Tensors, totals: _Tensors) -> _Tensors:
+    def count_ahead(rows: Side, columns: Side, totals: Side) -> Side:
         similarities = ops.matmul(rows["z"], ops.transpose(columns["z"]))
         is_negative = ops.expand_dims(rows["id"], 1) != ops.expand_dims(columns["id"], 0)
         is_behind = similarities < ops.expand_dims(rows["positive"], 1) - _TIE  # False for NaN
@@ -79,27 +78,27 @@ def nearest_positive(
         Float tensor `(num_anchors,)`, very low if there is no such candidate. See `has_positive`.
     """
 
-    def find_nearest(rows: _Tensors, columns: _Tensors, totals: _Tensors) -> _Tensors:
+    def find_nearest(rows: Side, columns: Side, totals: Side) -> Side:
         similarities = ops.matmul(rows["z"], ops.transpose(columns["z"]))
         is_positive = ops.expand_dims(rows["id"], 1) == ops.expand_dims(columns["id"], 0)
         if exclude_self:
             is_other = ops.expand_dims(rows["row"], 1) != ops.expand_dims(columns["row"], 0)
             is_positive = ops.logical_and(is_positive, is_other)
         # A positive that is NaN exists, but every negative is nearer.
-        similarities = ops.where(ops.isnan(similarities), _LOWEST / 4, similarities)
-        similarities = ops.where(is_positive, similarities, _LOWEST)
+        similarities = ops.where(ops.isnan(similarities), LOWEST / 4, similarities)
+        similarities = ops.where(is_positive, similarities, LOWEST)
         return {"nearest": ops.maximum(totals["nearest"], ops.max(similarities, axis=1))}
 
     rows, columns = {"z": anchors, "id": anchor_ids}, {"z": candidates, "id": candidate_ids}
     if exclude_self:
         rows["row"] = columns["row"] = ops.arange(ops.shape(anchor_ids)[0], dtype="int32")
-    start = {"nearest": ops.full_like(anchors[:, 0], _LOWEST)}
+    start = {"nearest": ops.full_like(anchors[:, 0], LOWEST)}
     return _for_each_tile(find_nearest, rows, columns, start, python_loop)["nearest"]
 
 
 def has_positive(nearest: Tensor) -> Tensor:
     """Returns whether `nearest_positive` found a positive, bool `(num_anchors,)`."""
-    return nearest > _LOWEST / 2
+    return nearest > LOWEST / 2
 
 
 def nearest_candidates(
@@ -117,7 +116,7 @@ def nearest_candidates(
         descending order, and the row numbers of these candidates, int32 `(block, count)`.
     """
 
-    def merge_top(rows: _Tensors, columns: _Tensors, totals: _Tensors) -> _Tensors:
+    def merge_top(rows: Side, columns: Side, totals: Side) -> Side:
         similarities = ops.matmul(rows["z"], ops.transpose(columns["z"]))
         if not totals:
             values, places = ops.top_k(similarities, min(count, similarities.shape[1]))
@@ -138,9 +137,7 @@ def nearest_candidates(
         yield slice(start, end), nearest["values"], nearest["found"]
 
 
-def _for_each_tile(
-    body: _Body, rows: _Tensors, columns: _Tensors, totals: _Tensors, python_loop: bool
-) -> _Tensors:
+def _for_each_tile(body: _Body, rows: Side, columns: Side, totals: Side, python_loop: bool) -> Side:
     """Visits all tiles and returns the totals of the rows.
 
     Args:
@@ -159,12 +156,14 @@ def _for_each_tile(
     if python_loop:
         blocks = list(_blocks_of_totals(body, rows, columns, totals))
         return {name: ops.concatenate([block[name] for block in blocks]) for name in totals}
-    return walk(lambda r, c, t, empty: (body(r, c, t), empty), rows, columns, totals, {})[0]
+
+    def visit(rows: Side, columns: Side, totals: Side, no_totals: Side) -> tuple[Side, Side]:
+        return body(rows, columns, totals), no_totals
+
+    return for_each_tile(visit, rows, columns, totals, {})[0]
 
 
-def _blocks_of_totals(
-    body: _Body, rows: _Tensors, columns: _Tensors, totals: _Tensors
-) -> Iterator[_Tensors]:
+def _blocks_of_totals(body: _Body, rows: Side, columns: Side, totals: Side) -> Iterator[Side]:
     """Yields the totals of each block of rows. Python loops over the tiles."""
     row_size, column_size = tile_shape(rows["z"])
     tiles = [_slice(columns, *span) for span in _spans(columns["z"], column_size)]
@@ -183,7 +182,7 @@ def _spans(x: Tensor, size: int) -> list[tuple[int, int]]:
     return [(start, min(size, length - start)) for start in range(0, length, size)]
 
 
-def _slice(tensors: _Tensors, start: int, size: int) -> _Tensors:
+def _slice(tensors: Side, start: int, size: int) -> Side:
     # Unlike `x[start : start + size]`, this is compiled once on JAX, for all values of `start`.
     return {
         name: ops.slice(x, (start,) + (0,) * (len(x.shape) - 1), (size, *x.shape[1:]))
