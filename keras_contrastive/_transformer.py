@@ -1,9 +1,13 @@
-"""What the transformers here have in common: the sizes of their blocks."""
+"""Base classes of transformers: stacks of blocks, and stacks over token embeddings."""
+
+from typing import Any
 
 import keras
+from keras import ops
 
 from keras_contrastive._checks import check_optional_sizes, check_sizes
 from keras_contrastive._transformer_block import TransformerBlock
+from keras_contrastive._typing import Config, Tensor
 
 
 class Transformer(keras.layers.Layer):
@@ -55,3 +59,84 @@ class Transformer(keras.layers.Layer):
             **{name: getattr(self, name) for name in names},
             "activation": keras.saving.serialize_keras_object(self.activation),
         }
+
+
+class TokenTransformer(Transformer):
+    """Base of transformers over BERT's embeddings: token plus position embeddings, normalized.
+
+    See `TextTower` for the arguments.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        max_length: int,
+        dim: int = 128,
+        num_layers: int = 2,
+        num_heads: int = 4,
+        hidden_dim: int | None = None,
+        dropout: float = 0.0,
+        activation: Any = "gelu",
+        epsilon: float = 1e-12,
+        padding_id: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        # Without `autocast`: token ids must stay integers under every policy.
+        super().__init__(
+            num_layers,
+            num_heads,
+            hidden_dim,
+            dropout,
+            activation,
+            epsilon,
+            autocast=False,
+            **kwargs,
+        )
+        check_sizes(vocabulary_size=vocabulary_size, max_length=max_length, dim=dim)
+        self.vocabulary_size = vocabulary_size
+        self.max_length = max_length
+        self.dim = dim
+        self.padding_id = padding_id
+
+    def make_weights(self, context_dim: int | None = None) -> None:
+        """Creates the embeddings and the blocks, and builds them."""
+        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        dtype = self.dtype_policy
+        self.tokens = keras.layers.Embedding(
+            self.vocabulary_size, self.dim, initializer, name="tokens", dtype=dtype
+        )
+        self.tokens.build((None, None))
+        self.positions = self.add_weight(
+            name="positions", shape=(self.max_length, self.dim), initializer=initializer
+        )
+        self.norm = keras.layers.LayerNormalization(epsilon=self.epsilon, name="norm", dtype=dtype)
+        self.norm.build((None, None, self.dim))
+        self.drop = keras.layers.Dropout(self.dropout, name="drop", dtype=dtype)
+        self.blocks = self.make_blocks(self.dim, context_dim)
+
+    def embed(self, ids: Tensor, training: bool | None) -> Tensor:
+        """Computes the embeddings of token ids.
+
+        Args:
+            ids: int32 `(batch, length)`.
+            training: Whether dropout is active.
+
+        Returns:
+            `(batch, length, dim)`.
+
+        Raises:
+            ValueError: If a text is longer than `max_length`.
+        """
+        length = ids.shape[1]
+        if length is not None and length > self.max_length:
+            raise ValueError(
+                f"A text must have at most `max_length={self.max_length}` tokens. "
+                f"Received: {length} tokens."
+            )
+        x = self.tokens(ids)
+        x = x + ops.cast(self.positions[: ops.shape(ids)[1]], x.dtype)
+        return self.drop(self.norm(x), training=training)
+
+    def get_config(self) -> Config:
+        names = ("vocabulary_size", "max_length", "dim", "padding_id")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

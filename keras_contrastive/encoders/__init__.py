@@ -1,6 +1,6 @@
 """Towers from published backbones, and small towers for patches and tokens."""
 
-from keras_contrastive._transformer_block import TransformerBlock
+from keras_contrastive._transformer_block import TransformerBlock, gelu_tanh
 from keras_contrastive.encoders._encoder import Encoder
 from keras_contrastive.encoders._image_text_towers import (
     BackboneBias,
@@ -19,6 +19,7 @@ __all__ = [
     "PatchTower",
     "TextTower",
     "Towers",
+    "gelu_tanh",
     "towers",
 ]
 

@@ -4,7 +4,7 @@ import keras
 
 from keras_contrastive._keras import finish_build
 from keras_contrastive._tokens import as_text
-from keras_contrastive.encoders._token_transformer import TokenTransformer
+from keras_contrastive._transformer import TokenTransformer
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")

@@ -68,7 +68,7 @@ def facts(model):
     """What must be the same after loading."""
     slow = [
         float(np.sum(to_numpy(average).astype("float64") ** 2))
-        for average in model._momentum_weights.averages
+        for average in model.teacher.averages
     ]
     return {
         "predictions": {
@@ -80,7 +80,7 @@ def facts(model):
         "steps": [
             int(to_numpy(step))
             for step in (
-                model._momentum_weights.step,
+                model.teacher.step,
                 model.matching.step,
                 model.masked_language.corruption.step,
                 model.regularizers[0].step,

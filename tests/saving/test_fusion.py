@@ -46,15 +46,10 @@ def test_everything_comes_back(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert type(loaded) is FusionTrainer
     assert loaded.get_config() == FusionTrainer.from_config(loaded.get_config()).get_config()
-    for name in (
-        "momentum",
-        "soft_targets",
-        "soft_target_steps",
-        "matching_weight",
-        "pooling",
-        "padding_id",
-    ):
+    for name in ("contrast_weight", "pooling", "padding_id"):
         assert getattr(loaded, name) == getattr(model, name), name
+    for name in ("teacher", "matching", "masked_language"):
+        assert getattr(loaded, name).get_config() == getattr(model, name).get_config(), name
     assert_same(state(loaded), state(model))
     assert facts(loaded) == facts(model)
 
@@ -70,12 +65,12 @@ def test_a_model_saved_on_any_backend_is_the_same_here_and_learns_on(backend):
     np.testing.assert_allclose(found["slow"], expected["slow"], rtol=1e-5)
     for name, rows in expected["predictions"].items():
         np.testing.assert_allclose(found["predictions"][name], rows, atol=1e-4)
-    before = to_numpy(model._momentum_weights.averages[0])
+    before = to_numpy(model.teacher.averages[0])
     losses = model.fit(
         data(), np.arange(24), batch_size=BATCH, shuffle=False, epochs=3, verbose=0
     ).history["loss"]
     assert losses[-1] < losses[0]
-    assert np.abs(to_numpy(model._momentum_weights.averages[0]) - before).max() > 0
+    assert np.abs(to_numpy(model.teacher.averages[0]) - before).max() > 0
 
 
 @pytest.mark.parametrize("frozen_first", [False, True])
@@ -90,14 +85,10 @@ def test_a_tower_may_be_frozen_or_unfrozen_in_between(tmp_path, frozen_first):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.encoders["text"].trainable == frozen_first
-    for found, expected in zip(
-        again._momentum_weights.averages, model._momentum_weights.averages, strict=True
-    ):
+    for found, expected in zip(again.teacher.averages, model.teacher.averages, strict=True):
         np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
     if frozen_first:  # the slow copy lags behind what is trained now
-        pairs = zip(
-            model._momentum_weights.averages, model._momentum_weights._followed.weights, strict=True
-        )
+        pairs = zip(model.teacher.averages, model.teacher.followed_weights, strict=True)
         gaps = [
             np.abs(to_numpy(average) - to_numpy(weight)).max()
             for average, weight in pairs

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.losses import InfoNCE
-from keras_contrastive.trainers._portable import portable_optimizer
+from keras_contrastive._portable import portable_optimizer
 from tests.helpers.towers import pairs, towers
 from tests.saving.make_trainer_fixtures import FOLDER, ROWS, curve, facts, losses, trained
 

@@ -79,7 +79,7 @@ def test_the_towers_are_saved_and_loaded(tmp_path, use_class_token):
 def test_what_the_towers_refuse():
     with pytest.raises(ValueError, match="must divide the height"):
         PatchTower(patch_size=3, dim=4, num_heads=2).build((None, 8, 8, 3))
-    with pytest.raises(ValueError, match="may have 6 tokens"):
+    with pytest.raises(ValueError, match="at most `max_length=6` tokens"):
         text_tower()(np.ones((1, 7), "int32"))
     with pytest.raises(ValueError, match="lacks padding_mask"):
         text_tower()({"token_ids": TEXTS})
@@ -124,9 +124,9 @@ def test_what_loading_refuses():
         load_bert(bert, text_tower())
     tower = text_tower()
     tower.build()
-    with pytest.raises(ValueError, match="This BERT has 1 layers"):
+    with pytest.raises(ValueError, match="at most as many layers as BERT, 1"):
         load_bert(bert, tower)
     table = types.SimpleNamespace(get_weights=lambda: [np.zeros((31, 8))])
     bert = types.SimpleNamespace(transformer_layers=[None] * 2, **dict.fromkeys(parts, table))
-    with pytest.raises(ValueError, match="Do the sizes"):
+    with pytest.raises(ValueError, match="must have the shape of BERT's weight"):
         load_bert(bert, tower)

@@ -83,7 +83,7 @@ def test_the_loss_is_the_cross_entropy_of_the_chosen_words(rng):
     exact = logits.astype("float64")
     log_shares = exact - np.log(np.exp(exact).sum(axis=-1, keepdims=True))
     expected = -log_shares[0, 0, ids[0, 0]] - log_shares[0, 2, ids[0, 2]]
-    total, count = MaskedLanguage.losses_of(*map(ops.convert_to_tensor, (logits, ids, chosen)))
+    total, count = MaskedLanguage.cross_entropy(*map(ops.convert_to_tensor, (logits, ids, chosen)))
     np.testing.assert_allclose(to_numpy(total), [expected, 0.0], rtol=1e-5)
     np.testing.assert_array_equal(to_numpy(count), [2, 0])
 

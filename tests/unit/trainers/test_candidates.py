@@ -63,16 +63,6 @@ def test_hard_negatives_train_their_tower_and_are_saved_and_not_predicted(tmp_pa
     )
 
 
-def test_wrong_hard_negatives_are_refused():
-    with pytest.raises(ValueError, match="modalities that they belong to"):
-        trainer(InfoNCE(), hard_negatives={"wrong_text": "sound"})
-    with pytest.raises(ValueError, match="modalities already"):
-        trainer(InfoNCE(), hard_negatives={"image": "text"})
-    model = trainer(InfoNCE(), hard_negatives={"wrong_text": "text"})
-    with pytest.raises(ValueError, match="lacks wrong_text"):
-        model.train_on_batch(pairs())
-
-
 def test_a_queue_is_filled_and_saved_with_the_model(tmp_path):
     model = trainer(InfoNCE(temperature=0.5, memory=EmbeddingQueue(10, dim=4)))
     ids = np.arange(24, dtype="int32")

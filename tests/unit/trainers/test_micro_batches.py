@@ -157,12 +157,6 @@ def test_it_is_part_of_the_configuration():
     assert ContrastiveTrainer.from_config(model.get_config()).micro_batch_size == 4
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.0, True])
-def test_a_micro_batch_has_rows(size):
-    with pytest.raises(ValueError, match="`micro_batch_size` must be `None` or a positive integer"):
-        ContrastiveTrainer(towers(), micro_batch_size=size)
-
-
 def test_frozen_layers_stay_as_they_are():
     def encoders():
         image = settle(

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive.layers import MomentumWeights
+from keras_contrastive.layers import MomentumTeacher
 from tests.helpers.backend import to_numpy, value_and_gradients
 from tests.helpers.towers import settle, tower
 
 
 def followed(momentum=0.9, layers=None):
     layers = layers or [settle(tower(3))]
-    slow = MomentumWeights(momentum)
+    slow = MomentumTeacher(momentum)
     slow.follow(layers)
     return layers[0], slow
 
@@ -93,7 +93,7 @@ def test_state_that_a_layer_changes_meanwhile_is_forgotten(rng):
 def test_what_is_frozen_has_a_copy_for_later_and_what_is_shared_has_one():
     shared, frozen = settle(tower(3)), settle(tower(3))
     frozen.trainable = False
-    slow = MomentumWeights()
+    slow = MomentumTeacher()
     slow.follow([shared, frozen, shared])
     assert len(slow.averages) == len(shared.weights) + len(frozen.weights) == 8
     assert not slow.trainable_variables
@@ -117,7 +117,28 @@ def test_moving_statistics_are_followed_too_and_seeds_are_not(rng):
     np.testing.assert_allclose(within[0], -mean / np.sqrt(variance + 0.5 + 1e-3), atol=1e-4)
 
 
-@pytest.mark.parametrize("momentum", [1.0, -0.1, True, "0.9"])
-def test_momentum_is_a_share(momentum):
-    with pytest.raises(ValueError, match="share of the old average"):
-        MomentumWeights(momentum)
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"momentum": 1.0}, ValueError),
+        ({"momentum": -0.1}, ValueError),
+        ({"momentum": True}, TypeError),
+        ({"momentum": "0.9"}, TypeError),
+        ({"soft_targets": 1.5}, ValueError),
+        ({"soft_target_steps": -1}, ValueError),
+        ({"soft_target_steps": 2.5}, TypeError),
+    ],
+)
+def test_wrong_arguments_raise(arguments, error):
+    with pytest.raises(error, match=f"`{next(iter(arguments))}` must be"):
+        MomentumTeacher(**arguments)
+
+
+def test_soft_target_fraction_rises_over_the_steps():
+    _, teacher = followed()
+    teacher.soft_targets, teacher.soft_target_steps = 0.4, 4
+    fractions = []
+    for _ in range(6):
+        teacher.update()
+        fractions.append(float(teacher.soft_target_fraction()))
+    assert fractions == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.4])
