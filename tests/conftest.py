@@ -1,10 +1,11 @@
-"""Every test starts from the same seeds, under the same policy, with the same hypothesis profile."""
+"""Fixtures of all tests: each starts with the same seeds, dtype policy and tile shape."""
 
 import hypothesis
 import keras
 import numpy as np
 import pytest
 
+from keras_contrastive import config
 from tests.helpers.backend import forget_compiled
 
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=25)
@@ -13,12 +14,12 @@ hypothesis.settings.load_profile("here")
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    keras.utils.clear_session(
-        free_memory=False
-    )  # whose garbage collection took longer than most tests
+    # A garbage collection would take longer than most tests.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+    config.set_tile_shape(None)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,3 +31,16 @@ def _small_memory():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def tile_shape():
+    """A function that sets the tile shape, `(rows, columns)` or `None`, until the test ends."""
+    return config.set_tile_shape
+
+
+@pytest.fixture
+def tiles(request):
+    """Sets the tile shape that an indirect parameter gives, `(rows, columns)` or `None`."""
+    config.set_tile_shape(getattr(request, "param", None))
+    return config.get_tile_shape()

@@ -1,32 +1,61 @@
-"""Row sums over logits. Only this subpackage holds logits."""
+"""The engine: batches in, row sums over their logits out. Only this subpackage holds logits.
 
+* `batch.py`: what is compared. `Batch` validates, normalizes and gathers.
+* `contrast.py`: the sums that a loss may ask for.
+* `direction_sums.py`, `logit_sums.py`, `logit_terms.py`: how they are computed, tile by tile.
+* `tiles.py`: the tile policy and the loop over tiles.
+"""
+
+from keras_contrastive._engine.batch import (
+    FIRST_PRIVATE_ID,
+    MISSING_ID,
+    NO_ITEM_ID,
+    Batch,
+    Candidates,
+)
 from keras_contrastive._engine.candidate_sampling import expected_candidates, largest_negatives
-from keras_contrastive._engine.contrast import EMPTY, NOBODY, UNKNOWN, Candidates, Contrast
-from keras_contrastive._engine.grams import squared_differences
+from keras_contrastive._engine.contrast import Contrast
 from keras_contrastive._engine.groups import groups_by_id, sum_over_group
 from keras_contrastive._engine.normalize import normalize
-from keras_contrastive._engine.potentials import log_gaussian_potential
+from keras_contrastive._engine.numerics import LOWEST
+from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
 from keras_contrastive._engine.ranks import has_positive, nearest_positive, positive_ranks
-from keras_contrastive._engine.views import as_views, check_ids
+from keras_contrastive._engine.targets import check_ids, view_name
+from keras_contrastive._engine.tiles import tile_shape
+
+EMPTY, NOBODY, UNKNOWN = MISSING_ID, NO_ITEM_ID, FIRST_PRIVATE_ID  # TEMPORARY
+
+
+def as_views(y_true, y_pred):  # TEMPORARY
+    batch = Batch.from_targets(y_true, y_pred)
+    return batch.ids, list(batch.views.values())
+
 
 __all__ = [
-    "as_views",
-    "Candidates",
-    "check_ids",
-    "Contrast",
     "EMPTY",
+    "NOBODY",
+    "UNKNOWN",
+    "as_views",
+    "FIRST_PRIVATE_ID",
+    "LOWEST",
+    "MISSING_ID",
+    "NO_ITEM_ID",
+    "Batch",
+    "Candidates",
+    "Contrast",
+    "check_ids",
     "expected_candidates",
     "groups_by_id",
     "has_positive",
     "largest_negatives",
     "log_gaussian_potential",
     "nearest_positive",
-    "NOBODY",
     "normalize",
     "positive_ranks",
     "squared_differences",
     "sum_over_group",
-    "UNKNOWN",
+    "tile_shape",
+    "view_name",
 ]
 
 

@@ -1,97 +1,117 @@
-"""What is taken from the softmax over an anchor's candidates, without a gradient: their mean, and a draw."""
+"""Expectations and draws from the softmax over an anchor's candidates, without gradients."""
+
+from collections.abc import Callable
 
 from keras import ops
 
-from keras_contrastive._engine.contrast import EMPTY
-from keras_contrastive._engine.tiles import walk
+from keras_contrastive._engine.batch import MISSING_ID
+from keras_contrastive._engine.tiles import Side, for_each_tile
+from keras_contrastive._typing import Tensor
 
-_LOWEST = -1e30
+_LOWEST = -1e30  # a logit that no candidate has
 
 
-def expected_candidates(anchors, candidates, ids, candidate_ids, places, candidate_places):
-    """The mean of each anchor's candidates, weighted by the softmax of its logits.
+def expected_candidates(
+    anchors: Tensor,
+    candidates: Tensor,
+    ids: Tensor,
+    candidate_ids: Tensor,
+    positions: Tensor,
+    candidate_positions: Tensor,
+) -> Tensor:
+    """Computes the mean of each anchor's candidates, weighted by the softmax of its logits.
 
-    The candidates of an anchor are the one at its own place and those with another id. No gradient reaches anything.
+    The candidates of an anchor are the one at its own position and those with other ids. The result
+    has no gradient.
 
     Args:
-        anchors: Float tensor `(num_anchors, dim)`, which the logits' scale is multiplied into.
-        candidates: Float tensor `(num_candidates, dim)`.
+        anchors: Float `(num_anchors, dim)`, multiplied by the scale of the logits.
+        candidates: Float `(num_candidates, dim)`.
         ids: int32 `(num_anchors,)`.
-        candidate_ids: int32 `(num_candidates,)`, where `EMPTY` is nobody's candidate.
-        places: int32 `(num_anchors,)`.
-        candidate_places: int32 `(num_candidates,)`; -1 for what has no place in the batch.
+        candidate_ids: int32 `(num_candidates,)`. `MISSING_ID` marks one that does not exist.
+        positions: int32 `(num_anchors,)`.
+        candidate_positions: int32 `(num_candidates,)`, -1 for one that is not in the batch.
 
     Returns:
-        `(num_anchors, dim)`; zeros for an anchor without candidates.
+        `(num_anchors, dim)`. It is zero for an anchor without candidates.
     """
 
-    def body(rows, columns, of_rows, of_columns):
-        same_id, same_place, there = _compared(rows, columns)
-        seen = ops.logical_and(ops.logical_or(ops.logical_not(same_id), same_place), there)
-        logits = ops.where(seen, ops.matmul(rows["z"], ops.transpose(columns["z"])), _LOWEST)
-        highest = ops.maximum(of_rows["highest"], ops.max(logits, axis=1))
-        shares = ops.where(seen, ops.exp(logits - ops.expand_dims(highest, 1)), 0.0)
-        kept = ops.exp(of_rows["highest"] - highest)
+    def add_tile(rows: Side, columns: Side, results: Side, unused: Side) -> tuple[Side, Side]:
+        same_id, same_position, exists = _comparisons(rows, columns)
+        counts = ops.logical_and(ops.logical_or(ops.logical_not(same_id), same_position), exists)
+        logits = ops.where(counts, ops.matmul(rows["z"], ops.transpose(columns["z"])), _LOWEST)
+        highest = ops.maximum(results["highest"], ops.max(logits, axis=1))
+        shares = ops.where(counts, ops.exp(logits - ops.expand_dims(highest, 1)), 0.0)
+        kept = ops.exp(results["highest"] - highest)
         return {
             "highest": highest,
-            "total": of_rows["total"] * kept + ops.sum(shares, axis=1),
-            "mean": of_rows["mean"] * ops.expand_dims(kept, 1) + ops.matmul(shares, columns["z"]),
-        }, of_columns
+            "total": results["total"] * kept + ops.sum(shares, axis=1),
+            "mean": results["mean"] * ops.expand_dims(kept, 1) + ops.matmul(shares, columns["z"]),
+        }, unused
 
     anchors, candidates = ops.stop_gradient(anchors), ops.stop_gradient(candidates)
-    nothing = ops.zeros_like(anchors[:, 0])
-    start = {"highest": nothing + _LOWEST, "total": nothing, "mean": ops.zeros_like(anchors)}
-    rows = {"z": anchors, "id": ids, "place": places}
-    columns = {"z": candidates, "id": candidate_ids, "place": candidate_places}
-    found, _ = walk(body, rows, columns, start, {})
-    return found["mean"] / ops.expand_dims(ops.maximum(found["total"], 1e-30), 1)
+    zeros = ops.zeros_like(anchors[:, 0])
+    start = {"highest": zeros + _LOWEST, "total": zeros, "mean": ops.zeros_like(anchors)}
+    rows = {"z": anchors, "id": ids, "position": positions}
+    columns = {"z": candidates, "id": candidate_ids, "position": candidate_positions}
+    results, _ = for_each_tile(add_tile, rows, columns, start, {})
+    return results["mean"] / ops.expand_dims(ops.maximum(results["total"], 1e-30), 1)
 
 
-def largest_negatives(anchors, candidates, ids, candidate_ids, keys, noise):
-    """The negative of each anchor whose logit is largest after noise has been added to it.
+def largest_negatives(
+    anchors: Tensor,
+    candidates: Tensor,
+    ids: Tensor,
+    candidate_ids: Tensor,
+    keys: Tensor,
+    noise: Callable[[Tensor, Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Finds the negative of each anchor with the largest logit after noise is added.
 
-    With noise from a Gumbel distribution it is a draw from the softmax of the logits of the negatives, the candidates
-    with another id. No gradient reaches anything.
+    With noise from a Gumbel distribution, it is a draw from the softmax of the logits of the
+    negatives, the candidates with other ids. The result has no gradient.
 
     Args:
-        anchors: Float tensor `(num_anchors, dim)`, which the logits' scale is multiplied into.
-        candidates: Float tensor `(num_candidates, dim)`.
+        anchors: Float `(num_anchors, dim)`, multiplied by the scale of the logits.
+        candidates: Float `(num_candidates, dim)`.
         ids: int32 `(num_anchors,)`.
-        candidate_ids: int32 `(num_candidates,)`, where `EMPTY` is nobody's negative.
-        keys: int32 `(num_anchors,)`, for the noise.
-        noise: From keys `(rows,)` and the numbers of candidates `(columns,)` to what is added, `(rows, columns)`.
+        candidate_ids: int32 `(num_candidates,)`. `MISSING_ID` marks one that does not exist.
+        keys: int32 `(num_anchors,)`, keys of the noise.
+        noise: Maps keys `(rows,)` and indices of candidates `(columns,)` to noise `(rows,
+            columns)`.
 
     Returns:
-        int32 `(num_anchors,)`, the number of the candidate; and whether there is one, bool `(num_anchors,)`.
+        Indices of candidates, int32 `(num_anchors,)`, and whether there is a negative, bool
+        `(num_anchors,)`.
     """
 
-    def body(rows, columns, of_rows, of_columns):
-        same_id, _, there = _compared(rows, columns)
-        negative = ops.logical_and(ops.logical_not(same_id), there)
+    def add_tile(rows: Side, columns: Side, results: Side, unused: Side) -> tuple[Side, Side]:
+        same_id, _, exists = _comparisons(rows, columns)
+        negative = ops.logical_and(ops.logical_not(same_id), exists)
         logits = ops.matmul(rows["z"], ops.transpose(columns["z"]))
-        logits += ops.cast(noise(rows["place"], columns["place"]), logits.dtype)
+        logits += ops.cast(noise(rows["position"], columns["position"]), logits.dtype)
         logits = ops.where(negative, logits, _LOWEST)
         largest = ops.max(logits, axis=1)
-        # No `argmax`, which TensorFlow refuses for the tile of no columns that its loops may end with.
-        numbers = ops.expand_dims(columns["place"], 0)
-        number = ops.max(ops.where(logits >= ops.expand_dims(largest, 1), numbers, 0), axis=1)
-        better = largest > of_rows["largest"]
+        # TensorFlow's loops may end with a tile without columns, for which `argmax` raises.
+        indices = ops.expand_dims(columns["position"], 0)
+        index = ops.max(ops.where(logits >= ops.expand_dims(largest, 1), indices, 0), axis=1)
+        better = largest > results["largest"]
         return {
-            "largest": ops.where(better, largest, of_rows["largest"]),
-            "number": ops.where(better, number, of_rows["number"]),
-        }, of_columns
+            "largest": ops.where(better, largest, results["largest"]),
+            "index": ops.where(better, index, results["index"]),
+        }, unused
 
     anchors, candidates = ops.stop_gradient(anchors), ops.stop_gradient(candidates)
-    start = {"largest": ops.zeros_like(anchors[:, 0]) + _LOWEST, "number": ops.zeros_like(ids)}
-    numbers = ops.arange(ops.shape(candidates)[0], dtype="int32")
-    rows = {"z": anchors, "id": ids, "place": keys}
-    columns = {"z": candidates, "id": candidate_ids, "place": numbers}
-    found, _ = walk(body, rows, columns, start, {})
-    return found["number"], found["largest"] > _LOWEST / 2
+    start = {"largest": ops.zeros_like(anchors[:, 0]) + _LOWEST, "index": ops.zeros_like(ids)}
+    indices = ops.arange(ops.shape(candidates)[0], dtype="int32")
+    rows = {"z": anchors, "id": ids, "position": keys}
+    columns = {"z": candidates, "id": candidate_ids, "position": indices}
+    results, _ = for_each_tile(add_tile, rows, columns, start, {})
+    return results["index"], results["largest"] > _LOWEST / 2
 
 
-def _compared(rows, columns):
-    """Whether an anchor and a candidate have one id, and one place, and whether the candidate is there at all."""
+def _comparisons(rows: Side, columns: Side) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns which pairs have equal ids, equal positions, and an existing candidate."""
     same_id = ops.expand_dims(rows["id"], 1) == ops.expand_dims(columns["id"], 0)
-    same_place = ops.expand_dims(rows["place"], 1) == ops.expand_dims(columns["place"], 0)
-    return same_id, same_place, ops.expand_dims(columns["id"] != EMPTY, 0)
+    same_position = ops.expand_dims(rows["position"], 1) == ops.expand_dims(columns["position"], 0)
+    return same_id, same_position, ops.expand_dims(columns["id"] != MISSING_ID, 0)

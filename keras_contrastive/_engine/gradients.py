@@ -1,32 +1,40 @@
-"""Gradients of our own, written once for the three backends."""
+"""Custom gradients, written once for the three backends."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_contrastive._typing import Tensor
 
-def with_gradient(forward, backward):
-    """Give a function of tensors a gradient of its own.
+
+def with_gradient(
+    forward: Callable[..., tuple[Tensor, Any]], backward: Callable[..., tuple[Tensor | None, ...]]
+) -> Callable[..., Tensor]:
+    """Gives a function of tensors a custom gradient.
 
     Args:
-        forward: From the inputs to a tensor (Keras' custom gradients on PyTorch have a single upstream) and to
-            whatever `backward` needs besides the inputs.
-        backward: Called as `backward(upstream, kept, *inputs)`; returns a tuple with a gradient for each input.
+        forward: Maps the inputs to a tensor, and to anything that `backward` needs besides the
+            inputs. There is a single result, because Keras on PyTorch passes one upstream gradient.
+        backward: Called as `backward(upstream, kept, *inputs)`. Returns one gradient per input.
 
     Returns:
-        The function, from the inputs to the tensor.
+        The function of the inputs.
     """
 
     @ops.custom_gradient
-    def compute(*inputs):
+    def compute(*inputs: Tensor) -> tuple[Tensor, Callable[..., Any]]:
         result, kept = forward(*inputs)
-        # PyTorch keeps the inputs itself, and lets go of them sooner than of this closure.
-        remembered = () if keras.backend.backend() == "torch" else inputs
+        # PyTorch stores the inputs itself, and frees them sooner than this closure.
+        stored = () if keras.backend.backend() == "torch" else inputs
 
-        def gradient(*args, upstream=None):
-            # PyTorch hands over the inputs, and the upstream gradient by name; the others the latter alone.
+        def gradient(*args: Tensor, upstream: Tensor | None = None) -> Any:
+            # PyTorch passes the inputs, and the upstream gradient by name. The other backends pass
+            # only the upstream gradient.
             if upstream is None:
                 (upstream,) = args
-                args = remembered
+                args = stored
             return backward(upstream, kept, *args)
 
         return result, gradient

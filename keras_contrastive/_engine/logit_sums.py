@@ -1,59 +1,49 @@
-"""Sums over the rows and the columns of logits that are never stored as a whole, forward or backward."""
+"""Sums over rows and columns of logits that are never stored as a whole."""
 
-import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras import ops
 
 from keras_contrastive._engine.gradients import with_gradient
-from keras_contrastive._engine.logit_terms import LOWEST, LogSumExp
-from keras_contrastive._engine.tiles import fits_one_tile, walk
-
-
-@dataclasses.dataclass(frozen=True)
-class Relation:
-    """Who is who among anchors and candidates; tensors `(anchors,)` and `(candidates,)`, or `None`.
-
-    Args:
-        ids: A pair of int tensors; equal ones are the same item. `None` if nobody is the same.
-        places: A pair of int tensors; equal ones are left out altogether. `None` if nobody is.
-        present: A pair of bool tensors or `None`s; who is not present is left out altogether.
-    """
-
-    ids: Any = None
-    places: Any = None
-    present: Any = (None, None)
+from keras_contrastive._engine.logit_terms import LogitTerms
+from keras_contrastive._engine.numerics import LOWEST
+from keras_contrastive._engine.pair_masks import PairMasks
+from keras_contrastive._engine.tiles import fits_one_tile, for_each_tile
+from keras_contrastive._typing import Tensor
 
 
 def logit_sums(
-    kind,
-    a,
-    b,
-    scale,
-    relation,
-    row_reference=None,
-    column_reference=None,
-    two_sided=False,
-    paired=False,
-):
-    """Sum a kind of terms over each row, and each column, of the logits `a @ b.T * scale`.
+    terms: type[LogitTerms],
+    a: Tensor,
+    b: Tensor | None,
+    scale: Tensor,
+    masks: PairMasks,
+    row_reference: Tensor | None = None,
+    column_reference: Tensor | None = None,
+    two_sided: bool = False,
+    paired: bool = False,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Sums terms over each row, and each column, of the logits `a @ b.T * scale`.
 
-    The memory is that of `a`, `b`, their gradients and one tile. The logits are computed again for the gradient;
-    where all of them are but one tile they are kept, and everything is as if there were no tiles.
+    The memory is that of `a`, `b`, their gradients and one tile. The gradient computes the logits
+    again. Logits that fit one tile are stored, and the sums are plain operations.
 
     Args:
-        kind: A class of `kinds`.
-        a: Float tensor `(rows, dim)`.
-        b: Float tensor `(columns, dim)`, or `None` for `a` itself, which saves a product.
+        terms: A subclass of `LogitTerms`.
+        a: Float `(rows, dim)`.
+        b: Float `(columns, dim)`, or `None` for `a` itself, which saves a product.
         scale: Scalar, 1 / temperature.
-        relation: A `Relation` of rows and columns.
-        row_reference: `None` or `(rows,)`, subtracted from the logits of a row before its sum.
-        column_reference: `None` or `(columns,)`, from those of a column; `None` stands for `row_reference`.
+        masks: `PairMasks` of rows and columns.
+        row_reference: `None` or `(rows,)`, subtracted from the logits of a row.
+        column_reference: `None` or `(columns,)`, subtracted from the logits of a column. `None`
+            means `row_reference`.
         two_sided: Whether the columns are summed as well.
-        paired: Whether the logits of row i with column i are wanted.
+        paired: Whether to return the logits of row i with column i.
 
     Returns:
-        Sums of rows `(rows,)`, of columns `(columns,)` or `None`, logits of pairs `(rows,)` or `None`.
+        Sums of rows `(rows,)`, sums of columns `(columns,)` or `None`, and logits of matching rows
+        `(rows,)` or `None`.
     """
     inputs = {
         "a": a,
@@ -63,18 +53,18 @@ def logit_sums(
         "column_reference": column_reference,
     }
     inputs = {name: x for name, x in inputs.items() if x is not None}
-    sums = _Sums(kind, relation, two_sided, paired)
+    sums = _TiledSums(terms, masks, two_sided, paired)
     b = a if b is None else b
     if fits_one_tile(a, b):
-        return sums.at_once(**inputs)
-    together = _tiled(sums, tuple(inputs))(*inputs.values())
+        return sums.in_one_tile(**inputs)
+    packed = _with_tiled_gradient(sums, tuple(inputs))(*inputs.values())
     num_rows, num_columns = ops.shape(a)[0], ops.shape(b)[0] if two_sided else 0
-    columns = together[num_rows : num_rows + num_columns] if two_sided else None
-    return together[:num_rows], columns, together[num_rows + num_columns :] if paired else None
+    columns = packed[num_rows : num_rows + num_columns] if two_sided else None
+    return packed[:num_rows], columns, packed[num_rows + num_columns :] if paired else None
 
 
-def _tiled(sums, names):
-    def forward(*values):
+def _with_tiled_gradient(sums: "_TiledSums", names: Sequence[str]) -> Callable[..., Tensor]:
+    def forward(*values: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         rows, columns, pairs = sums.forward(**dict(zip(names, values, strict=True)))
         totals = tuple(
             part if part is None else ops.stop_gradient(part) for part in (rows, columns)
@@ -83,7 +73,9 @@ def _tiled(sums, names):
             [part for part in (rows, columns, pairs) if part is not None]
         ), totals
 
-    def backward(upstream, totals, *values):
+    def backward(
+        upstream: Tensor, totals: tuple[Tensor | None, ...], *values: Tensor
+    ) -> tuple[Tensor, ...]:
         inputs = {name: ops.stop_gradient(x) for name, x in zip(names, values, strict=True)}
         grads = sums.backward(ops.stop_gradient(upstream), totals, **inputs)
         return tuple(_once_differentiable(grads[name], upstream, *values) for name in names)
@@ -92,95 +84,130 @@ def _tiled(sums, names):
 
 
 @ops.custom_gradient
-def _once_differentiable(gradient, *inputs):
-    """The gradient, which depends on the inputs and refuses to be differentiated for them."""
+def _once_differentiable(gradient: Tensor, *inputs: Tensor) -> tuple[Tensor, Callable[..., Any]]:
+    """Returns a gradient that depends on the inputs and raises if it is differentiated."""
 
-    def refuse(*args, upstream=None):
+    def refuse(*args: Tensor, upstream: Tensor | None = None) -> Any:
         raise NotImplementedError(
-            "The contrastive losses have no second derivative beyond one tile of logits: the gradient is computed "
-            "tile by tile and cannot be differentiated again. For batches as small as yours are in such an experiment, "
-            "`keras_contrastive.config.set_tile_shape((batch, batch))` keeps the logits of a batch in one tile."
+            "Contrastive losses have no second derivative beyond one tile of logits. Call "
+            "`keras_contrastive.config.set_tile_shape((batch, batch))` to keep the logits of a "
+            "batch in one tile."
         )
 
     return gradient, refuse
 
 
-class _Sums:
-    """One sweep over the logits for the sums, one for their gradient."""
+Side = dict[str, Tensor]
 
-    def __init__(self, kind, relation, two_sided, paired):
-        self.kind = kind
-        self.relation = relation
+
+class _TiledSums:
+    """One pass over the logits for the sums, and one for their gradient."""
+
+    def __init__(
+        self, terms: type[LogitTerms], masks: PairMasks, two_sided: bool, paired: bool
+    ) -> None:
+        self.terms = terms
+        self.masks = masks
         self.two_sided = two_sided
         self.paired = paired
 
-    def at_once(self, a, scale, b=None, row_reference=None, column_reference=None):
-        """Sums of rows, of columns and logits of pairs, by plain operations."""
+    def in_one_tile(
+        self,
+        a: Tensor,
+        scale: Tensor,
+        b: Tensor | None = None,
+        row_reference: Tensor | None = None,
+        column_reference: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Returns sums of rows, sums of columns and matching logits, by plain operations."""
         rows, columns = self._sides(a, b, row_reference, column_reference)
-        of_rows, of_columns, logits = self._of_tile(rows, columns, scale)
-        return of_rows, of_columns, ops.diagonal(logits) if self.paired else None
+        row_sums, column_sums, logits = self._sums_of_tile(rows, columns, scale)
+        return row_sums, column_sums, ops.diagonal(logits) if self.paired else None
 
-    def forward(self, a, scale, b=None, row_reference=None, column_reference=None):
-        """The same, tile by tile."""
+    def forward(
+        self,
+        a: Tensor,
+        scale: Tensor,
+        b: Tensor | None = None,
+        row_reference: Tensor | None = None,
+        column_reference: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Returns the same as `in_one_tile`, tile by tile."""
 
-        def body(rows, columns, of_rows, of_columns):
-            row, column, _ = self._of_tile(rows, columns, scale)
-            of_rows = {"total": self.kind.combine(of_rows["total"], row)}
+        def add_tile(
+            rows: Side, columns: Side, row_sums: Side, column_sums: Side
+        ) -> tuple[Side, Side]:
+            row, column, _ = self._sums_of_tile(rows, columns, scale)
+            row_sums = {"total": self.terms.combine(row_sums["total"], row)}
             if self.two_sided:
-                of_columns = {"total": self.kind.combine(of_columns["total"], column)}
-            return of_rows, of_columns
+                column_sums = {"total": self.terms.combine(column_sums["total"], column)}
+            return row_sums, column_sums
 
         rows, columns = self._sides(a, b, row_reference, column_reference)
-        of_rows, of_columns = (
-            {"total": ops.full_like(side["z"][:, 0], self.kind.start)} for side in (rows, columns)
-        )
-        of_rows, of_columns = walk(
-            body, rows, columns, of_rows, of_columns if self.two_sided else {}
+        starts = [{"total": ops.full_like(x["z"][:, 0], self.terms.start)} for x in (rows, columns)]
+        row_sums, column_sums = for_each_tile(
+            add_tile, rows, columns, starts[0], starts[1] if self.two_sided else {}
         )
         pairs = ops.einsum("nd,nd->n", a, columns["z"]) * scale if self.paired else None
-        return of_rows["total"], of_columns.get("total"), pairs
+        return row_sums["total"], column_sums.get("total"), pairs
 
-    def _of_tile(self, rows, columns, scale):
-        """Sums of its rows, of its columns or `None`, and its logits."""
-        same, dropped = self._who(rows, columns)
+    def _sums_of_tile(
+        self, rows: Side, columns: Side, scale: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Returns the sums of the rows of a tile, of its columns or `None`, and its logits."""
+        same, dropped = self._pair_masks(rows, columns)
         logits = ops.matmul(rows["z"], ops.transpose(columns["z"] * scale))
-        x = self.kind.mask(_minus(logits, rows.get("reference"), 1), same, dropped)
-        of_rows = self.kind.total(x, axis=1)
+        x = self.terms.mask(_minus(logits, rows.get("reference"), 1), same, dropped)
+        row_sums = self.terms.total(x, axis=1)
         if not self.two_sided:
-            return of_rows, None, logits
+            return row_sums, None, logits
         if "reference" in columns:
-            x = self.kind.mask(_minus(logits, columns["reference"], 0), same, dropped)
-        return of_rows, self.kind.total(x, axis=0), logits
+            x = self.terms.mask(_minus(logits, columns["reference"], 0), same, dropped)
+        return row_sums, self.terms.total(x, axis=0), logits
 
     def backward(
-        self, upstream, totals, a, scale, b=None, row_reference=None, column_reference=None
-    ):
-        """Gradients by name, tile by tile, from that of all sums in one tensor and from the sums themselves."""
-        itself = b is None
-        b = a if itself else b
-        num_rows, num_columns = ops.shape(a)[0], ops.shape(b)[0] if self.two_sided else 0
-        row_gradient, column_gradient = (
-            upstream[:num_rows],
-            upstream[num_rows : num_rows + num_columns],
-        )
-        if self.paired:
-            of_pairs = ops.expand_dims(upstream[num_rows + num_columns :] * scale, 1)
-            of_rows, of_columns = {"z": of_pairs * b}, {"z": of_pairs * a}
-        else:
-            of_rows, of_columns = {"z": ops.zeros_like(a)}, {"z": ops.zeros_like(b)}
-        if row_reference is not None:
-            of_rows["reference"] = ops.zeros_like(row_reference)
-        if column_reference is not None:
-            of_columns["reference"] = ops.zeros_like(column_reference)
-        if self.kind is LogSumExp:
-            row_reference, column_reference = (_softmax_reference(total) for total in totals)
-        if itself:  # what a row gives as an anchor and what it gives as a candidate, in one product
-            of_columns, column_reference, column_gradient = {}, row_reference, row_gradient
-        shares_terms = self.two_sided and column_reference is None
-        has_own_terms = itself or (self.two_sided and not shares_terms)
+        self,
+        upstream: Tensor,
+        totals: tuple[Tensor | None, ...],
+        a: Tensor,
+        scale: Tensor,
+        b: Tensor | None = None,
+        row_reference: Tensor | None = None,
+        column_reference: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Returns gradients by name, tile by tile.
 
-        def body(rows, columns, of_rows, of_columns):
-            same, dropped = self._who(rows, columns)
+        Args:
+            upstream: Gradient of all sums, packed into one tensor.
+            totals: The sums of rows and of columns.
+            a, scale, b, row_reference, column_reference: See `logit_sums`.
+        """
+        itself = b is None
+        b = a if b is None else b
+        num_rows, num_columns = ops.shape(a)[0], ops.shape(b)[0] if self.two_sided else 0
+        row_upstream = upstream[:num_rows]
+        column_upstream = upstream[num_rows : num_rows + num_columns]
+        if self.paired:
+            pair_upstream = ops.expand_dims(upstream[num_rows + num_columns :] * scale, 1)
+            row_grads, column_grads = {"z": pair_upstream * b}, {"z": pair_upstream * a}
+        else:
+            row_grads, column_grads = {"z": ops.zeros_like(a)}, {"z": ops.zeros_like(b)}
+        if row_reference is not None:
+            row_grads["reference"] = ops.zeros_like(row_reference)
+        if column_reference is not None:
+            column_grads["reference"] = ops.zeros_like(column_reference)
+        if self.terms.reference_is_log_sum:
+            row_reference, column_reference = (_softmax_reference(total) for total in totals)
+        if itself:
+            # Rows and columns are the same tensor: both gradients come from one product.
+            column_grads, column_reference, column_upstream = {}, row_reference, row_upstream
+        shares_terms = self.two_sided and column_reference is None
+        has_column_terms = itself or (self.two_sided and not shares_terms)
+
+        def add_tile(
+            rows: Side, columns: Side, row_grads: Side, column_grads: Side
+        ) -> tuple[Side, Side]:
+            same, dropped = self._pair_masks(rows, columns)
             candidates = columns["z"] * scale
             logits = ops.matmul(rows["z"], ops.transpose(candidates))
             upstream = ops.expand_dims(rows["upstream"], 1)
@@ -189,62 +216,69 @@ class _Sums:
             weights = (
                 self._slope(_minus(logits, rows.get("reference"), 1), same, dropped) * upstream
             )
-            of_rows, of_columns = dict(of_rows), dict(of_columns)
-            if "reference" in of_rows:
-                of_rows["reference"] -= ops.sum(weights, axis=1)
-            if has_own_terms:
-                others = self._slope(_minus(logits, columns.get("reference"), 0), same, dropped)
-                others *= ops.expand_dims(columns["upstream"], 0)
-                if "reference" in of_columns:
-                    of_columns["reference"] -= ops.sum(others, axis=0)
-                weights += others
-            of_rows["z"] += ops.matmul(weights, candidates)
-            if "z" in of_columns:
-                of_columns["z"] += ops.matmul(ops.transpose(weights), rows["z"]) * scale
-            return of_rows, of_columns
+            row_grads, column_grads = dict(row_grads), dict(column_grads)
+            if "reference" in row_grads:
+                row_grads["reference"] -= ops.sum(weights, axis=1)
+            if has_column_terms:
+                column_weights = self._slope(
+                    _minus(logits, columns.get("reference"), 0), same, dropped
+                )
+                column_weights *= ops.expand_dims(columns["upstream"], 0)
+                if "reference" in column_grads:
+                    column_grads["reference"] -= ops.sum(column_weights, axis=0)
+                weights += column_weights
+            row_grads["z"] += ops.matmul(weights, candidates)
+            if "z" in column_grads:
+                column_grads["z"] += ops.matmul(ops.transpose(weights), rows["z"]) * scale
+            return row_grads, column_grads
 
         rows, columns = self._sides(a, b, row_reference, column_reference)
-        rows["upstream"] = row_gradient
-        if shares_terms or has_own_terms:
-            columns["upstream"] = column_gradient
-        of_rows, of_columns = walk(body, rows, columns, of_rows, of_columns)
-        of_scale = ops.vdot(ops.reshape(of_rows["z"], (-1,)), ops.reshape(a, (-1,))) / scale
+        rows["upstream"] = row_upstream
+        if shares_terms or has_column_terms:
+            columns["upstream"] = column_upstream
+        row_grads, column_grads = for_each_tile(add_tile, rows, columns, row_grads, column_grads)
+        scale_grad = ops.vdot(ops.reshape(row_grads["z"], (-1,)), ops.reshape(a, (-1,))) / scale
         return {
-            "a": of_rows["z"],
-            "b": of_columns.get("z"),
-            "scale": of_scale / 2
-            if itself
-            else of_scale,  # each pair of rows was counted from both ends
-            "row_reference": of_rows.get("reference"),
-            "column_reference": of_columns.get("reference"),
+            "a": row_grads["z"],
+            "b": column_grads.get("z"),
+            # With itself, each pair of rows is counted from both ends.
+            "scale": scale_grad / 2 if itself else scale_grad,
+            "row_reference": row_grads.get("reference"),
+            "column_reference": column_grads.get("reference"),
         }
 
-    def _slope(self, x, same, dropped):
-        return self.kind.slope(self.kind.mask(x, same, dropped), same)
+    def _slope(self, x: Tensor, same: Tensor | None, dropped: Tensor | None) -> Tensor:
+        return self.terms.slope(self.terms.mask(x, same, dropped), same)
 
-    def _sides(self, a, b, row_reference, column_reference):
-        """What there is to know of the rows, and of the columns."""
-        sides = (
-            {"z": a, "reference": row_reference},
-            {"z": a if b is None else b, "reference": column_reference},
-        )
-        people = {
-            "ids": self.relation.ids,
-            "places": self.relation.places,
-            "present": self.relation.present,
+    def _sides(
+        self,
+        a: Tensor,
+        b: Tensor | None,
+        row_reference: Tensor | None,
+        column_reference: Tensor | None,
+    ) -> tuple[Side, Side]:
+        """Returns the tensors of the rows and those of the columns, by name."""
+        rows: Mapping[str, Any] = {"z": a, "reference": row_reference}
+        columns: Mapping[str, Any] = {"z": a if b is None else b, "reference": column_reference}
+        pairs = {
+            "ids": self.masks.ids,
+            "positions": self.masks.positions,
+            "present": self.masks.present,
         }
-        for place, side in enumerate(sides):
-            side |= {name: pair[place] for name, pair in people.items() if pair is not None}
-        return tuple({name: x for name, x in side.items() if x is not None} for side in sides)
+        sides = []
+        for place, side in enumerate((rows, columns)):
+            masks = {name: pair[place] for name, pair in pairs.items() if pair is not None}
+            sides.append({name: x for name, x in {**side, **masks}.items() if x is not None})
+        return sides[0], sides[1]
 
     @staticmethod
-    def _who(rows, columns):
-        """Which pairs have the same id, and which are dropped; `None` for none."""
+    def _pair_masks(rows: Side, columns: Side) -> tuple[Tensor | None, Tensor | None]:
+        """Returns which pairs have equal ids and which never count. `None` stands for no pair."""
         same, dropped = (
             ops.expand_dims(rows[name], 1) == ops.expand_dims(columns[name], 0)
             if name in rows
             else None
-            for name in ("ids", "places")
+            for name in ("ids", "positions")
         )
         for axis, side in ((1, rows), (0, columns)):
             if "present" in side:
@@ -253,12 +287,12 @@ class _Sums:
         return same, dropped
 
 
-def _minus(logits, reference, axis):
+def _minus(logits: Tensor, reference: Tensor | None, axis: int) -> Tensor:
     return logits if reference is None else logits - ops.expand_dims(reference, axis)
 
 
-def _softmax_reference(log_partition):
-    # Of a row without any negative, whose masked logits would be at their own log-sum.
-    if log_partition is None:
+def _softmax_reference(log_sum: Tensor | None) -> Tensor | None:
+    # A row without negatives has masked logits as low as its log-sum: their difference would be 0.
+    if log_sum is None:
         return None
-    return ops.where(log_partition > LOWEST / 2, log_partition, ops.zeros_like(log_partition))
+    return ops.where(log_sum > LOWEST / 2, log_sum, ops.zeros_like(log_sum))

@@ -1,150 +1,160 @@
-"""What is summed over the logits of a row or a column, and how it is differentiated.
+"""Terms that are summed over the logits of a row or a column, and their derivatives.
 
-Each kind sums terms `value(x)` of `x = logit - reference`. `mask` first moves x where it must not count to
-where the term vanishes, and turns its sign where the kind says so; `same` tells the pairs with the same id,
-`dropped` (or `None`) those to be left out whatever the kind.
+Each class sums terms `value(x)` of `x = logit - reference`. `mask` first moves the x of pairs that
+do not count to a point where the term vanishes, and flips the sign of x where the term needs it.
+`same` marks the pairs with equal ids, `dropped` (or `None`) the pairs that never count.
 """
 
 import math
 
 from keras import ops
 
-LOWEST = -3e38 / 4  # a quarter of the range: twice its negative is still finite
-_LOG_CAP = -0.01  # log of the largest share whose logarithm of the complement is taken as it is
+from keras_contrastive._engine.numerics import LOWEST
+from keras_contrastive._typing import Tensor
+
+_LOG_CAP = -0.01  # log of the largest share for which log(1 - share) is computed directly
 _LOG_AT_CAP, _STEEPEST = math.log(-math.expm1(_LOG_CAP)), -1 / math.expm1(-_LOG_CAP)
 
 
-class Sum:
-    """A plain sum over the negatives."""
+class LogitTerms:
+    """Base class: a plain sum over the negatives."""
 
-    start = 0.0
+    start = 0.0  # the sum over no terms
     counts_same = False  # whether candidates with the anchor's id count
+    has_one_reference = False  # whether all rows and columns have the same reference
+    reference_is_log_sum = False  # whether `slope` expects the sum itself as the reference
 
     @staticmethod
-    def mask(x, same, dropped):
+    def mask(x: Tensor, same: Tensor | None, dropped: Tensor | None) -> Tensor:
+        """Moves the x of pairs that do not count to a point where the term vanishes."""
         hidden = _either(same, dropped)
         return x if hidden is None else ops.where(hidden, LOWEST, x)
 
     @classmethod
-    def total(cls, x, axis):
-        """The sum over the terms of a tile."""
+    def total(cls, x: Tensor, axis: int) -> Tensor:
+        """Sums the terms of a tile along an axis."""
         return ops.sum(cls.value(x), axis=axis)
 
     @staticmethod
-    def combine(total, other):
-        """The sum over the terms of two tiles; never differentiated."""
+    def combine(total: Tensor, other: Tensor) -> Tensor:
+        """Adds the sums of two tiles. It is never differentiated."""
         return total + other
 
     @staticmethod
-    def over(totals):
-        """The sum over candidates of several sorts, from `(sorts, ...)`."""
+    def over(totals: Tensor) -> Tensor:
+        """Adds sums over several kinds of candidates, from `(kinds, ...)`."""
         return ops.sum(totals, axis=0)
 
     @staticmethod
-    def value(x):
+    def value(x: Tensor) -> Tensor:
+        """Returns the terms."""
         raise NotImplementedError
 
     @staticmethod
-    def slope(x, same):
-        """Derivative of a term for the logit; `same` is there for kinds that turn the sign."""
+    def slope(x: Tensor, same: Tensor | None) -> Tensor:
+        """Returns the derivative of the terms with respect to the logit."""
         raise NotImplementedError
 
 
-class LogSumExp(Sum):
-    """Log of the sum of exp(logit) over the negatives. With itself as the reference, `slope` is the softmax."""
+class LogSumExp(LogitTerms):
+    """Log of the sum of exp(logit) over the negatives.
+
+    With the sum itself as the reference, `slope` is the softmax.
+    """
 
     start = LOWEST
+    reference_is_log_sum = True
 
-    @staticmethod
-    def total(x, axis):
+    @classmethod
+    def total(cls, x: Tensor, axis: int) -> Tensor:
         return ops.logsumexp(x, axis=axis)
 
     @staticmethod
-    def combine(total, other):
+    def combine(total: Tensor, other: Tensor) -> Tensor:
         return ops.logaddexp(total, other)
 
     @staticmethod
-    def over(totals):
-        return ops.logsumexp(
-            totals, axis=0
-        )  # whose gradient is right at ties, as that of `logaddexp` is not everywhere
+    def over(totals: Tensor) -> Tensor:
+        # The gradient of `logaddexp` is wrong at ties on some backends, that of `logsumexp` is not.
+        return ops.logsumexp(totals, axis=0)
 
     @staticmethod
-    def slope(x, same):
+    def slope(x: Tensor, same: Tensor | None) -> Tensor:
         return ops.exp(x)
 
 
-class LogComplements(Sum):
+class LogComplements(LogitTerms):
     """log(1 - exp(x)) of the negatives, for x <= 0.
 
-    Beyond a share exp(x) of 0.99 the logarithm is continued by its tangent, so that a single dominating
-    negative gives a large gradient, not an infinite one.
+    Above a share exp(x) of 0.99 the logarithm continues as its tangent, so that a single dominating
+    negative has a large but finite gradient.
     """
 
     @staticmethod
-    def value(x):
+    def value(x: Tensor) -> Tensor:
         tangent = _LOG_AT_CAP + _STEEPEST * (x - _LOG_CAP)
         return ops.where(x > _LOG_CAP, tangent, ops.log1p(-ops.exp(ops.minimum(x, _LOG_CAP))))
 
     @staticmethod
-    def slope(x, same):
+    def slope(x: Tensor, same: Tensor | None) -> Tensor:
         return -1 / ops.expm1(-ops.minimum(x, _LOG_CAP))
 
 
-class NegativeEntropy(Sum):
-    """exp(x) * x of the negatives: with the log-partition as the reference, the sum of p log p."""
+class NegativeEntropy(LogitTerms):
+    """exp(x) * x of the negatives. With the log-partition as the reference, the sum of p log p."""
 
     @staticmethod
-    def value(x):
+    def value(x: Tensor) -> Tensor:
         return x * ops.exp(x)
 
     @staticmethod
-    def slope(x, same):
+    def slope(x: Tensor, same: Tensor | None) -> Tensor:
         return (1 + x) * ops.exp(x)
 
 
-class PositiveSoftplus(Sum):
+class PositiveSoftplus(LogitTerms):
     """log(1 + exp(-x)) of the positives."""
 
     counts_same = True
 
     @staticmethod
-    def mask(x, same, dropped):
-        if same is None:  # nobody is positive
+    def mask(x: Tensor, same: Tensor | None, dropped: Tensor | None) -> Tensor:
+        if same is None:  # no pair is a positive
             return ops.full_like(x, -LOWEST)
         counts = same if dropped is None else ops.logical_and(same, ops.logical_not(dropped))
         return ops.where(counts, x, -LOWEST)
 
     @staticmethod
-    def value(x):
+    def value(x: Tensor) -> Tensor:
         return ops.softplus(-x)
 
     @staticmethod
-    def slope(x, same):
+    def slope(x: Tensor, same: Tensor | None) -> Tensor:
         return -ops.sigmoid(-x)
 
 
-class SigmoidCrossEntropy(Sum):
+class SigmoidCrossEntropy(LogitTerms):
     """log(1 + exp(x)) of the negatives and log(1 + exp(-x)) of the positives."""
 
     counts_same = True
+    has_one_reference = True
 
     @staticmethod
-    def mask(x, same, dropped):
+    def mask(x: Tensor, same: Tensor | None, dropped: Tensor | None) -> Tensor:
         x = x if same is None else ops.where(same, -x, x)
         return x if dropped is None else ops.where(dropped, LOWEST, x)
 
     @staticmethod
-    def value(x):
+    def value(x: Tensor) -> Tensor:
         return ops.softplus(x)
 
     @staticmethod
-    def slope(x, same):
+    def slope(x: Tensor, same: Tensor | None) -> Tensor:
         slope = ops.sigmoid(x)
         return slope if same is None else ops.where(same, -slope, slope)
 
 
-def _either(same, dropped):
+def _either(same: Tensor | None, dropped: Tensor | None) -> Tensor | None:
     if same is None:
         return dropped
     return same if dropped is None else ops.logical_or(same, dropped)

@@ -9,13 +9,15 @@ _LOWEST = -3e38
 def positive_ranks(anchors, candidates, anchor_ids, candidate_ids, positive, tile=4096):
     """Count, for each anchor, the negatives that are at least as close as its positive.
 
-    Ties are lost: where all embeddings coincide, or are not numbers, every positive stands last, not first.
+    Ties are lost: where all embeddings coincide, or are not numbers, every positive stands last,
+    not first.
 
     Args:
         anchors: Float tensor `(num_anchors, dim)`.
         candidates: Float tensor `(num_candidates, dim)`.
         anchor_ids: Int tensor `(num_anchors,)`.
-        candidate_ids: Int tensor `(num_candidates,)`. Candidates with the anchor's id are not negatives.
+        candidate_ids: Int tensor `(num_candidates,)`. Candidates with the anchor's id are not
+            negatives.
         positive: Float tensor `(num_anchors,)`, similarity of the anchor to its (nearest) positive.
         tile: How many candidates are compared at a time.
 

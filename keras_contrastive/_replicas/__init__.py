@@ -2,24 +2,27 @@
 
 from keras_contrastive._replicas import torch_processes
 from keras_contrastive._replicas.replicas import (
-    SharedBatch,
+    Replicas,
     across_processes,
+    current_replicas,
     num_processes,
     process_index,
-    shared_batch,
     warn_if_local,
 )
 from keras_contrastive._replicas.shards import num_data_shards, replicate, shard_rows
 
+shared_batch = current_replicas  # TEMPORARY
+
 __all__ = [
+    "shared_batch",
+    "Replicas",
     "across_processes",
+    "current_replicas",
     "num_data_shards",
     "num_processes",
     "process_index",
     "replicate",
     "shard_rows",
-    "shared_batch",
-    "SharedBatch",
     "torch_processes",
     "warn_if_local",
 ]

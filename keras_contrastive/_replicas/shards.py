@@ -1,10 +1,14 @@
-"""Where the rows of a batch lie when `keras.distribution` splits the computation, as it does on JAX."""
+"""Sharding of rows under `keras.distribution`, which splits the computation on JAX."""
+
+from typing import Any
 
 import keras
 
+from keras_contrastive._typing import Tensor
 
-def num_data_shards():
-    """In how many shards the rows of a batch lie."""
+
+def num_data_shards() -> int:
+    """Returns the number of shards of the rows of a batch."""
     distribution = _distribution()
     if distribution is None:
         return 1
@@ -12,24 +16,27 @@ def num_data_shards():
     return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
 
 
-def shard_rows(x, axis=0):
-    """Ask that the rows of a tensor, along this axis, stay where they are computed, if they can be split evenly."""
+def shard_rows(x: Tensor, axis: int = 0) -> Tensor:
+    """Keeps the rows of a tensor, along `axis`, on the devices that hold them.
+
+    A tensor whose rows cannot be split evenly is returned unchanged.
+    """
     if num_data_shards() == 1 or x.shape[axis] % num_data_shards():
         return x
-    return _laid_out(x, axis)
+    return _with_layout(x, axis)
 
 
-def replicate(x):
-    """Ask that each device have the whole of a tensor."""
-    return x if num_data_shards() == 1 else _laid_out(x, None)
+def replicate(x: Tensor) -> Tensor:
+    """Places the whole tensor on each device."""
+    return x if num_data_shards() == 1 else _with_layout(x, None)
 
 
-def _laid_out(x, axis):
+def _with_layout(x: Tensor, axis: int | None) -> Tensor:
     distribution = _distribution()
     names = [distribution.batch_dim_name if i == axis else None for i in range(len(x.shape))]
     layout = keras.distribution.TensorLayout(names, distribution.device_mesh)
     return keras.distribution.distribute_tensor(x, layout)
 
 
-def _distribution():
+def _distribution() -> Any:
     return keras.distribution.distribution() if keras.backend.backend() == "jax" else None

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_contrastive._engine import Contrast, log_gaussian_potential
+from keras_contrastive._engine import Batch, Contrast, log_gaussian_potential
 from keras_contrastive.layers._view_regularizer import (
     AUGMENTED,
     INDEPENDENT,
@@ -202,10 +202,11 @@ class DeepFeatureSeparation(ViewRegularizer):
 
     def _info_nce(self, anchors, candidates, ids, present):
         present = None if present is None else present > 0
-        contrast = Contrast(
-            [anchors, candidates], [(0, 1)], ids, 1 / self.temperature, present=[present, present]
-        )
-        losses = contrast.or_zero(contrast.softplus(contrast.negatives))[:, 0]
+        masks = {} if present is None else {"anchor": present, "candidate": present}
+        batch = Batch({"anchor": anchors, "candidate": candidates}, ids, masks)
+        contrast = Contrast(batch, [("anchor", "candidate")], 1 / self.temperature)
+        losses = contrast.mean_softplus(contrast.log_sum_negatives)
+        losses = contrast.zero_where_invalid(losses)[:, 0]
         return masked_mean(losses, None if present is None else ops.cast(present, losses.dtype))
 
     def _uniformity(self, modalities):

@@ -1,330 +1,316 @@
-"""What all contrastive losses share: views, ids, temperature, weights, reduction, state."""
+"""ContrastiveLoss, the base of all losses: views, ids, temperature, weights, reduction, state."""
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_contrastive._engine import Candidates, Contrast, as_views, normalize
-from keras_contrastive._replicas import shared_batch, warn_if_local
+from keras_contrastive._engine import Batch, Candidates, Contrast, view_name
+from keras_contrastive._keras import deserialize, repr_from_config, serialize
+from keras_contrastive._replicas import current_replicas, warn_if_local
+from keras_contrastive._typing import ArrayLike, Config, Layer, Reduction, Tensor
+from keras_contrastive.losses._arguments import (
+    Identity,
+    check_memory,
+    check_temperature,
+    named_directions,
+    snake_case,
+)
+
+# Maps pairs of view names, those of the anchors and of the candidates, to weights that sum to 1.
+Directions = Mapping[tuple[str, str], float]
 
 
 class ContrastiveLoss(keras.losses.Loss):
-    """Base class of the losses: it turns `y_true` and `y_pred` into directions, and reduces.
+    """Base class of contrastive losses.
 
-    A subclass implements `per_direction`. It may own Keras layers (`layers`), created by `build`;
-    `ContrastiveTrainer` tracks them, so that they are trained and saved with the model.
+    It turns `y_true` and `y_pred` into a batch of views, compares the views in several directions,
+    and reduces the losses of the anchors to a number. A subclass implements `per_direction`. It may
+    own Keras layers (`layers`), which `build` builds and `ContrastiveTrainer` trains and saves.
 
     Args:
-        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
-        symmetric: Whether both views of a pair are anchors in turn, or the first view only.
-        normalize: Whether the similarity is the cosine (embeddings are L2-normalized here) or the
-            plain inner product.
-        memory: `None`, or a `kc.layers.EmbeddingQueue`: embeddings of earlier batches, which join the candidates.
-        reduction: See `keras.losses.Loss`. `None` gives `(batch,)`, the mean over directions.
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the
+            similarities.
+        symmetric: Whether both views of a pair are anchors in turn, or only the first view.
+        normalize: Whether the similarity is the cosine, or the inner product of the embeddings as
+            they are.
+        memory: `None`, or a `kc.layers.EmbeddingQueue`: embeddings of earlier batches that join the
+            candidates.
+        reduction: See `keras.losses.Loss`. `None` returns `(batch,)`, the mean over directions.
         name: Name of the loss.
         dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`.
 
     Call arguments:
-        y_true: Ids, targets or `None`; see `y_pred`. Two rows with the same id are the same item and
-            never negatives of each other. Ids are integers in `[0, 2**31)`; JAX wraps larger ones
-            before they can be seen here.
-        y_pred: What is compared is decided by the shapes:
+        y_true: Ids, targets or `None`; see `y_pred`. Rows with the same id are the same item and
+            never negatives of each other. Ids are integers in `[0, 2**31)`. JAX wraps larger ids.
+        y_pred: The shapes decide which rows are compared:
 
             * `(batch, dim)` with a float `y_true` of the same shape: predictions (the first view)
-              and their targets (the second).
-            * `(batch, dim)` with integer ids or labels `(batch,)`: one view; the positives are the
-              other rows with the same id, and a row without one counts zero.
+              and targets (the second).
+            * `(batch, dim)` with integer ids or labels `(batch,)`: one view. Positives are the
+              other rows with the same id. A row without a positive contributes zero loss.
             * `(batch, views, dim)` with ids or `None`.
-            * a dict, list or tuple of `(batch, dim)`, with ids or `None`. The views have the order of the entries,
-              which matters for `symmetric=False` only; `jax.jit` sorts the keys of a dict.
+            * A dict, list or tuple of `(batch, dim)`, with ids or `None`. The order of the entries
+              matters only for `symmetric=False`. `jax.jit` sorts the keys of a dict.
         sample_weight: `(batch,)`, weighs the anchors.
-        training: Whether this is a training step. A loss that owns layers needs to be told, as
-            `ContrastiveTrainer` does; a plain `keras.Model` does not.
-        directions: `None`, or a dict from directions to their weights, which sum to 1. A direction is a pair of view
-            indices, those of the anchors and of their candidates. See `directions` for the default.
-        hard_negatives: `None`, or a dict from view indices (or names, as in `y_pred`) to embeddings `(any, dim)`.
-            They join the candidates of that view, for all anchors, and are nobody's positive.
-        present: `None`, or a dict from view indices (or names, as in `y_pred`) to bool `(batch,)`, False where a row
-            has no such view: it is then neither an anchor nor a candidate there, whatever finite numbers it holds. A
-            queue remembers only rows that have all views.
+        training: Whether this is a training step. A loss that owns layers requires it.
+            `ContrastiveTrainer` passes it, and a plain `keras.Model` does not.
+        directions: `None`, or a dict from directions to weights that sum to 1. A direction is a
+            pair of view names or indices: the view of the anchors and that of the candidates. See
+            `directions` for the default.
+        hard_negatives: `None`, or a dict from view names or indices to embeddings `(any, dim)`.
+            They join the candidates of that view, for all anchors, and are never positives.
+        present: `None`, or a dict from view names or indices to bool `(batch,)`. It is False where
+            a row lacks that view. Such a row is neither an anchor nor a candidate there. A queue
+            stores only rows that have all views.
 
     Raises:
-        TypeError: Embeddings that are not floats, ids that are not integers.
-        ValueError: Shapes that do not belong together, a temperature that is not positive,
-            or state that nobody tracks.
+        TypeError: If embeddings are not floating point, or ids are not integers.
+        ValueError: If shapes do not fit together, the temperature is not positive, or the loss has
+            layers that no model tracks.
     """
+
+    all_views = False  # whether candidates are the rows of all views, or of the other view only
 
     def __init__(
         self,
-        temperature=0.1,
-        symmetric=True,
-        normalize=True,
-        memory=None,
-        reduction="sum_over_batch_size",
-        name=None,
-        dtype=None,
-    ):
-        asked = keras.backend.standardize_dtype(dtype or keras.config.floatx())
-        dtype = asked if asked == "float64" else "float32"
+        temperature: float | Layer = 0.1,
+        *,
+        symmetric: bool = True,
+        normalize: bool = True,
+        memory: Layer | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        requested = keras.backend.standardize_dtype(dtype or keras.config.floatx())
+        dtype = requested if requested == "float64" else "float32"
+        name = name or snake_case(type(self).__name__)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        _check_temperature(temperature)
-        _check_memory(memory)
+        check_temperature(temperature)
+        check_memory(memory)
         self.temperature = temperature
         self.symmetric = symmetric
         self.normalize = normalize
         self.memory = memory
-        # Keras reduces: weights, every `reduction`, and its own scaling by 1 / replicas.
-        self._reducer = _AsItIs(reduction=reduction, dtype=dtype)
-
-    all_views = (
-        False  # whether an anchor's candidates are the rows of all views, or of the other one
-    )
+        # Keras reduces, so weights, reductions and the scaling by 1 / replicas are those of Keras.
+        self._reducer = Identity(reduction=reduction, dtype=dtype)
 
     @property
-    def layers(self):
-        """The layers that this loss owns, to be tracked by the model that is trained."""
-        return [
-            part for part in (self.temperature, self.memory) if isinstance(part, keras.layers.Layer)
-        ]
+    def layers(self) -> list[Layer]:
+        """Layers that this loss owns. The model that is trained must track them."""
+        parts = (self.temperature, self.memory)
+        return [part for part in parts if isinstance(part, keras.layers.Layer)]
 
-    def directions(self, num_views):
-        """The directions between so many views that are compared by default, and their equal weights."""
-        pairs = itertools.combinations(range(num_views), 2)
-        both = [
+    def directions(self, names: Sequence[str]) -> dict[tuple[str, str], float]:
+        """Returns the directions that are compared by default, with equal weights.
+
+        Args:
+            names: Names of the views.
+        """
+        names = range(names) if isinstance(names, int) else names  # TEMPORARY
+        pairs = itertools.combinations(names, 2)
+        directions = [
             direction
             for a, b in pairs
             for direction in ([(a, b), (b, a)] if self.symmetric else [(a, b)])
         ]
-        return {direction: 1 / len(both) for direction in both}
+        return {direction: 1 / len(directions) for direction in directions}
 
-    def build(self, directions=None):
-        """Create the weights of the loss's layers, once; `ContrastiveTrainer.compile` calls it.
+    def build(self, directions: Directions | None = None, num_views: int | None = None) -> None:
+        """Builds the layers of the loss. `ContrastiveTrainer.compile` calls it.
 
         Args:
-            directions: The directions that will be compared; empty for a single view. By default those of two views.
+            directions: The directions that will be compared, empty for a single view. The default
+                is that of two views.
+            num_views: Number of views in a batch. By default, the number of names in `directions`.
         """
-        directions = self.directions(2) if directions is None else directions
+        if directions is None:
+            directions = self.directions(("0", "1"))
         if isinstance(self.temperature, keras.layers.Layer) and not self.temperature.built:
             self.temperature.build((None, self._num_directions(directions)))
         if self.memory is not None and not self.memory.built:
-            self.memory.build(
-                1 + max((view for direction in directions for view in direction), default=0)
-            )
+            named = {name for direction in directions for name in direction}
+            self.memory.build(num_views or len(named) or 1)
 
-    def per_direction(self, contrast, ids, training):
-        """The loss of each anchor in each direction.
+    def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
+        """Computes the loss of each anchor in each direction.
 
         Args:
-            contrast: A `keras_contrastive._engine.Contrast`.
-            ids: int32 `(batch,)`, or `None` if all rows differ.
-            training: True, False, or `None` where nobody says.
+            contrast: A `kc.extend.Contrast`: sums over the candidates of each anchor. Its `batch`
+                has the ids and the views.
+            training: True in a training step, False in evaluation, `None` if unspecified.
 
         Returns:
             `(batch, directions)`, in nats.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"`{type(self).__name__}` must implement `per_direction(contrast, training)`."
+        )
 
     def __call__(
         self,
-        y_true,
-        y_pred,
-        sample_weight=None,
-        training=None,
-        directions=None,
-        hard_negatives=None,
-        present=None,
-    ):
-        losses = self.call(y_true, y_pred, training, directions, hard_negatives, present)
-        return self.reduced(losses, sample_weight)
+        y_true: ArrayLike | None,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        training: bool | None = None,
+        directions: Mapping[Any, float] | None = None,
+        hard_negatives: Mapping[Any, ArrayLike] | None = None,
+        present: Mapping[Any, ArrayLike] | None = None,
+    ) -> Tensor:
+        self._check_layers(training)
+        batch = Batch.from_targets(y_true, y_pred, sample_weight, present)
+        return self.of_batch(batch, directions, hard_negatives, training)
 
-    def reduced(self, losses, sample_weight=None):
-        """One number for the whole batch from the `(batch,)` losses of the rows here, as this loss reduces."""
-        shared = None if self.reduction in (None, "none") else shared_batch(losses)
-        if shared is not None:  # every replica computes the loss of the whole batch
-            losses = shared.gather(losses)
-            if sample_weight is not None:
-                sample_weight = shared.gather(
-                    ops.convert_to_tensor(sample_weight, dtype=self.dtype)
-                )
-        reduced = self._reducer(ops.zeros_like(losses), losses, sample_weight)
-        # Keras itself divides means by the number of TensorFlow's replicas, and sums not.
-        return reduced if shared is None or self.reduction != "sum" else reduced * shared.share
+    def call(self, y_true: ArrayLike | None, y_pred: ArrayLike, **kwargs: Any) -> Tensor:
+        """Computes the loss of each anchor, `(batch,)`, before weights and reduction."""
+        self._check_layers(kwargs.get("training"))
+        batch = Batch.from_targets(y_true, y_pred, None, kwargs.pop("present", None))
+        return self.per_anchor(batch, **kwargs)
 
-    def call(
-        self, y_true, y_pred, training=None, directions=None, hard_negatives=None, present=None
-    ):
-        """The loss of each anchor, `(batch,)`, before weights and reduction."""
-        if self.layers and training is None:
-            owned = ", ".join(layer.name for layer in self.layers)
-            raise ValueError(
-                f"`{type(self).__name__}` owns layers ({owned}), which a plain `keras.Model` neither trains nor "
-                "updates. Compile a `keras_contrastive.ContrastiveTrainer` with it, or call `build()` and say "
-                "`training=True` or `False` in a loop of your own. Received: training=None."
-            )
-        unbuilt = [layer.name for layer in self.layers if not layer.built]
-        if unbuilt:
-            raise ValueError(
-                f"The layers of this loss are not built: {', '.join(unbuilt)}. `ContrastiveTrainer.compile` does it; "
-                "in a loop of your own, call `loss.build()` once, before anything is traced or optimized."
-            )
-        ids, views = as_views(y_true, y_pred)
-        shared = shared_batch(views[0])
-        if shared is None:
+    def of_batch(
+        self,
+        batch: Batch,
+        directions: Mapping[Any, float] | None = None,
+        hard_negatives: Mapping[Any, ArrayLike] | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        """Computes the reduced loss of a `kc.extend.Batch`. See the call arguments."""
+        losses = self.per_anchor(batch, directions, hard_negatives, training)
+        return self.reduce(losses, batch)
+
+    def per_anchor(
+        self,
+        batch: Batch,
+        directions: Mapping[Any, float] | None = None,
+        hard_negatives: Mapping[Any, ArrayLike] | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        """Computes the loss of each anchor of a batch, `(batch,)`, before weights and reduction."""
+        self._check_layers(training)
+        if batch.replicas is None:
             warn_if_local()
-        views = [self.comparable(view) for view in views]
-        extra = self._hard_negatives(hard_negatives, y_pred, views)
-        if self.memory is not None:
-            remembered = self.memory.candidates(views)
-            for own, candidates in zip(extra, remembered, strict=True):
-                own.append(Candidates(ops.cast(candidates.embeddings, self.dtype), candidates.ids))
+        prepared = self.prepared(batch)
+        extra = self._extra_candidates(hard_negatives, prepared)
         if directions is None:
-            directions = self.directions(len(views))
+            directions = self.directions(batch.names)
         else:
-            _check_directions(directions, len(views))
-        present = self._presence(present, y_pred, views)
-        losses = self.of_views(views, directions, ids, extra, present, shared, training)
+            directions = named_directions(directions, batch.names)
+        losses = self._weighted_mean(prepared, directions, extra, training)
         if self.memory is not None and training:
-            parts = views, ids, present
-            if shared is not None:
-                parts = keras.tree.map_structure(
-                    lambda x: x if x is None else shared.gather(x), parts
-                )
-            self.memory.push(*parts)
+            everything = prepared.global_batch
+            masks = [everything.present.get(name) for name in everything.names]
+            self.memory.push(list(everything.views.values()), everything.ids, masks)
         return losses
 
-    def of_views(self, views, directions, ids, extra, present, shared, training):
-        """The loss of each anchor, `(batch,)`, from comparable views and the weights of their directions."""
-        contrast = Contrast(
-            views, list(directions), ids, self.scale(), self.all_views, extra, present, shared
-        )
-        losses = self.per_direction(contrast, ids, training)  # (batch, directions)
-        if not directions:
-            return losses[:, 0]
-        return ops.sum(
-            losses * ops.convert_to_tensor(list(directions.values()), dtype=losses.dtype), axis=1
-        )
+    def prepared(self, batch: Batch) -> Batch:
+        """Returns the batch as this loss compares it: in its dtype, normalized if it normalizes."""
+        return batch.unit(self.dtype) if self.normalize else batch.cast(self.dtype)
 
-    def comparable(self, embeddings):
-        """Embeddings as this loss compares them: in its dtype, and normalized if it normalizes."""
-        embeddings = ops.cast(embeddings, self.dtype)
-        return normalize(embeddings) if self.normalize else embeddings
+    def reduce(self, losses: Tensor, batch: Batch) -> Tensor:
+        """Reduces the losses `(batch,)` of the local rows with the weights of the batch.
 
-    def _hard_negatives(self, hard_negatives, y_pred, views):
-        """A list of `Candidates` for each view."""
-        names = list(y_pred) if isinstance(y_pred, dict) else list(range(len(views)))
-        extra: list = [[] for _ in views]
-        for name, embeddings in (hard_negatives or {}).items():
-            if name not in names:
-                raise ValueError(
-                    f"`hard_negatives` must be a dict from views to embeddings. Expected some of {names}. "
-                    f"Received: {name!r}."
-                )
-            embeddings = ops.convert_to_tensor(embeddings)
-            if len(embeddings.shape) != 2 or embeddings.shape[1] != views[0].shape[1]:
-                raise ValueError(
-                    "Hard negatives must have the shape `(any, dim)`, with the `dim` of the views. "
-                    f"Received: hard_negatives[{name!r}].shape={tuple(embeddings.shape)}, dim={views[0].shape[1]}."
-                )
-            shared = shared_batch(embeddings)
-            embeddings = embeddings if shared is None else shared.gather(embeddings)
-            if embeddings.shape[0] != 0:
-                extra[names.index(name)].append(Candidates(self.comparable(embeddings)))
-        return extra
+        With replicas, each replica computes the reduced loss of the global batch.
+        """
+        if batch.replicas is None or self.reduction in (None, "none"):
+            return self._reducer(ops.zeros_like(losses), losses, batch.sample_weight)
+        losses = batch.replicas.gather(losses)
+        weights = batch.gather(batch.sample_weight)
+        reduced = self._reducer(ops.zeros_like(losses), losses, weights)
+        # Keras divides means by the number of TensorFlow's replicas, but not sums.
+        return reduced * batch.replicas.loss_scale if self.reduction == "sum" else reduced
 
-    def _presence(self, present, y_pred, views):
-        """Bool `(batch,)` for each view, or `None`."""
-        names = list(y_pred) if isinstance(y_pred, dict) else list(range(len(views)))
-        unknown = [name for name in present or () if name not in names]
-        if unknown:
-            raise ValueError(
-                f"`present` must be a dict from views to booleans. Expected some of {names}. Received: {unknown}."
-            )
-        return [
-            ops.cast(present[name], "bool") if name in (present or ()) else None for name in names
-        ]
-
-    def _num_directions(self, directions):
-        return len(self.directions(2) if directions is None else directions) or 1
-
-    def scale(self):
-        """1 / temperature: a scalar tensor, or one for each direction."""
+    def scale(self) -> Tensor:
+        """Returns 1 / temperature: a scalar, or one value per direction."""
         if isinstance(self.temperature, keras.layers.Layer):
             return ops.cast(self.temperature.scale, self.dtype)
         return ops.convert_to_tensor(1.0 / self.temperature, dtype=self.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
-            "temperature": serialized(self.temperature),
+            "temperature": serialize(self.temperature),
             "symmetric": self.symmetric,
             "normalize": self.normalize,
-            "memory": serialized(self.memory),
-            "dtype": self.dtype,  # which `keras.losses.Loss` forgets
+            "memory": serialize(self.memory),
+            "dtype": self.dtype,  # missing in the config of `keras.losses.Loss`
         }
 
     @classmethod
-    def from_config(cls, config):
-        return cls(**{name: _deserialized(part) for name, part in config.items()})
+    def from_config(cls, config: Config) -> "ContrastiveLoss":
+        return cls(**{name: deserialize(part) for name, part in config.items()})
 
+    def __repr__(self) -> str:
+        return repr_from_config(self)
 
-class _AsItIs(keras.losses.Loss):
-    def __init__(self, reduction, dtype):
-        super().__init__(name="reduce", reduction=reduction, dtype=dtype)
+    def comparable(self, x):  # TEMPORARY
+        return self.prepared(Batch({"x": x})).views["x"]
 
-    def call(self, y_true, y_pred):
-        return y_pred
+    def reduced(self, losses, sample_weight=None):  # TEMPORARY
+        from keras_contrastive._engine.targets import as_weights
+        w = None if sample_weight is None else as_weights(sample_weight)
+        return self.reduce(losses, Batch({"x": losses}, None, {}, w, current_replicas(losses)))
 
+    def _weighted_mean(
+        self,
+        batch: Batch,
+        directions: Directions,
+        extra: Mapping[str, list[Candidates]],
+        training: bool | None,
+    ) -> Tensor:
+        """Returns the mean of the losses over the directions, `(batch,)`."""
+        contrast = Contrast(batch, list(directions), self.scale(), self.all_views, extra)
+        losses = self.per_direction(contrast, training)  # (batch, directions)
+        if not directions:
+            return losses[:, 0]
+        weights = ops.convert_to_tensor(list(directions.values()), dtype=losses.dtype)
+        return ops.sum(losses * weights, axis=1)
 
-def value_with_gradient_of(value, surrogate):
-    """The value, with the gradient of a surrogate."""
-    return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
+    def _extra_candidates(
+        self, hard_negatives: Mapping[Any, ArrayLike] | None, batch: Batch
+    ) -> dict[str, list[Candidates]]:
+        """Returns hard negatives and the queue as candidates of each view."""
+        extra: dict[str, list[Candidates]] = {name: [] for name in batch.names}
+        dim = next(iter(batch.views.values())).shape[1]
+        for key, rows in (hard_negatives or {}).items():
+            name = view_name("hard_negatives", key, batch.names)
+            rows = ops.convert_to_tensor(rows)
+            if len(rows.shape) != 2 or rows.shape[1] != dim:
+                raise ValueError(
+                    "Hard negatives must have the shape `(any, dim)`, with the size of the "
+                    f"embeddings. Received: hard_negatives[{key!r}] {tuple(rows.shape)}, dim={dim}."
+                )
+            replicas = current_replicas(rows)
+            rows = rows if replicas is None else replicas.gather(rows)
+            if rows.shape[0] != 0:
+                rows = self.prepared(Batch({name: rows})).views[name]
+                extra[name].append(Candidates(rows))
+        if self.memory is not None:
+            stored = self.memory.candidates(list(batch.views.values()))
+            for name, candidates in zip(batch.names, stored, strict=True):
+                embeddings = ops.cast(candidates.embeddings, self.dtype)
+                extra[name].append(Candidates(embeddings, candidates.ids))
+        return extra
 
+    def _num_directions(self, directions: Directions | None) -> int:
+        return 2 if directions is None and self.symmetric else len(directions or ()) or 1
 
-def _check_directions(directions, num_views):
-    views = set(range(num_views))
-    pairs = list(directions) if isinstance(directions, dict) else []
-    if not pairs or any(
-        len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= views for pair in pairs
-    ):
-        raise ValueError(
-            "`directions` must be a dict from pairs of different view indices, those of anchors and candidates, to "
-            f"their weights; there are {num_views} views. Received: directions={directions}."
-        )
-
-
-def serialized(part):
-    """A layer as its configuration; anything else as it is."""
-    return (
-        keras.saving.serialize_keras_object(part) if isinstance(part, keras.layers.Layer) else part
-    )
-
-
-def _deserialized(part):
-    return keras.saving.deserialize_keras_object(part) if isinstance(part, dict) else part
-
-
-def _check_memory(memory):
-    if memory is not None and not (
-        isinstance(memory, keras.layers.Layer) and hasattr(memory, "candidates")
-    ):
-        raise TypeError(
-            "`memory` must be `None` or a `keras_contrastive.layers.EmbeddingQueue`. "
-            f"Received: memory={memory!r}. A queue needs its size and the `dim` of the embeddings."
-        )
-
-
-def _check_temperature(temperature):
-    if isinstance(temperature, keras.layers.Layer) and hasattr(type(temperature), "scale"):
-        return
-    if isinstance(temperature, bool) or not isinstance(temperature, (int, float, np.number)):
-        raise TypeError(
-            "`temperature` must be a positive float or a `keras_contrastive.layers.LearnableTemperature`. "
-            f"Received: temperature={temperature!r}."
-        )
-    if not 0 < temperature < float("inf"):
-        raise ValueError(
-            f"`temperature` must be positive and finite. Received: temperature={temperature}. "
-            "Is this a logit scale? Then pass 1 / scale."
-        )
+    def _check_layers(self, training: bool | None) -> None:
+        """Raises if the loss owns layers that are not tracked or not built."""
+        if self.layers and training is None:
+            names = ", ".join(layer.name for layer in self.layers)
+            raise ValueError(
+                f"`{type(self).__name__}` owns layers ({names}), which a plain `keras.Model` neither "
+                "trains nor updates. Received: training=None. Compile a "
+                "`keras_contrastive.ContrastiveTrainer` with it. In a custom loop, call `build()` "
+                "once and pass `training=True` or `training=False`."
+            )
+        unbuilt = [layer.name for layer in self.layers if not layer.built]
+        if unbuilt:
+            raise ValueError(
+                f"The layers of the loss must be built. Received: {', '.join(unbuilt)} not built. "
+                "`ContrastiveTrainer.compile` builds them. In a custom loop, call `loss.build()` "
+                "once before anything is traced or optimized."
+            )

@@ -1,195 +1,165 @@
 """GammaContrastive, the contrastive loss with gamma-distributed weights."""
 
 import math
+from typing import Literal, Unpack
 
 import keras
-import numpy as np
 from keras import ops
 
+from keras_contrastive import _checks
 from keras_contrastive._draws import as_seed, gamma, hash_embeddings, hash_keys
-from keras_contrastive.losses._base import value_with_gradient_of
+from keras_contrastive._engine import Contrast
+from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
+from keras_contrastive.losses._arguments import value_with_gradient_of
 from keras_contrastive.losses._jackknife import jackknife
-from keras_contrastive.losses._running_partition import RememberingLoss, check_count
+from keras_contrastive.losses._running_partition import RunningPartitionLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class GammaContrastive(RememberingLoss):
-    """The contrastive loss, with the gradient that small batches bias put right.
+class GammaContrastive(RunningPartitionLoss):
+    """Computes a contrastive loss whose gradient has less minibatch bias than that of InfoNCE.
 
-    The contrastive loss of anchor i is `-s_i + log S_i`: the logit of its positive, and the partition
-    S_i, a mean of exp(logit) over *all* negatives. A minibatch knows few of them, and the gradient of
-    the logarithm of a noisy mean is biased: hard negatives are under-weighted. The Bayesian augmentation
-    removes the logarithm. With u_i ~ Gamma(1, rate S_i), the identity `1 / S = integral of exp(-u S) du`
-    turns the loss into `-s_i + u_i S_i`, which is a plain sum over negatives: its minibatch gradient is
-    unbiased for any batch size, provided that u_i does not come from the same batch.
+    The contrastive loss of anchor i is `-s_i + log S_i`: the logit s_i of its positive, and the
+    partition S_i, the mean of exp(logit) over *all* negatives. A minibatch contains few negatives,
+    and the gradient of the log of a noisy mean is biased: hard negatives get too little weight. The
+    Bayesian augmentation removes the logarithm. With u_i ~ Gamma(1, rate S_i), the identity
+    `1 / S = integral of exp(-u S) du` turns the loss into `-s_i + u_i S_i`, a plain sum over
+    negatives. Its minibatch gradient is unbiased for any batch size if u_i does not depend on the
+    same batch.
 
-    Hence a rate, the running estimate of S_i, is remembered for each item and direction:
+    The rate is a running estimate of S_i:
 
-    * With `num_items`, inside `ContrastiveTrainer`, and with ids: the remembered rate. Its memory
-      is one float for each item and direction, saved with the model.
-    * Without, in any Keras model: the rate of this batch, whose bias of order 1 / batch is removed by
-      the jackknife (each negative left out in turn).
+    * With `num_items`, inside `ContrastiveTrainer` and with ids, the loss stores one estimate for
+      each item and direction. It takes one float per item and direction, and is saved with the
+      model.
+    * Without `num_items`, in any Keras model, the rate is that of the batch. The jackknife, which
+      leaves out each negative in turn, removes its bias of order 1 / batch.
 
-    The defaults (`draws=None`, `rate="after"`, `momentum=0.7`, without the positive) follow from `docs/results.md`,
-    "Half the batch" and the synthetic data that it begins with. On real data momenta from 0.5 to 0.7 and `"visits"` are
-    within the errors of each other at a temperature of 0.05: `"visits"` is ahead with few epochs or large batches, 0.7
-    at a temperature of 0.02; 0.9 and `rate="before"` are behind. Draws, and the positive in the partition, make no
-    difference there. `DecoupledContrastive`, which remembers nothing, finds as much. Where an item is seen hundreds of
-    times or more and negatives are fresh, `"visits"` is what reaches the optimum, and a constant momentum may do
-    worse than `InfoNCE`. Do not clip gradients: that takes away what a heavy tail has to say.
-
-    The *value* is the contrastive loss of the batch in nats, the same number whatever the draws and the
-    rates, and comparable with `InfoNCE`'s. Only the *gradient* is that of the augmented loss.
+    The *value* is the contrastive loss of the batch in nats. It does not depend on draws and rates,
+    and is comparable with `InfoNCE`. Only the *gradient* is that of the augmented loss.
+    `docs/results.md` compares the options. Do not clip gradients if logits have heavy tails.
 
     Args:
-        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities. A
-            remembered rate belongs to the temperature at which it was estimated; with a learnable one it is
-            read as it would be at the temperature of the day (to first order, at one more forward sweep).
-        num_items: `None`, or the number of items: ids are in `[0, num_items)`. An item with another id
-            is safe: it counts as never seen, and nothing is remembered of it.
-        draws: How many exponential draws u_i averages: 1 is the plain augmentation, more have a smaller
-            variance and the same optimum. `None` is their mean (deterministic expectation-maximization),
-            the default, which is the most robust: single draws diverge where logits have heavy tails.
-        momentum: Share of the old rate in the new one: in `[0, 1)`, or `"visits"`, which is 1 - n**-0.7 at an item's
-            n-th visit. A constant follows a model that changes between the few visits of an epoch-wise training, and
-            leaves a share of 1 - momentum of the bias; `"visits"` averages ever more of them and leaves none, for
-            items that are seen hundreds of times. An item's first visit sets its rate.
-        rate: `"after"` weighs a batch by the rate that already contains it: stable, weights are at most
-            1 / (1 - momentum), and the bias that this brings back is a share of 1 - momentum. `"before"`
-            is free of it, and needs `max_weight`. `"batch"` uses this batch alone, which has all of
-            InfoNCE's bias and exists to show it.
-        include_positive: Whether the positive is part of the partition, as in InfoNCE, or not, as in
-            the decoupled loss. With infinitely many negatives it makes no difference.
-        max_weight: Cap of exp(log S of the batch - log-rate), against a rate that lags far behind. Caps
-            are counted: see `num_capped`.
-        seed: Int, seed of the draws. By default drawn from Python's `random`, which
-            `keras.utils.set_random_seed` seeds. Saved with the loss.
-        all_views: Whether an anchor's candidates are the rows of all views (but the anchor itself), or those of the
-            other view only. For modalities, which may lie apart, the other is the right choice.
-        symmetric: Whether both views of a pair are anchors in turn, or the first view only.
-        normalize: Whether the similarity is the cosine, or the plain inner product.
-        memory: `None`, or a `kc.layers.EmbeddingQueue`.
-        reduction: See `keras.losses.Loss`.
-        name: Name of the loss.
-        dtype: Dtype of the computation, at least float32.
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the
+            similarities. With a learnable one, a stored estimate is adjusted to the current
+            temperature to first order. This takes one more forward pass.
+        num_items: `None`, or the number of items. Ids are in `[0, num_items)`. An item with another
+            id counts as never seen, and nothing is stored for it.
+        draws: Number of exponential draws that u_i averages. 1 is the plain augmentation. More
+            draws have a smaller variance and the same optimum. `None` uses their mean, which is
+            deterministic and the most robust choice: single draws diverge if logits have heavy
+            tails.
+        momentum: Share of the old estimate in the new one, in `[0, 1)`, or `"visits"`, which is
+            1 - n**-0.7 at the n-th visit of an item. A constant follows a model that changes
+            between visits, and leaves a share of 1 - momentum of the bias. `"visits"` leaves no
+            bias for items that are seen hundreds of times. The first visit sets the estimate.
+        rate: `"after"` divides by the estimate that includes the batch: stable, with weights of at
+            most 1 / (1 - momentum), and a bias of a share of 1 - momentum. `"before"` has no such
+            bias and needs `max_weight`. `"batch"` uses the batch alone and has the bias of InfoNCE,
+            for comparison.
+        include_positive: Whether the partition includes the positive, as in InfoNCE, or not, as in
+            the decoupled loss. With infinitely many negatives there is no difference.
+        max_weight: Upper limit of the batch's partition divided by the estimate. `num_capped`
+            counts how often it applied.
+        seed: Int, seed of the draws, or `None` to draw one from Python's `random`, which
+            `keras.utils.set_random_seed` seeds. It is saved with the loss.
+        all_views: Whether candidates come from all views, or the other view only. Use `False`
+            across modalities.
+        **kwargs: See `ContrastiveLoss`.
 
     Call arguments: see `ContrastiveLoss`. With `num_items`, a training step needs ids.
 
     Returns:
-        Nats. `log(batch - 1)` when all embeddings coincide (`log(batch)` with `include_positive`);
-        zero for an anchor without negatives. It may be negative unless `include_positive`.
+        Loss in nats: `log(batch - 1)` if all embeddings are equal (`log(batch)` with
+        `include_positive`), and 0 for an anchor without negatives. It may be negative unless
+        `include_positive`.
 
     Raises:
-        ValueError: A training step with `num_items` but without ids, or by someone who neither builds
-            the loss nor says `training`; arguments out of range.
+        ValueError: If a training step with `num_items` has no ids, the loss is neither built nor
+            tracked, or an argument is out of range.
 
     Reference:
-        [Chen et al., 2022](https://openreview.net/forum?id=T1dhAPdS--), "Why do we need large batchsizes
-        in contrastive learning? A gradient-bias perspective". It satisfies all that the abstract states;
-        shape, rate and memory of u are our choices (shape 1 is the only one whose marginal is the
-        contrastive likelihood), and the jackknife is ours.
+        - [Chen et al., 2022](https://openreview.net/forum?id=T1dhAPdS--), "Why do we need large
+          batchsizes in contrastive learning? A gradient-bias perspective". The shape, rate and
+          storage of u are choices of this implementation that satisfy the abstract. Shape 1 is the
+          only one whose marginal is the contrastive likelihood. The jackknife is an addition.
 
     Example:
 
-    >>> embeddings = keras.ops.eye(4)
+    >>> z = keras.ops.eye(4)
     >>> loss = GammaContrastive(temperature=1.0)
-    >>> round(float(loss(None, (embeddings, embeddings))), 4)  # -1 + log(3)
+    >>> round(float(loss(None, (z, z))), 4)  # -1 + log(3)
     0.0986
     """
 
     def __init__(
         self,
-        temperature=0.1,
-        num_items=None,
-        draws=None,
-        momentum=0.7,
-        rate="after",
-        include_positive=False,
-        max_weight=20.0,
-        seed=None,
-        all_views=False,
-        symmetric=True,
-        normalize=True,
-        memory=None,
-        reduction="sum_over_batch_size",
-        name="gamma_contrastive",
-        dtype=None,
-    ):
-        super().__init__(
-            num_items,
-            momentum,
-            max_weight,
-            all_views,
-            temperature=temperature,
-            symmetric=symmetric,
-            normalize=normalize,
-            memory=memory,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
-        check_count("draws", draws, "how many gamma draws are averaged")
-        if rate not in ("after", "before", "batch"):
-            raise ValueError(
-                f"`rate` must be 'after', 'before' or 'batch'. Received: rate={rate!r}."
-            )
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
-            raise TypeError(f"`seed` must be an integer or `None`. Received: seed={seed!r}.")
-        self.draws = draws
-        self.rate = rate
+        temperature: float | Layer = 0.1,
+        num_items: int | None = None,
+        draws: int | None = None,
+        momentum: float | Literal["visits"] = 0.7,
+        rate: Literal["after", "before", "batch"] = "after",
+        include_positive: bool = False,
+        max_weight: float = 20.0,
+        seed: int | None = None,
+        all_views: bool = False,
+        **kwargs: Unpack[LossArguments],
+    ) -> None:
+        super().__init__(num_items, momentum, max_weight, all_views, temperature, **kwargs)
+        self.draws = _checks.optional_positive_int("draws", draws)
+        self.rate = _checks.one_of("rate", rate, ("after", "before", "batch"))
         self.include_positive = include_positive
         self.seed = as_seed(seed)
 
-    def per_direction(self, contrast, ids, training):
+    def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
+        log_sum = contrast.log_sum_negatives
         log_count = contrast.log_num_negatives
-        log_partition = contrast.negatives - log_count  # log of the mean over negatives, S / M
-        # In the mean over M negatives in all, an included positive counts one M-th.
+        log_partition = log_sum - log_count  # log of the mean over the negatives
+        # In a mean over all M negatives, an included positive has the weight 1 / M.
         log_population = math.log(max(self.num_items - 1, 1)) if self.num_items else log_count
         if self.include_positive:
-            value = contrast.softplus(contrast.negatives)
-            log_partition = (
-                contrast.softplus(log_partition + log_population)
-                + contrast.positive
-                - log_population
-            )
+            value = contrast.mean_softplus(log_sum)
+            softplus = contrast.mean_softplus(log_partition + log_population)
+            log_partition = softplus + contrast.positive_logit - log_population
         else:
-            value = contrast.negatives - contrast.positive
-        value = contrast.or_zero(value)
+            value = log_sum - contrast.positive_logit
+        value = contrast.zero_where_invalid(value)
         if training is False:
             return value
-        weights = ops.stop_gradient(self._draw(contrast, ids))
+        weights = ops.stop_gradient(self._draw(contrast))
         if self.num_items is None:
             log_partition = jackknife(contrast, log_partition)
             if self.state is not None:
                 self.state.advance(num_capped=0)
         else:
 
-            def slope():
+            def slope() -> Tensor:
                 if not self.include_positive:
                     return contrast.expected_logit()
-                share = ops.exp(contrast.positive - log_population - log_partition)
-                return (1 - share) * contrast.expected_logit() + share * contrast.positive
+                share = ops.exp(contrast.positive_logit - log_population - log_partition)
+                of_negatives = (1 - share) * contrast.expected_logit()
+                return of_negatives + share * contrast.positive_logit
 
-            before, after = self.update_rates(contrast, ids, log_partition, slope, self.momentum)
-            rate = {"after": after, "before": before, "batch": ops.stop_gradient(log_partition)}[
-                self.rate
-            ]
+            before, after = self.update_estimates(contrast, log_partition, slope, self.momentum)
+            batch_rate = ops.stop_gradient(log_partition)
+            rate = {"after": after, "before": before, "batch": batch_rate}[self.rate]
             weights = weights * self.capped_weights(contrast, log_partition, rate)
-        # The gradient of u * S is that of (u S, detached) * log S: the same, and it never overflows.
-        return value_with_gradient_of(
-            value, contrast.or_zero(weights * log_partition - contrast.positive)
-        )
+        # The gradient of u * S equals that of (u S, detached) * log S, which never overflows.
+        surrogate = weights * log_partition - contrast.positive_logit
+        return value_with_gradient_of(value, contrast.zero_where_invalid(surrogate))
 
-    def _draw(self, contrast, ids):
+    def _draw(self, contrast: Contrast) -> Tensor:
         if self.draws is None:
-            return ops.ones_like(contrast.positive)
-        if self.state is None:  # a plain model: nothing counts the steps, but the weights move
-            keys = hash_keys(self.seed, hash_embeddings(ops.concatenate(contrast.views, axis=-1)))
+            return ops.ones_like(contrast.positive_logit)
+        batch = contrast.batch
+        if self.state is None:  # a plain model counts no steps, but its embeddings change
+            embeddings = ops.concatenate(list(batch.views.values()), axis=-1)
+            keys = hash_keys(self.seed, hash_embeddings(embeddings))
         else:
-            keys = hash_keys(self.seed, self.state.step, contrast.rows if ids is None else ids)
-        return gamma(keys, self.draws, contrast.positive.shape[1], self.dtype)
+            keys = hash_keys(self.seed, self.state.step, batch.row_ids)
+        return gamma(keys, self.draws, contrast.positive_logit.shape[1], self.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "draws": self.draws,

@@ -1,129 +1,109 @@
-"""GlobalContrastive, the loss over all data with a moving average of each item's partition."""
+"""GlobalContrastive, the loss over all data with a running partition per item."""
 
 import math
+from typing import Literal, Unpack
 
 import keras
 from keras import ops
 
-from keras_contrastive.losses._base import value_with_gradient_of
-from keras_contrastive.losses._running_partition import RememberingLoss, check_count
+from keras_contrastive import _checks
+from keras_contrastive._engine import Contrast
+from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
+from keras_contrastive.losses._arguments import value_with_gradient_of
+from keras_contrastive.losses._running_partition import RunningPartitionLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class GlobalContrastive(RememberingLoss):
-    """SogCLR: the decoupled loss over all data, whose gradient weighs a batch by a remembered partition.
+class GlobalContrastive(RunningPartitionLoss):
+    """Computes SogCLR, the decoupled loss over all data, with a running partition per item.
 
-    Each item and direction has a moving average u of its partition, the mean of exp(logit - positive's logit) over
-    its negatives. The gradient is that of (mean of this batch) / u in place of its logarithm, so that it is exact as
-    the averages settle, whatever the batch. `GammaContrastive` with `draws=None` is its sibling, whose average leaves
-    the positive out. It needs ids and `ContrastiveTrainer`.
+    Each item and direction has a moving average u of its partition, the mean over the negatives of
+    exp(logit - logit of the positive). The gradient of the logarithm of the batch's mean is
+    replaced by that of the mean divided by u, which becomes exact as the averages converge, for any
+    batch size. `GammaContrastive` with `draws=None` is similar, but leaves the positive out of the
+    average. The loss needs ids and `ContrastiveTrainer`.
 
     Args:
-        num_items: Positive int, the number of items: ids are in `[0, num_items)`. An item with another id
-            is safe: it counts as never seen, and nothing is remembered of it.
-        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
-            With a learnable one, a remembered average is read as it would be at the temperature of the day.
-        momentum: In `[0, 1)`, share of the old average in the new one (SogCLR's gamma is its complement), or
-            `"visits"`, which is 1 - n**-0.7 at an item's n-th visit. An item's first visit sets its average.
-            The default, mostly the batch at hand, found most on real data (`docs/results.md`, "Half the batch");
-            `"visits"` is the one that reaches the optimum where an item is seen hundreds of times.
-        momentum_steps: `None` for a constant momentum, or a positive int: it rises from 0 to `momentum` along half a
-            cosine in so many steps. FastCLIP's advice is half of the training, and a `momentum` of 0.8.
-        max_weight: Cap of the partition of the batch over its average. Caps are counted: see `num_capped`.
-        all_views: Whether an anchor's candidates are the rows of all views (but the anchor itself), or those of the
-            other view only. SogCLR has all for images, and the other for image and text.
-        symmetric: Whether both views of a pair are anchors in turn, or the first view only.
-        normalize: Whether the similarity is the cosine, or the plain inner product.
-        memory: `None`, or a `kc.layers.EmbeddingQueue`.
-        reduction: See `keras.losses.Loss`.
-        name: Name of the loss.
-        dtype: Dtype of the computation, at least float32.
+        num_items: Positive int, the number of items. Ids are in `[0, num_items)`. An item with
+            another id counts as never seen, and nothing is stored for it.
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the
+            similarities. With a learnable one, a stored average is adjusted to the current
+            temperature.
+        momentum: In `[0, 1)`, the share of the old average in the new one (SogCLR's gamma is
+            1 - momentum). Or `"visits"`, which is 1 - n**-0.7 at the n-th visit of an item. The
+            first visit sets the average. See `docs/results.md` for measurements of both.
+        momentum_steps: `None` for a constant momentum, or a positive int: the momentum rises from 0
+            to `momentum` along half a cosine in this many steps. FastCLIP recommends half of the
+            training, and a `momentum` of 0.8.
+        max_weight: Upper limit of the batch's partition divided by the average. `num_capped` counts
+            how often it applied.
+        all_views: Whether candidates come from all views, or the other view only. SogCLR uses all
+            views for images, and the other view for image and text.
+        **kwargs: See `ContrastiveLoss`.
 
     Call arguments: see `ContrastiveLoss`. A training step needs ids.
 
     Returns:
-        Nats, and below zero where positives are recognized: log of the *mean* over the negatives of this batch,
-        less the positive's logit. Zero when all embeddings coincide, and for an anchor without negatives.
-        (The papers multiply by the temperature.)
+        Loss in nats, negative if positives are recognized: the log of the *mean* over the negatives
+        of the batch, minus the logit of the positive. It is 0 if all embeddings are equal, and for
+        an anchor without negatives. The papers multiply it by the temperature.
 
     Raises:
-        ValueError: A training step without ids, or by someone who neither builds the loss nor says `training`.
+        ValueError: If a training step has no ids, or the loss is neither built nor tracked.
 
     Reference:
         - [Yuan et al., 2022](https://arxiv.org/abs/2202.12387), Alg. 1.
-        - [Wei et al., 2024](https://arxiv.org/abs/2407.01445), Sec. 4, the cosine schedule.
+        - [Wei et al., 2024](https://arxiv.org/abs/2407.01445), Sec. 4, for the cosine schedule.
 
     Example:
 
-    >>> embeddings = keras.ops.eye(4)
+    >>> z = keras.ops.eye(4)
     >>> loss = GlobalContrastive(num_items=4, temperature=1.0)
     >>> loss.build()
-    >>> round(float(loss(np.arange(4), (embeddings, embeddings), training=True)), 4)  # log(1) - 1
+    >>> round(float(loss(np.arange(4), (z, z), training=True)), 4)  # log(1) - 1
     -1.0
     """
 
     def __init__(
         self,
-        num_items,
-        temperature=0.1,
-        momentum=0.1,
-        momentum_steps=None,
-        max_weight=20.0,
-        all_views=False,
-        symmetric=True,
-        normalize=True,
-        memory=None,
-        reduction="sum_over_batch_size",
-        name="global_contrastive",
-        dtype=None,
-    ):
-        super().__init__(
-            num_items,
-            momentum,
-            max_weight,
-            all_views,
-            temperature=temperature,
-            symmetric=symmetric,
-            normalize=normalize,
-            memory=memory,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
-        if num_items is None:
-            raise ValueError(
-                "`num_items` must be the number of items: this loss cannot do without their memory."
-            )
-        check_count("momentum_steps", momentum_steps, "in how many steps the momentum rises")
+        num_items: int,
+        temperature: float | Layer = 0.1,
+        momentum: float | Literal["visits"] = 0.1,
+        momentum_steps: int | None = None,
+        max_weight: float = 20.0,
+        all_views: bool = False,
+        **kwargs: Unpack[LossArguments],
+    ) -> None:
+        _checks.positive_int("num_items", num_items, "The loss stores state for each item.")
+        super().__init__(num_items, momentum, max_weight, all_views, temperature, **kwargs)
+        _checks.optional_positive_int("momentum_steps", momentum_steps)
         if momentum == "visits" and momentum_steps is not None:
             raise ValueError(
-                "A momentum of 'visits' has a schedule of its own: `momentum_steps` must be `None`. "
-                f"Received: momentum_steps={momentum_steps}."
+                "`momentum_steps` must be `None` for a momentum of 'visits', which has a schedule of "
+                f"its own. Received: momentum_steps={momentum_steps}."
             )
         self.momentum_steps = momentum_steps
 
-    def per_direction(self, contrast, ids, training):
-        value = contrast.or_zero(
-            contrast.negatives - contrast.log_num_negatives - contrast.positive
-        )
+    def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
+        log_mean = contrast.log_sum_negatives - contrast.log_num_negatives
+        value = contrast.zero_where_invalid(log_mean - contrast.positive_logit)
         if training is False:
             return value
-        _, rate = self.update_rates(
+        _, estimate = self.update_estimates(
             contrast,
-            ids,
             value,
-            lambda: contrast.expected_logit() - contrast.positive,
-            self._momentum_of_the_step(),
+            lambda: contrast.expected_logit() - contrast.positive_logit,
+            self._current_momentum(),
         )
-        weights = self.capped_weights(contrast, value, rate)
-        # The gradient of exp(value) / u is that of (exp(value) / u, detached) * value.
+        weights = self.capped_weights(contrast, value, estimate)
+        # The gradient of exp(value) / u equals that of weights * value, with detached weights.
         return value_with_gradient_of(value, weights * value)
 
-    def _momentum_of_the_step(self):
+    def _current_momentum(self) -> Tensor | str:
         if self.momentum_steps is None:
             return self.momentum
         progress = ops.minimum(ops.cast(self.state.step, "float32") / self.momentum_steps, 1.0)
         return self.momentum * (1 - ops.cos(math.pi * progress)) / 2
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "momentum_steps": self.momentum_steps}

@@ -1,37 +1,47 @@
 """InfoNCE, the contrastive loss of CPC, MoCo and CLIP."""
 
+from typing import Literal, Unpack
+
 import keras
 
-from keras_contrastive.losses._base import ContrastiveLoss, value_with_gradient_of
-from keras_contrastive.losses._jackknife import check_bias_correction, jackknife
+from keras_contrastive import _checks
+from keras_contrastive._engine import Contrast
+from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
+from keras_contrastive.losses._arguments import value_with_gradient_of
+from keras_contrastive.losses._base import ContrastiveLoss
+from keras_contrastive.losses._jackknife import jackknife
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class InfoNCE(ContrastiveLoss):
-    """Cross-entropy of picking each anchor's positive among all candidates of the other view.
+    """Computes InfoNCE, the cross-entropy of picking each anchor's positive among its candidates.
 
-    With two views and `symmetric=True` this is CLIP's loss. It compares with the negatives of this
-    batch only, and the gradient of the mean over batches is not that of the loss over all data: hard
-    negatives get too little weight, the less the smaller the batch and the lower the temperature.
-    `bias_correction` takes away the larger part of that, `GammaContrastive` the rest.
+    The candidates are the rows of the other view. With two views and `symmetric=True` this is the
+    loss of CLIP. Use it for pairs, such as image and text. For two augmentations of one image, use
+    `NTXent`.
+
+    The loss compares only with the negatives of the batch, so its gradient is biased: hard
+    negatives get too little weight, the more so for small batches and low temperatures.
+    `bias_correction` removes most of the bias. See also `GammaContrastive`.
 
     Args:
-        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
-        bias_correction: `None`, or `"jackknife"`: the gradient is that of the loss whose partition is corrected
-            by leaving out each negative in turn, which removes the bias of order 1 / batch (at twice the time).
-        symmetric: Whether both views of a pair are anchors in turn, or the first view only.
-        normalize: Whether the similarity is the cosine, or the plain inner product.
-        memory: `None`, or a `kc.layers.EmbeddingQueue`.
-        reduction: See `keras.losses.Loss`.
-        name: Name of the loss.
-        dtype: Dtype of the computation, at least float32.
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the
+            similarities. Typical values are 0.02 to 0.1. CLIP learns it.
+        bias_correction: `None`, or `"jackknife"`: the gradient is that of a loss whose partition is
+            corrected by leaving out each negative in turn. This removes the bias of order 1 /
+            batch, and takes twice the time.
+        **kwargs: See `ContrastiveLoss`.
 
     Call arguments: see `ContrastiveLoss`. With one view and labels, the loss is the mean over the
-    positives of an anchor; each is contrasted with the anchor's negatives, not with other positives.
+    positives of an anchor. Each positive is compared with the negatives, not with other positives.
 
     Returns:
-        Nats, at least 0 up to rounding. `log(batch)` when all embeddings coincide; near zero when every positive is
-        recognized; zero for an anchor without negatives.
+        Loss in nats, at least 0 up to rounding: `log(batch)` if all embeddings are equal, close to
+        0 if every positive is recognized, and 0 for an anchor without negatives.
+
+    Raises:
+        ValueError: If `bias_correction` is neither `None` nor `"jackknife"`. See also
+            `ContrastiveLoss`.
 
     Reference:
         - [Oord et al., 2018](https://arxiv.org/abs/1807.03748), Eq. 4.
@@ -39,41 +49,37 @@ class InfoNCE(ContrastiveLoss):
 
     Example:
 
-    >>> embeddings = keras.ops.eye(2)
+    >>> z = keras.ops.eye(2)
     >>> loss = InfoNCE(temperature=1.0)
-    >>> round(float(loss(None, (embeddings, embeddings))), 4)
+    >>> round(float(loss(None, (z, z))), 4)
     0.3133
     """
 
     def __init__(
         self,
-        temperature=0.07,
-        bias_correction=None,
-        symmetric=True,
-        normalize=True,
-        memory=None,
-        reduction="sum_over_batch_size",
-        name="info_nce",
-        dtype=None,
-    ):
-        super().__init__(temperature, symmetric, normalize, memory, reduction, name, dtype)
-        check_bias_correction(bias_correction)
-        self.bias_correction = bias_correction
-
-    def per_direction(self, contrast, ids, training):
-        # -log(e^positive / (e^positive + sum of e^negative)), without a mask where none is needed.
-        if contrast.needs_no_mask and self.bias_correction is None:
-            value = contrast.candidates - contrast.positive
-        else:
-            value = contrast.softplus(contrast.negatives)
-        if self.bias_correction is None:
-            return contrast.or_zero(value)
-        # The positive counts as one of as many candidates as there are negatives.
-        corrected = (
-            jackknife(contrast, value + contrast.positive - contrast.log_num_negatives)
-            - contrast.positive
+        temperature: float | Layer = 0.07,
+        bias_correction: Literal["jackknife"] | None = None,
+        **kwargs: Unpack[LossArguments],
+    ) -> None:
+        super().__init__(temperature, **kwargs)
+        self.bias_correction = _checks.one_of(
+            "bias_correction", bias_correction, (None, "jackknife")
         )
-        return value_with_gradient_of(contrast.or_zero(value), contrast.or_zero(corrected))
 
-    def get_config(self):
+    def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
+        # -log(e^positive / (e^positive + sum of e^negative)), without a mask if none is needed.
+        if contrast.is_plain_pairs and self.bias_correction is None:
+            value = contrast.log_partition - contrast.positive_logit
+        else:
+            value = contrast.mean_softplus(contrast.log_sum_negatives)
+        if self.bias_correction is None:
+            return contrast.zero_where_invalid(value)
+        # The positive counts as one of as many candidates as there are negatives.
+        log_mean = value + contrast.positive_logit - contrast.log_num_negatives
+        corrected = jackknife(contrast, log_mean) - contrast.positive_logit
+        return value_with_gradient_of(
+            contrast.zero_where_invalid(value), contrast.zero_where_invalid(corrected)
+        )
+
+    def get_config(self) -> Config:
         return {**super().get_config(), "bias_correction": self.bias_correction}

@@ -1,43 +1,43 @@
 """NT-Xent, the contrastive loss of SimCLR."""
 
+from typing import Literal, Unpack
+
 import keras
 
+from keras_contrastive._typing import Layer, LossArguments
 from keras_contrastive.losses._info_nce import InfoNCE
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class NTXent(InfoNCE):
-    """InfoNCE whose candidates are the rows of all views: an anchor is compared with its own view as well.
+    """Computes NT-Xent, InfoNCE with candidates from all views, the anchor's own view included.
 
-    For views of one kind, such as two random crops of each image: 2 (batch - 1) negatives for each anchor
-    in place of batch - 1. For modalities, which may lie apart, `InfoNCE` compares across only.
+    Use it for views of one kind, such as two random crops of each image: an anchor has
+    2 (batch - 1) negatives instead of batch - 1. For modalities, use `InfoNCE`.
 
     Args:
-        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
-        bias_correction: `None`, or `"jackknife"`: the gradient is that of the loss whose partition is corrected
-            by leaving out each negative in turn, which removes the bias of order 1 / batch (at twice the time).
-        symmetric: Whether both views of a pair are anchors in turn, or the first view only.
-        normalize: Whether the similarity is the cosine, or the plain inner product.
-        memory: `None`, or a `kc.layers.EmbeddingQueue`.
-        reduction: See `keras.losses.Loss`.
-        name: Name of the loss.
-        dtype: Dtype of the computation, at least float32.
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the
+            similarities. SimCLR uses 0.1 to 0.5.
+        bias_correction: `None`, or `"jackknife"`. See `InfoNCE`.
+        **kwargs: See `ContrastiveLoss`.
 
-    Call arguments: see `ContrastiveLoss`. With more than two views, each pair of views has its own term; rows of
-    the anchor's item in further views are neither its positive nor its negatives there.
+    Call arguments: see `ContrastiveLoss`. With more than two views, each pair of views has a term
+    of its own. In that term, further views of the anchor's item are neither positives nor
+    negatives.
 
     Returns:
-        Nats, at least 0 up to rounding. `log(2 batch - 1)` when all embeddings of two views coincide; zero for
-        an anchor without negatives. SimCLR's code adds the two directions of which this is the mean.
+        Loss in nats, at least 0 up to rounding: `log(2 batch - 1)` if all embeddings of two views
+        are equal, and 0 for an anchor without negatives. The loss is the mean of the two
+        directions. The code of SimCLR returns their sum.
 
     Reference:
         - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), Eq. 1.
 
     Example:
 
-    >>> embeddings = keras.ops.eye(2)
+    >>> z = keras.ops.eye(2)
     >>> loss = NTXent(temperature=1.0)
-    >>> round(float(loss(None, (embeddings, embeddings))), 4)  # log(e + 2) - 1
+    >>> round(float(loss(None, (z, z))), 4)  # log(e + 2) - 1
     0.5514
     """
 
@@ -45,15 +45,8 @@ class NTXent(InfoNCE):
 
     def __init__(
         self,
-        temperature=0.1,
-        bias_correction=None,
-        symmetric=True,
-        normalize=True,
-        memory=None,
-        reduction="sum_over_batch_size",
-        name="nt_xent",
-        dtype=None,
-    ):
-        super().__init__(
-            temperature, bias_correction, symmetric, normalize, memory, reduction, name, dtype
-        )
+        temperature: float | Layer = 0.1,
+        bias_correction: Literal["jackknife"] | None = None,
+        **kwargs: Unpack[LossArguments],
+    ) -> None:
+        super().__init__(temperature, bias_correction, **kwargs)

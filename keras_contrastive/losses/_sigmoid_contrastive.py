@@ -1,81 +1,83 @@
 """SigmoidContrastive, the pairwise loss of SigLIP."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_contrastive.losses._base import ContrastiveLoss, serialized
+from keras_contrastive import _checks
+from keras_contrastive._engine import Contrast
+from keras_contrastive._keras import serialize
+from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
+from keras_contrastive.losses._base import ContrastiveLoss, Directions
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class SigmoidContrastive(ContrastiveLoss):
-    """SigLIP: each pair of rows is a question of its own, "the same item?", answered by a sigmoid.
+    """Computes the loss of SigLIP, a sigmoid cross-entropy for each pair of rows.
 
-    There is no partition: the loss is a plain sum over pairs, whose gradient small batches do not bias (its
-    objective is not InfoNCE's). All rows with the anchor's id are positives.
+    The loss is a plain sum over pairs without a partition, so small batches do not bias its
+    gradient. All rows with the anchor's id are positives.
 
-    The bias starts low because almost all pairs are negatives. Let it and the temperature be trained, in
-    `ContrastiveTrainer`: `SigmoidContrastive(kc.layers.LearnableTemperature(0.1), kc.layers.LearnableBias(-10.0))`.
+    The bias starts low, because almost all pairs are negatives. Train it and the temperature with
+    `ContrastiveTrainer`:
+    `SigmoidContrastive(kc.layers.LearnableTemperature(0.1), kc.layers.LearnableBias(-10.0))`.
 
     Args:
-        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the similarities.
+        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the
+            similarities.
         bias: Float, or a `kc.layers.LearnableBias`. Added to the logits.
-        symmetric: Whether both views of a pair are anchors in turn, or the first view only.
-        normalize: Whether the similarity is the cosine, or the plain inner product.
-        memory: `None`, or a `kc.layers.EmbeddingQueue`.
-        reduction: See `keras.losses.Loss`.
-        name: Name of the loss.
-        dtype: Dtype of the computation, at least float32.
+        **kwargs: See `ContrastiveLoss`.
 
     Call arguments: see `ContrastiveLoss`.
 
     Returns:
-        Nats, at least 0: the sum over an anchor's candidates. Zero for an anchor without negatives.
+        Loss in nats, at least 0: the sum over an anchor's candidates. It is 0 for an anchor without
+        negatives.
+
+    Raises:
+        TypeError: If `bias` is neither a number nor a layer. See also `ContrastiveLoss`.
 
     Reference:
-        - [Zhai et al., 2023](https://arxiv.org/abs/2303.15343), Sec. 3.2; temperature 0.1 and bias -10 are its
-          initial values.
+        - [Zhai et al., 2023](https://arxiv.org/abs/2303.15343), Sec. 3.2. Its initial values are a
+          temperature of 0.1 and a bias of -10.
 
     Example:
 
-    >>> embeddings = keras.ops.eye(2)
+    >>> z = keras.ops.eye(2)
     >>> loss = SigmoidContrastive(temperature=1.0, bias=0.0)
-    >>> round(float(loss(None, (embeddings, embeddings))), 4)  # log(1 + 1/e) + log(2)
+    >>> round(float(loss(None, (z, z))), 4)  # log(1 + 1/e) + log(2)
     1.0064
     """
 
     def __init__(
         self,
-        temperature=0.1,
-        bias=-10.0,
-        symmetric=True,
-        normalize=True,
-        memory=None,
-        reduction="sum_over_batch_size",
-        name="sigmoid_contrastive",
-        dtype=None,
-    ):
-        super().__init__(temperature, symmetric, normalize, memory, reduction, name, dtype)
-        if not isinstance(bias, (int, float, keras.layers.Layer)):
-            raise TypeError(
-                f"`bias` must be a float or a `keras_contrastive.layers.LearnableBias`. Received: bias={bias!r}."
-            )
+        temperature: float | Layer = 0.1,
+        bias: float | Layer = -10.0,
+        **kwargs: Unpack[LossArguments],
+    ) -> None:
+        super().__init__(temperature, **kwargs)
+        if not isinstance(bias, keras.layers.Layer):
+            expected = "a float or a `keras_contrastive.layers.LearnableBias`"
+            _checks.real("bias", bias, expected=expected)
         self.bias = bias
 
     @property
-    def layers(self):
-        return [
-            *super().layers,
-            *([self.bias] if isinstance(self.bias, keras.layers.Layer) else []),
-        ]
+    def layers(self) -> list[Layer]:
+        return [*super().layers, *([self.bias] if self._learns_bias else [])]
 
-    def build(self, directions=None):
-        super().build(directions)
-        if isinstance(self.bias, keras.layers.Layer) and not self.bias.built:
+    def build(self, directions: Directions | None = None, num_views: int | None = None) -> None:
+        super().build(directions, num_views)
+        if self._learns_bias and not self.bias.built:
             self.bias.build()
 
-    def per_direction(self, contrast, ids, training):
-        bias = self.bias.bias if isinstance(self.bias, keras.layers.Layer) else self.bias
-        return contrast.or_zero(contrast.sigmoid_cross_entropy(ops.cast(bias, self.dtype)))
+    def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
+        bias = ops.cast(self.bias.bias if self._learns_bias else self.bias, self.dtype)
+        return contrast.zero_where_invalid(contrast.sigmoid_cross_entropy(bias))
 
-    def get_config(self):
-        return {**super().get_config(), "bias": serialized(self.bias)}
+    def get_config(self) -> Config:
+        return {**super().get_config(), "bias": serialize(self.bias)}
+
+    @property
+    def _learns_bias(self) -> bool:
+        return isinstance(self.bias, keras.layers.Layer)

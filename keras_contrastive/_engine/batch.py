@@ -1,0 +1,290 @@
+"""The data contract: shapes and dtypes of `y_true` and `y_pred` decide which rows are compared."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_contrastive import _checks
+from keras_contrastive._engine.normalize import normalize
+from keras_contrastive._engine.targets import (
+    as_embeddings,
+    as_ids,
+    as_weights,
+    check_present,
+    embeddings_and_targets,
+)
+from keras_contrastive._replicas import Replicas, current_replicas
+from keras_contrastive._typing import ArrayLike, Tensor
+
+# Ids that are not ids of items. Items have ids from 0 on.
+NO_ITEM_ID = -1  # a candidate that is a positive of no anchor
+MISSING_ID = -2  # a candidate that does not exist
+FIRST_PRIVATE_ID = -3  # ids <= -3 mark anchors without an id; no candidate has them
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """The embeddings of one step, with everything that losses, metrics and regularizers ask about
+    them.
+
+    A step makes one `Batch`. Batches that are derived from it share its cache, so that each view is
+    normalized once and gathered once.
+
+    Args:
+        views: Embeddings `(batch, dim)` by the user's names.
+        ids: Integer ids, int32 `(batch,)`, or `None` if all rows are different items.
+        present: Bool `(batch,)` by name, for the views that some rows lack.
+        sample_weight: Weights of the rows, float `(batch,)`, or `None`.
+        replicas: How the global batch is spread over replicas. `None` if this process holds all of
+            it.
+
+    Example:
+
+    >>> batch = Batch.from_targets(None, {"image": keras.ops.eye(2), "text": keras.ops.eye(2)})
+    >>> batch.names
+    ('image', 'text')
+    >>> batch.ids is None, batch.rows.shape
+    (True, (2,))
+    """
+
+    views: dict[str, Tensor]
+    ids: Tensor | None = None
+    present: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    sample_weight: Tensor | None = None
+    replicas: Replicas | None = None
+    _cache: dict[Any, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_targets(
+        cls,
+        y_true: ArrayLike | None,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        present: Mapping[Any, ArrayLike] | None = None,
+    ) -> "Batch":
+        """Makes a batch from the arguments of a Keras loss.
+
+        | `y_pred` | `y_true` | views |
+        | --- | --- | --- |
+        | `(batch, dim)` | float `(batch, dim)` | two: predictions and targets |
+        | `(batch, dim)` | integer `(batch,)` or `(batch, 1)` | one; positives have the same id |
+        | `(batch, views, dim)` | integer ids or `None` | `views` |
+        | dict, list or tuple of `(batch, dim)` | integer ids or `None` | one per entry, in order |
+
+        Args:
+            y_true: Ids, targets or `None`, see above. Ids are in `[0, 2**31)`.
+            y_pred: Embeddings, see above. Keys of a dict become the names of the views.
+            sample_weight: Weights of the rows, `(batch,)`, or `None`.
+            present: `None`, or a dict from names or indices of views to bool `(batch,)`. It is
+                False where a row lacks the view.
+
+        Raises:
+            TypeError: If embeddings are not floating point, or ids are not integers.
+            ValueError: If shapes do not fit together, ids are out of range, or there is nothing to
+                compare.
+        """
+        y_true = _ids_of_averages(y_true)
+        if isinstance(y_pred, Mapping):
+            views = {name: as_embeddings(view, name) for name, view in y_pred.items()}
+        elif isinstance(y_pred, (list, tuple)):
+            views = {
+                f"y_pred[{i}]": as_embeddings(view, f"y_pred[{i}]") for i, view in enumerate(y_pred)
+            }
+        else:
+            views, y_true = embeddings_and_targets(y_true, y_pred)
+        ids = None if y_true is None else as_ids(y_true)
+        _check_shapes(views, ids)
+        names = list(views)
+        presence = check_present(present, names)
+        views = {
+            name: _zero_where_missing(view, presence.get(name)) for name, view in views.items()
+        }
+        weights = None if sample_weight is None else as_weights(sample_weight)
+        return cls(views, ids, presence, weights, current_replicas(views[names[0]]))
+
+    # Rows
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the views, in order."""
+        return tuple(self.views)
+
+    @property
+    def rows(self) -> Tensor:
+        """Positions of the rows in the global batch, int32 `(batch,)`."""
+        return self._once("rows", self._positions)
+
+    @property
+    def row_ids(self) -> Tensor:
+        """The ids, or the positions if there are no ids, int32 `(batch,)`."""
+        return self.rows if self.ids is None else self.ids
+
+    def complete(self, *names: str) -> Tensor | None:
+        """Returns which rows have all the named views (default: all), bool `(batch,)`.
+
+        Returns `None` if no row lacks any of them.
+        """
+        result = None
+        for name in names or self.names:
+            if name in self.present:
+                mask = self.present[name]
+                result = mask if result is None else ops.logical_and(result, mask)
+        return result
+
+    # Replicas
+
+    def gather(self, x: Tensor | None) -> Tensor | None:
+        """Returns the rows of all replicas for a tensor of local rows. `None` stays `None`."""
+        if x is None or self.replicas is None:
+            return x
+        return self._once(("gathered", id(x)), lambda: (x, self.replicas.gather(x)))[1]
+
+    def local(self, x: Tensor | None) -> Tensor | None:
+        """Returns the rows of this replica for a tensor of global rows. `None` stays `None`."""
+        return x if x is None or self.replicas is None else self.replicas.local(x)
+
+    @property
+    def global_batch(self) -> "Batch":
+        """The batch of all replicas. It is this batch if no other replica exists."""
+        if self.replicas is None:
+            return self
+        return Batch(
+            {name: self.gather(view) for name, view in self.views.items()},
+            self.gather(self.ids),
+            {name: self.gather(mask) for name, mask in self.present.items()},
+            self.gather(self.sample_weight),
+        )
+
+    # Views
+
+    def cast(self, dtype: str | None = None) -> "Batch":
+        """Returns the batch with views in `dtype`. The default is float32 or wider."""
+        return self._mapped("cast", dtype, lambda view, target: ops.cast(view, target))
+
+    def unit(self, dtype: str | None = None) -> "Batch":
+        """Returns the batch with views of unit length, by default in float32 or wider."""
+        return self._mapped("unit", dtype, lambda view, target: normalize(ops.cast(view, target)))
+
+    def select(self, names: Iterable[str]) -> "Batch":
+        """Returns the same rows with some of the views, in the given order."""
+        return self.with_views({name: self.views[name] for name in names})
+
+    def with_views(
+        self, views: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None
+    ) -> "Batch":
+        """Returns the same rows with other views.
+
+        Args:
+            views: Embeddings `(batch, dim)` by name.
+            present: Bool `(batch,)` by name. By default, views keep the presence of their names.
+        """
+        presence = self.present if present is None else present
+        kept = {name: presence[name] for name in views if name in presence}
+        return dataclasses.replace(self, views=dict(views), present=kept)
+
+    def stop_gradient(self) -> "Batch":
+        """Returns the batch with views that no gradient reaches."""
+        return self.with_views({name: ops.stop_gradient(x) for name, x in self.views.items()})
+
+    def as_single_view(self) -> "Batch":
+        """Returns all views of all rows as the rows of one view, as supervised losses compare them.
+
+        Rows of the same item have the same id. Without ids, each item gets a private one.
+        """
+        if len(self.views) == 1:
+            return self
+        count = len(self.views)
+        ids = FIRST_PRIVATE_ID - 1 - self.rows if self.ids is None else self.ids
+        views = {"views": ops.concatenate(list(self.views.values()))}
+        present = {}
+        if self.present:
+            all_true = ops.ones_like(ids) > 0
+            masks = [self.present.get(name, all_true) for name in self.views]
+            present = {"views": ops.concatenate(masks)}
+        replicas = None if self.replicas is None else current_replicas(views["views"])
+        return Batch(views, ops.concatenate([ids] * count), present, None, replicas)
+
+    # Caching
+
+    def _once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
+
+    def _positions(self) -> Tensor:
+        if self.replicas is not None:
+            return self.replicas.rows
+        return ops.arange(ops.shape(next(iter(self.views.values())))[0], dtype="int32")
+
+    def _mapped(
+        self, kind: str, dtype: str | None, function: Callable[[Tensor, str], Tensor]
+    ) -> "Batch":
+        def once(view: Tensor) -> Tensor:
+            target = dtype or keras.backend.result_type(view.dtype, "float32")
+            # The view is kept as well, so that its `id` is not reused.
+            return self._once((kind, target, id(view)), lambda: (view, function(view, target)))[1]
+
+        return self.with_views({name: once(view) for name, view in self.views.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """Candidates that are not rows of the batch, such as hard negatives or a queue.
+
+    Args:
+        embeddings: Float `(candidates, dim)`.
+        ids: int32 `(candidates,)`, or `None` if none of them is a positive. `NO_ITEM_ID` marks a
+            candidate that is always a negative, `MISSING_ID` one that does not exist.
+    """
+
+    embeddings: Tensor
+    ids: Tensor | None = None
+
+
+def _zero_where_missing(view: Tensor, present: Tensor | None) -> Tensor:
+    if present is None:
+        return view
+    return ops.where(ops.expand_dims(present, 1), view, ops.zeros_like(view))
+
+
+def _ids_of_averages(y_true: Any) -> Any:
+    """Returns symbolic ids as integers.
+
+    To build a model under `tf.distribute`, Keras traces it with the mean of the replicas' ids, a
+    symbolic float tensor that is never computed.
+    """
+    with keras.SymbolicScope() as scope:
+        is_symbolic = scope.original_scope is not None
+    if not is_symbolic or y_true is None or not hasattr(y_true, "dtype"):
+        return y_true
+    dtype = keras.backend.standardize_dtype(y_true.dtype)
+    if not dtype.startswith(("float", "bfloat")) or tuple(y_true.shape[1:]) not in ((), (1,)):
+        return y_true
+    return ops.cast(y_true, "int32")
+
+
+def _check_shapes(views: Mapping[str, Tensor], ids: Tensor | None) -> None:
+    shapes = {str(name): tuple(view.shape) for name, view in views.items()}
+    if not views:
+        raise ValueError("`y_pred` must contain at least one view `(batch, dim)`. Received: none.")
+    if len(views) == 1 and ids is None:
+        raise ValueError(
+            "A single view without ids leaves nothing to compare. Received: y_true=None, "
+            f"{_checks.listing(shapes)}. Pass target embeddings or integer labels as `y_true`, "
+            "or several views as `y_pred`."
+        )
+    first = next(iter(shapes.values()))
+    if any(_checks.differ(shape, first) for shape in shapes.values()):
+        raise ValueError(
+            "Embeddings of all views must have the same shape `(batch, dim)`. "
+            f"Received: {_checks.listing(shapes)}. Add projectors with equal output sizes, or pass "
+            "equal numbers of rows."
+        )
+    if ids is not None and _checks.differ(tuple(ids.shape), (first[0],)):
+        raise ValueError(
+            "`y_true` must have one id per row. "
+            f"Received: y_true {tuple(ids.shape)}, {_checks.listing(shapes)}."
+        )

@@ -1,0 +1,216 @@
+"""Sums over the logits of several directions, which share passes where they share logits."""
+
+from collections.abc import Mapping, Sequence
+
+from keras import ops
+
+from keras_contrastive._engine.batch import FIRST_PRIVATE_ID, Batch, Candidates
+from keras_contrastive._engine.logit_sums import logit_sums
+from keras_contrastive._engine.logit_terms import LogitTerms, LogSumExp
+from keras_contrastive._engine.pair_counts import exists
+from keras_contrastive._engine.pair_masks import PairMasks
+from keras_contrastive._typing import Tensor
+
+
+class DirectionSums:
+    """Computes row sums over the logits of each direction.
+
+    The two directions of a pair of views have the same logits, once by rows and once by columns, so
+    one pass serves both. See `Contrast` for the arguments.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        directions: Sequence[tuple[str, str]],
+        scale: Tensor,
+        all_views: bool,
+        extra: Mapping[str, Sequence[Candidates]],
+    ) -> None:
+        self._batch = batch
+        self._directions = list(directions)
+        self._scale = scale
+        self._scale_per_direction = len(getattr(scale, "shape", ())) > 0
+        self._all_views = all_views
+        self._extra = extra
+        # Logits of matching rows by direction. A pass over the logits yields them as well.
+        self._matching_logits: dict[tuple[str, str], Tensor] = {}
+        self._results: dict[tuple[type[LogitTerms], bool], Tensor] = {}
+
+    def candidate_views(self, direction: tuple[str, str]) -> Sequence[str]:
+        """Returns the views whose rows are candidates of a direction."""
+        return self._batch.names if self._all_views else [direction[1]]
+
+    def sum(
+        self,
+        terms: type[LogitTerms],
+        references: Tensor | None = None,
+        mask_same_ids: bool = True,
+    ) -> Tensor:
+        """Sums terms over the candidates of each anchor.
+
+        Args:
+            terms: The terms, a subclass of `LogitTerms`.
+            references: `None`, or `(batch, directions)`, subtracted from the logits.
+            mask_same_ids: Whether candidates with the anchor's id are treated as the terms say. If
+                False, all candidates except the anchor itself count.
+
+        Returns:
+            `(batch, directions)`.
+        """
+        if references is not None:
+            return self._sum(terms, references, mask_same_ids)
+        key = (terms, mask_same_ids)
+        if key not in self._results:
+            self._results[key] = self._sum(terms, None, mask_same_ids)
+        return self._results[key]
+
+    def matching_logits(self) -> Tensor:
+        """Returns the logit of each anchor with its own row in the other view."""
+        missing = [d for d in self._directions if d not in self._matching_logits]
+        if missing and self._batch.replicas is None:
+            self.sum(LogSumExp)  # cached: losses use this sum as well
+        for direction in self._directions:
+            if direction not in self._matching_logits:
+                # With replicas, rows and columns of the logits do not match: columns are global.
+                anchors, scale = self.anchors(self._directions.index(direction))
+                product = ops.sum(anchors * self._batch.views[direction[1]], axis=1)
+                self._matching_logits[direction] = product * scale
+        return ops.stack([self._matching_logits[d] for d in self._directions], axis=1)
+
+    def anchors(self, index: int) -> tuple[Tensor, Tensor]:
+        """Returns the anchors of a direction, times the scale per anchor, and the scale."""
+        rows = self._batch.views[self._directions[index][0]]
+        if not self._scale_per_direction:
+            return rows, self._scale
+        scale = self._scale[..., index]
+        if len(scale.shape) == 1:
+            return rows * ops.expand_dims(scale, 1), 1.0
+        return rows, scale
+
+    def _sum(
+        self,
+        terms: type[LogitTerms],
+        references: Tensor | None = None,
+        mask_same_ids: bool = True,
+    ) -> Tensor:
+        # Sums over one view, by (view or index of the direction, view of the candidates).
+        sums: dict[tuple[str | int, str], Tensor] = {}
+        # Without references, all directions with the same anchors share their sums.
+        per_direction = references is not None or self._scale_per_direction
+        columns = []
+        for index, direction in enumerate(self._directions):
+            reference = None if references is None else references[:, index]
+            parts = []
+            for view in self.candidate_views(direction):
+                key = (index if per_direction else direction[0], view)
+                if key not in sums:
+                    sums |= self._sums_over_view(terms, index, view, references, mask_same_ids)
+                parts.append(sums[key])
+                parts += [
+                    self._sum_over_extra(terms, index, extra, reference, mask_same_ids)
+                    for extra in self._extra[view]
+                ]
+            columns.append(parts[0] if len(parts) == 1 else terms.over(ops.stack(parts)))
+        return ops.stack(columns, axis=1)
+
+    def _sums_over_view(
+        self,
+        terms: type[LogitTerms],
+        index: int,
+        view: str,
+        references: Tensor | None,
+        mask_same_ids: bool,
+    ) -> dict[tuple[str | int, str], Tensor]:
+        """Returns the sums of a direction over the rows of a view.
+
+        If the opposite direction is compared too, its sums are those of the columns of the same
+        logits, and are returned as well.
+        """
+        direction = self._directions[index]
+        anchors, target = direction
+        rows, scale = self.anchors(index)
+        shares_tensor = (
+            anchors == view and not self._scale_per_direction and self._batch.replicas is None
+        )
+        candidates = None if shares_tensor else self._batch.gather(self._batch.views[view])
+        masks = self._masks(anchors, view, terms, mask_same_ids)
+        opposite = (view, anchors if target == view else target)
+        two_sided = (
+            anchors != view and opposite in self._directions and not self._scale_per_direction
+        )
+        reference = opposite_reference = None
+        if references is not None:
+            reference = references[:, index]
+            if two_sided and not terms.has_one_reference:
+                column = references[:, self._directions.index(opposite)]
+                opposite_reference = self._batch.gather(column)
+        paired = self._yields_matching_logits(direction, view)
+        row_sums, column_sums, matching = logit_sums(
+            terms, rows, candidates, scale, masks, reference, opposite_reference, two_sided, paired
+        )
+        if paired:
+            self._matching_logits[(anchors, view)] = matching
+            if not self._scale_per_direction:
+                self._matching_logits[(view, anchors)] = matching
+        per_direction = references is not None or self._scale_per_direction
+        sums: dict[tuple[str | int, str], Tensor] = {
+            (index if per_direction else anchors, view): row_sums
+        }
+        if two_sided:
+            key = view if references is None else self._directions.index(opposite)
+            sums[(key, anchors)] = self._sum_over_replicas(terms, column_sums)
+        return sums
+
+    def _sum_over_extra(
+        self,
+        terms: type[LogitTerms],
+        index: int,
+        extra: Candidates,
+        reference: Tensor | None,
+        mask_same_ids: bool,
+    ) -> Tensor:
+        rows, scale = self.anchors(index)
+        masks = self._masks_of_extra(extra, mask_same_ids)
+        return logit_sums(terms, rows, extra.embeddings, scale, masks, reference)[0]
+
+    def _sum_over_replicas(self, terms: type[LogitTerms], columns: Tensor) -> Tensor:
+        """Sums columns over replicas, each of which has summed the logits of its rows."""
+        replicas = self._batch.replicas
+        if replicas is None:
+            return columns
+        by_replica = replicas.stack(columns)
+        return terms.over(ops.transpose(replicas.local(ops.transpose(by_replica))))
+
+    def _yields_matching_logits(self, direction: tuple[str, str], view: str) -> bool:
+        """Whether the pass over these logits must also yield those of matching rows."""
+        anchors, target = direction
+        known = (anchors, view) in self._matching_logits
+        # With a scale per direction, only the direction toward this view has the right scale.
+        wrong_scale = self._scale_per_direction and view != target
+        return anchors != view and not known and not wrong_scale and self._batch.replicas is None
+
+    def _masks(
+        self, anchors: str, view: str, terms: type[LogitTerms], mask_same_ids: bool
+    ) -> PairMasks:
+        batch = self._batch
+        drops_itself = anchors == view and (terms.counts_same or not mask_same_ids)
+        positions = (batch.rows, batch.gather(batch.rows)) if drops_itself else None
+        present = batch.present.get(anchors), batch.gather(batch.present.get(view))
+        if not mask_same_ids:
+            return PairMasks(positions=positions, present=present)
+        ids = batch.row_ids, batch.gather(batch.row_ids)
+        return PairMasks(ids=ids, positions=positions, present=present)
+
+    def _masks_of_extra(self, extra: Candidates, mask_same_ids: bool) -> PairMasks:
+        if extra.ids is None:
+            return PairMasks()
+        # A pair with equal positions is left out. All anchors have position 0, and so has a
+        # candidate that does not exist.
+        rows = self._batch.rows
+        positions = ops.zeros_like(rows), ops.cast(exists(extra), "int32")
+        if not mask_same_ids:
+            return PairMasks(positions=positions)
+        ids = self._batch.ids
+        ids = ops.full_like(rows, FIRST_PRIVATE_ID) if ids is None else ids
+        return PairMasks(ids=(ids, extra.ids), positions=positions)

@@ -1,0 +1,22 @@
+"""Which pairs of anchors and candidates count."""
+
+import dataclasses
+
+from keras_contrastive._typing import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class PairMasks:
+    """Attributes of anchors and candidates that decide which pairs count.
+
+    Args:
+        ids: A pair of int tensors `(anchors,)` and `(candidates,)`. Equal ids mark the same item.
+            `None` if no ids are equal.
+        positions: A pair of int tensors. Pairs with equal positions never count. `None` if none
+            are.
+        present: A pair of bool tensors or `None`s. Rows that are not present never count.
+    """
+
+    ids: tuple[Tensor, Tensor] | None = None
+    positions: tuple[Tensor, Tensor] | None = None
+    present: tuple[Tensor | None, Tensor | None] = (None, None)

@@ -1,0 +1,159 @@
+"""Conversion and checks of the arguments of a loss: embeddings, ids, weights, presence."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_contrastive import _checks
+from keras_contrastive._typing import ArrayLike, Tensor
+
+_LARGEST_ID = 2**31 - 1
+
+
+def as_embeddings(x: ArrayLike, name: str, ranks: Sequence[int] = (2,)) -> Tensor:
+    """Returns embeddings as a tensor.
+
+    Raises:
+        TypeError: If they are not floating point.
+        ValueError: If their rank is not one of `ranks`.
+    """
+    dtype = _dtype(x)
+    if not _is_float(dtype):
+        raise TypeError(f"Embeddings must be floating point. Received: {name} with dtype {dtype}.")
+    x = ops.convert_to_tensor(x)
+    if len(x.shape) not in ranks:
+        shapes = {2: "(batch, dim)", 3: "(batch, views, dim)"}
+        expected = " or ".join(shapes[rank] for rank in ranks)
+        raise ValueError(
+            f"Embeddings must have the shape {expected}. Received: {name} {tuple(x.shape)}. "
+            "End the encoder with a pooling layer, such as `GlobalAveragePooling1D`."
+        )
+    return x
+
+
+def embeddings_and_targets(y_true: Any, y_pred: Any) -> tuple[dict[str, Tensor], Any]:
+    """Returns the views of a single tensor, and the ids that remain of `y_true`."""
+    y_pred = as_embeddings(y_pred, "y_pred", ranks=(2, 3))
+    if len(y_pred.shape) == 3:
+        return {
+            f"y_pred[:, {i}]": view for i, view in enumerate(ops.unstack(y_pred, axis=1))
+        }, y_true
+    if y_true is None or not _is_float(_dtype(y_true)):
+        return {"y_pred": y_pred}, y_true
+    y_true = ops.convert_to_tensor(y_true)
+    shape = tuple(y_true.shape)
+    if len(shape) != 2 or _checks.differ(shape[1:], tuple(y_pred.shape[1:])):
+        raise ValueError(
+            "A floating-point `y_true` must hold target embeddings of the shape of `y_pred`. "
+            f"Received: y_true {shape} with dtype {_dtype(y_true)}, "
+            f"y_pred {tuple(y_pred.shape)}. Pass ids and labels as integers."
+        )
+    return {"y_pred": y_pred, "y_true": y_true}, None
+
+
+def as_ids(y_true: ArrayLike) -> Tensor:
+    """Returns ids as int32 `(batch,)`.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If the shape is not `(batch,)` or `(batch, 1)`, or an id is out of range.
+    """
+    dtype = _dtype(y_true)
+    if not dtype.startswith(("int", "uint")):
+        raise TypeError(
+            f"`y_true` must hold integer ids or labels. Received: y_true with dtype {dtype}. Floats "
+            "cannot represent ids above 2**24 exactly. Target embeddings need a `y_pred` of shape "
+            "`(batch, dim)`."
+        )
+    if not hasattr(y_true, "shape"):
+        y_true = np.asarray(y_true)
+    if isinstance(y_true, np.ndarray):
+        check_ids(y_true, name="y_true")
+        y_true = y_true.astype("int32")  # PyTorch has no wide unsigned integers
+    ids = ops.cast(ops.convert_to_tensor(y_true), "int32")
+    if len(ids.shape) == 2 and ids.shape[1] == 1:
+        ids = ops.squeeze(ids, axis=1)
+    if len(ids.shape) != 1:
+        raise ValueError(
+            "Ids must have the shape `(batch,)` or `(batch, 1)`. "
+            f"Received: y_true {tuple(ids.shape)}. Pass the argmax of one-hot labels."
+        )
+    return ids
+
+
+def as_weights(sample_weight: ArrayLike) -> Tensor:
+    """Returns weights as float `(batch,)`, in float32 or wider."""
+    weights = ops.convert_to_tensor(sample_weight)
+    weights = ops.cast(weights, keras.backend.result_type(weights.dtype, "float32"))
+    if len(weights.shape) == 2 and weights.shape[1] == 1:
+        weights = ops.squeeze(weights, axis=1)
+    return weights
+
+
+def check_ids(ids: np.ndarray, num_items: int | None = None, name: str = "ids") -> None:
+    """Raises if integer ids are out of range, before a device wraps or clips them.
+
+    Args:
+        ids: Integer array.
+        num_items: `None`, or the number of items that a loss stores state for.
+        name: Name of the argument, for the message.
+
+    Raises:
+        ValueError: If an id is negative, at least 2**31, or at least `num_items`.
+    """
+    if not ids.size:
+        return
+    lowest, highest = int(ids.min()), int(ids.max())
+    if lowest < 0 or highest > _LARGEST_ID:
+        raise ValueError(
+            f"`{name}` must be in [0, 2**31). Received: ids from {lowest} to {highest}. "
+            "Map keys to row numbers first, for example with "
+            "`np.unique(keys, return_inverse=True)`."
+        )
+    if num_items is not None and highest >= num_items:
+        raise ValueError(
+            f"`{name}` must be below `num_items`, the number of items that the loss stores state "
+            f"for. Received: num_items={num_items}, largest id {highest}. Set `num_items` to the "
+            "number of items of this data set."
+        )
+
+
+def check_present(present: Mapping[Any, ArrayLike] | None, names: list[str]) -> dict[str, Tensor]:
+    """Returns presence as bool tensors by view name. Keys may be names or indices of views."""
+    result = {}
+    for key, mask in (present or {}).items():
+        result[view_name("present", key, names)] = ops.cast(mask, "bool")
+    return {name: result[name] for name in names if name in result}
+
+
+def view_name(argument: str, key: Any, names: Sequence[str]) -> str:
+    """Returns the name of a view that is given by name or index.
+
+    Raises:
+        ValueError: If there is no such view.
+    """
+    if key in names:
+        return key
+    if _checks.is_integer(key) and 0 <= key < len(names):
+        return names[key]
+    raise ValueError(
+        f"`{argument}` must name views of this batch: {', '.join(map(str, names))}. "
+        f"Received: {key!r}."
+    )
+
+
+def _dtype(x: Any) -> str:
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        dtype = np.asarray(x).dtype
+    try:
+        return keras.backend.standardize_dtype(dtype)
+    except ValueError:  # not a dtype of tensors, such as strings
+        return str(dtype)
+
+
+def _is_float(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))

@@ -1,0 +1,73 @@
+"""Arguments of losses, and small functions that losses share."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_contrastive import _checks
+from keras_contrastive._engine import view_name
+from keras_contrastive._typing import Reduction, Tensor
+
+
+def value_with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
+    """Returns `value`, with the gradient of `surrogate`."""
+    return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
+
+
+class Identity(keras.losses.Loss):
+    """Returns `y_pred`, so that Keras weighs and reduces it."""
+
+    def __init__(self, reduction: Reduction, dtype: str) -> None:
+        super().__init__(name="reduce", reduction=reduction, dtype=dtype)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return y_pred
+
+
+def snake_case(name: str) -> str:
+    """Returns a class name as Keras names its objects: `info_nce` for `InfoNCE`."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, str], float]:
+    """Returns directions by view names. Raises a `ValueError` if they do not fit the views."""
+    pairs = list(directions) if isinstance(directions, Mapping) else []
+    if pairs and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+        named = {
+            (view_name("directions", a, names), view_name("directions", b, names)): weight
+            for (a, b), weight in directions.items()
+        }
+        if all(a != b for a, b in named):
+            return named
+    raise ValueError(
+        "`directions` must be a dict from pairs of different views, those of the anchors and of the "
+        f"candidates, to weights. The views are {', '.join(map(str, names))}. "
+        f"Received: directions={directions}."
+    )
+
+
+def check_memory(memory: Any) -> None:
+    """Raises a `TypeError` if `memory` is not a queue."""
+    if memory is not None and not hasattr(_checks.layer("memory", memory), "candidates"):
+        raise TypeError(
+            "`memory` must be `None` or a `keras_contrastive.layers.EmbeddingQueue`. "
+            f"Received: memory={memory!r}."
+        )
+
+
+def check_temperature(temperature: Any) -> None:
+    """Raises if a temperature is neither positive nor a layer with a scale."""
+    if isinstance(temperature, keras.layers.Layer) and hasattr(type(temperature), "scale"):
+        return
+    _checks.real(
+        "temperature",
+        temperature,
+        0,
+        include_low=False,
+        expected="a positive, finite float or a `keras_contrastive.layers.LearnableTemperature`",
+        hint="For a logit scale, pass 1 / scale.",
+    )
