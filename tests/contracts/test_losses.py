@@ -9,7 +9,7 @@ from keras import ops
 
 from tests.contracts.loss_cases import EVERY, LOSSES
 from tests.helpers.backend import compiled, gradients, to_numpy, value_and_gradients
-from tests.reference.losses import numeric_gradient
+from tests.reference.differences import numeric_gradient
 
 each_loss = pytest.mark.parametrize("case", LOSSES.values(), ids=LOSSES.keys())
 every_variant = pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())

@@ -44,11 +44,11 @@ class Contrast:
         return self._table(lambda positives, negatives: bool(positives and negatives))
 
     @property
-    def positive(self):
+    def positive_logit(self):
         return self._table(lambda positives, negatives: sum(positives) / max(len(positives), 1))
 
     @property
-    def negatives(self):
+    def log_sum_negatives(self):
         """`-inf` where there are none."""
         return self._table(
             lambda positives, negatives: (
@@ -56,7 +56,7 @@ class Contrast:
             )
         )
 
-    def softplus(self, threshold):
+    def mean_softplus(self, threshold):
         return self._table(
             lambda positives, negatives, limit: (
                 sum(math.log1p(math.exp(limit - p)) for p in positives) / max(len(positives), 1)
@@ -77,15 +77,3 @@ def log_complement(log_share, cap=-0.01):
         return math.log1p(-math.exp(log_share))
     slope = -math.exp(cap) / (1 - math.exp(cap))
     return math.log1p(-math.exp(cap)) + slope * (log_share - cap)
-
-
-def numeric_gradient(function, x, step=1e-6):
-    """Central differences of a scalar function of one float64 array."""
-    x = np.array(x, "float64")
-    gradient = np.zeros_like(x)
-    for place in np.ndindex(x.shape):
-        up, down = x.copy(), x.copy()
-        up[place] += step
-        down[place] -= step
-        gradient[place] = (function(up) - function(down)) / (2 * step)
-    return gradient

@@ -158,18 +158,6 @@ def normalized(view):
     return view / np.where(lengths > 0, lengths, 1)
 
 
-def numeric_gradient(function, x, step=1e-6):
-    """Central differences in float64."""
-    x = np.asarray(x, "float64")
-    gradient = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        moved = [x.copy(), x.copy()]
-        moved[0][index] += step
-        moved[1][index] -= step
-        gradient[index] = (function(moved[0]) - function(moved[1])) / (2 * step)
-    return gradient
-
-
 def _info_nce(positives, negatives):
     return np.mean(
         [math.log(math.exp(p) + sum(math.exp(n) for n in negatives)) - p for p in positives]

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import Contrast
 from tests.helpers.backend import compiled, gradients
+from tests.helpers.engine import contrast_of
 from tests.reference import contrast as reference
+from tests.reference.differences import numeric_gradient
 
 BOTH = [(0, 1), (1, 0)]
 CASES = {  # views, directions, ids
@@ -35,8 +36,7 @@ def case(request, rng):
 
 
 def contrast(views, directions, ids=None, scale=SCALE):
-    ids = None if ids is None else ops.convert_to_tensor(np.array(ids, "int32"))
-    return Contrast([ops.convert_to_tensor(view) for view in views], directions, ids, scale)
+    return contrast_of(views, directions, ids, scale)
 
 
 def array(x):
@@ -47,18 +47,20 @@ def test_the_sums_are_those_of_the_loops(case):
     ours, loops = contrast(*case), reference.Contrast(*case, SCALE)
     np.testing.assert_array_equal(array(ours.num_negatives), loops.num_negatives)
     np.testing.assert_array_equal(array(ours.valid), loops.valid)
-    np.testing.assert_allclose(array(ours.positive), loops.positive, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        array(ours.positive_logit), loops.positive_logit, rtol=1e-5, atol=1e-5
+    )
     some = loops.num_negatives > 0
     np.testing.assert_allclose(
-        array(ours.negatives)[some], loops.negatives[some], rtol=1e-5, atol=1e-5
+        array(ours.log_sum_negatives)[some], loops.log_sum_negatives[some], rtol=1e-5, atol=1e-5
     )
 
 
 def test_softplus_is_that_of_the_loops(case, rng):
     loops = reference.Contrast(*case, SCALE)
-    threshold = rng.normal(size=loops.positive.shape).astype("float32")
-    ours = contrast(*case).softplus(ops.convert_to_tensor(threshold))
-    np.testing.assert_allclose(array(ours), loops.softplus(threshold), rtol=1e-5, atol=1e-5)
+    threshold = rng.normal(size=loops.positive_logit.shape).astype("float32")
+    ours = contrast(*case).mean_softplus(ops.convert_to_tensor(threshold))
+    np.testing.assert_allclose(array(ours), loops.mean_softplus(threshold), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_beyond_a_share_of_0_99_the_logarithm_is_continued_by_its_tangent():
         views = [np.array([[1.0], [0.0]], "float32"), np.array([[0.0], [log_share]], "float32")]
 
         def first(a, b):
-            sums = Contrast([a, b], [(0, 1)], None, 1.0)
+            sums = contrast_of([a, b], [(0, 1)])
             return sums.log_complement_sum(ops.zeros((2, 1)))[0, 0]
 
         values.append(float(first(*map(ops.convert_to_tensor, views))))
@@ -104,34 +106,36 @@ def test_directions_of_a_pair_swap_the_anchors():
     views = [np.eye(2, dtype="float32"), np.array([[1, 2], [3, 4]], "float32")]
     # Logits of view 0 against view 1 are [[1, 3], [2, 4]].
     np.testing.assert_allclose(
-        array(contrast(views, BOTH, scale=1.0).negatives), [[3, 2], [2, 3]], rtol=1e-6
+        array(contrast(views, BOTH, scale=1.0).log_sum_negatives), [[3, 2], [2, 3]], rtol=1e-6
     )
 
 
 def test_without_negatives_their_sum_is_low_but_finite():
     sums = contrast([np.ones((1, 2), "float32")] * 2, [(0, 1)])
-    for value in (sums.negatives, 2 * sums.negatives):
+    for value in (sums.log_sum_negatives, 2 * sums.log_sum_negatives):
         assert np.isfinite(array(value)).all()
-    assert (array(sums.negatives) < -1e37).all()
-    np.testing.assert_array_equal(array(sums.softplus(sums.negatives)), 0.0)
-    np.testing.assert_allclose(array(sums.log_complement_sum(sums.positive)), 0.0, atol=1e-40)
+    assert (array(sums.log_sum_negatives) < -1e37).all()
+    np.testing.assert_array_equal(array(sums.mean_softplus(sums.log_sum_negatives)), 0.0)
+    np.testing.assert_allclose(array(sums.log_complement_sum(sums.positive_logit)), 0.0, atol=1e-40)
     assert not array(sums.valid).any()
 
 
 def test_scale_may_be_a_tensor(case):
     ours = contrast(*case, scale=ops.convert_to_tensor(SCALE))
-    np.testing.assert_allclose(array(ours.positive), array(contrast(*case).positive), rtol=1e-6)
+    np.testing.assert_allclose(
+        array(ours.positive_logit), array(contrast(*case).positive_logit), rtol=1e-6
+    )
 
 
-def everything(views, directions, ids, scale=SCALE, engine=Contrast):
+def everything(views, directions, ids, scale=SCALE, engine=contrast_of):
     """A scalar that depends on all sums where they are valid."""
     xp = np if engine is reference.Contrast else ops
     sums = engine(views, directions, ids, scale)
-    zero = xp.zeros_like(sums.positive)
+    zero = xp.zeros_like(sums.positive_logit)
     terms = [
-        sums.positive,
-        sums.negatives,
-        sums.softplus(zero + 1),
+        sums.positive_logit,
+        sums.log_sum_negatives,
+        sums.mean_softplus(zero + 1),
         sums.log_complement_sum(zero + 40 * scale),
     ]
     return sum(xp.sum(xp.where(sums.valid, term, zero)) for term in terms)
@@ -139,10 +143,9 @@ def everything(views, directions, ids, scale=SCALE, engine=Contrast):
 
 def test_gradients_are_those_of_float64_differences(case):
     views, directions, ids = case
-    ids_tensor = None if ids is None else np.array(ids, "int32")
-    found = gradients(lambda *v: everything(list(v), directions, ids_tensor), *views)
+    found = gradients(lambda *v: everything(list(v), directions, ids), *views)
     for which, gradient in enumerate(found):
-        expected = reference.numeric_gradient(
+        expected = numeric_gradient(
             lambda v, which=which: everything(
                 [v if i == which else view for i, view in enumerate(views)],
                 directions,
@@ -170,11 +173,13 @@ def test_gradients_are_finite(rows, directions, same):
     views = [rows.astype("float32")] * (2 if directions else 1)
 
     def risky(*views):
-        sums = Contrast(list(views), directions, ids, 100.0)
+        sums = contrast_of(views, directions, ids, 100.0)
         nearest = sums.log_complement_sum(
-            sums.negatives
+            sums.log_sum_negatives
         )  # a share of 1 where one negative dominates
-        return ops.sum(sums.softplus(sums.negatives)) + ops.sum(ops.where(sums.valid, nearest, 0.0))
+        return ops.sum(sums.mean_softplus(sums.log_sum_negatives)) + ops.sum(
+            ops.where(sums.valid, nearest, 0.0)
+        )
 
     for gradient in gradients(risky, *views):
         assert np.isfinite(gradient).all()

@@ -6,7 +6,7 @@ from keras import ops
 from keras_contrastive._engine import normalize
 from keras_contrastive.losses import InfoNCE
 from tests.helpers.backend import compiled, gradients
-from tests.reference.contrast import numeric_gradient
+from tests.reference.differences import numeric_gradient
 
 DIRECTION = np.array([3.0, -4.0, 12.0]) / 13.0
 

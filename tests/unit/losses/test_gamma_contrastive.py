@@ -14,6 +14,7 @@ from keras_contrastive.losses import ContrastiveLoss, GammaContrastive, InfoNCE
 from keras_contrastive.losses._item_rates import mean_by_id
 from tests.helpers.backend import gradients, to_numpy
 from tests.reference import losses as reference
+from tests.reference.differences import numeric_gradient
 
 TEMPERATURE = 0.5
 
@@ -56,7 +57,7 @@ def test_gradient_is_that_of_the_exponential_loss_at_the_remembered_rates():
     found = step(loss, ids, a, b)
     weights = np.exp(-log_rates)
     for z, gradient, at in ((a, found[0], lambda x: (x, b)), (b, found[1], lambda x: (a, x))):
-        expected = reference.numeric_gradient(
+        expected = numeric_gradient(
             lambda x, at=at: reference.exponential(at(x), ids, TEMPERATURE, weights).mean(), z
         )
         np.testing.assert_allclose(gradient, expected, atol=1e-4)
@@ -70,7 +71,7 @@ def test_draws_multiply_the_partition_and_nothing_else():
     (found, _) = step(loss, ids, a, b)
     keys = hash_keys(11, ops.convert_to_tensor(0, dtype="int32"), ops.arange(6, dtype="int32"))
     weights = to_numpy(gamma(keys, 3, 2, "float32"))
-    expected = reference.numeric_gradient(
+    expected = numeric_gradient(
         lambda x: reference.exponential((x, b), ids, TEMPERATURE, weights).mean(), a
     )
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -140,9 +141,7 @@ def test_a_first_visit_is_the_decoupled_loss():
     a, b = embeddings()
     ids = np.arange(6)
     found, _ = step(stateful(draws=None), ids, a, b)
-    expected = reference.numeric_gradient(
-        lambda x: reference.decoupled((x, b), ids, TEMPERATURE).mean(), a
-    )
+    expected = numeric_gradient(lambda x: reference.decoupled((x, b), ids, TEMPERATURE).mean(), a)
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
@@ -155,7 +154,7 @@ def test_posterior_mean_and_updated_rate_are_the_moving_average_estimator():
     average = 0.6 * np.exp(old) + 0.4 * np.exp(fresh)
     loss = stateful(log_rates=old, momentum=0.6, draws=None)
     found, _ = step(loss, ids, a, b)
-    expected = reference.numeric_gradient(
+    expected = numeric_gradient(
         lambda x: reference.exponential((x, b), ids, TEMPERATURE, 1 / average).mean(), a
     )
     np.testing.assert_allclose(found, expected, atol=5e-5)
@@ -280,7 +279,7 @@ def test_weights_far_from_their_rate_are_capped_and_counted():
     weights = np.exp(-log_rates)
     fresh = np.exp(reference.log_mean_partitions((a, b), np.arange(6), TEMPERATURE))
     weights[0] = 20 / fresh[0]
-    expected = reference.numeric_gradient(
+    expected = numeric_gradient(
         lambda x: reference.exponential((x, b), range(6), TEMPERATURE, weights).mean(), a
     )
     np.testing.assert_allclose(found[0], expected, atol=1e-4)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import Contrast, normalize
+from keras_contrastive._engine import normalize
 from keras_contrastive.losses._jackknife import jackknife
 from tests.helpers.backend import to_numpy
+from tests.helpers.engine import contrast_of
 from tests.reference.losses import jackknifed
 
 
@@ -17,9 +18,9 @@ from tests.reference.losses import jackknifed
 def test_equals_leaving_out_each_negative(rows):
     views = np.random.default_rng(rows).normal(size=(2, rows, 3)).astype("float32")
     units = [normalize(ops.convert_to_tensor(view)) for view in views]
-    contrast = Contrast(units, [(0, 1)], None, 1 / 0.5)
-    log_mean = contrast.negatives - ops.log(ops.maximum(contrast.num_negatives, 1))
-    found = to_numpy(jackknife(contrast, log_mean) - contrast.positive)[:, 0]
+    contrast = contrast_of(units, [(0, 1)], scale=1 / 0.5)
+    log_mean = contrast.log_sum_negatives - ops.log(ops.maximum(contrast.num_negatives, 1))
+    found = to_numpy(jackknife(contrast, log_mean) - contrast.positive_logit)[:, 0]
     expected = jackknifed(views, list(range(rows)), 0.5, symmetric=False)
     if rows > 1:  # otherwise there is no partition
         # The definition counts a mean over m - 1 negatives, which leaves log-means of other sizes as they are.
@@ -32,14 +33,14 @@ def test_equals_leaving_out_each_negative(rows):
 def test_one_dominating_negative_gives_a_large_finite_correction():
     views = np.eye(4, 6, dtype="float32")
     views = [views, np.roll(views, 1, axis=0)]
-    contrast = Contrast([ops.convert_to_tensor(view) for view in views], [(0, 1)], None, 1e3)
-    corrected = to_numpy(jackknife(contrast, contrast.negatives - math.log(3)))
+    contrast = contrast_of(views, [(0, 1)], scale=1e3)
+    corrected = to_numpy(jackknife(contrast, contrast.log_sum_negatives - math.log(3)))
     assert np.all(np.isfinite(corrected))
     assert np.all(corrected > 1e3 - math.log(3))
 
 
 def test_removes_most_of_the_bias_of_small_batches():
-    # (P1-5): every batch of three negatives drawn with replacement from six, each as likely as another.
+    # Every batch of three negatives drawn with replacement from six, each as likely as another.
     logits = np.random.default_rng(0).normal(size=6)
     truth = math.log(np.mean(np.exp(logits)))
 

@@ -4,22 +4,19 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive.config import set_tile_shape
 from keras_contrastive.layers import EmbeddingQueue
 from keras_contrastive.losses import GlobalContrastive, InfoNCE, SupCon
 from tests.contracts.loss_cases import EVERY
 from tests.helpers.backend import gradients, to_numpy
 from tests.reference.losses import normalized
 
-THERE = np.array([True, True, False, True, False, True, True])
+PRESENT = np.array([True, True, False, True, False, True, True])
 IDS = np.array([4, 1, 4, 0, 1, 4, 2], "int32")
 
 
 @pytest.fixture(params=[None, (3, 2)], ids=["one tile", "tiles"], autouse=True)
-def _tiles(request):
-    set_tile_shape(request.param)
-    yield
-    set_tile_shape(None)
+def _both_tilings(request, tile_shape):
+    tile_shape(request.param)
 
 
 def embeddings(views=2, seed=0):
@@ -30,26 +27,26 @@ def embeddings(views=2, seed=0):
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
 def test_rows_without_any_view_are_as_if_they_were_not_there(case, ids):
     z = embeddings()
-    present = {0: ops.convert_to_tensor(THERE), 1: ops.convert_to_tensor(THERE)}
+    present = {0: ops.convert_to_tensor(PRESENT), 1: ops.convert_to_tensor(PRESENT)}
     loss = case.make(temperature=0.3, reduction=None)
     found = to_numpy(loss(ids, z, present=present))
-    kept = to_numpy(loss(None if ids is None else ids[THERE], [view[THERE] for view in z]))
-    np.testing.assert_allclose(found[THERE], kept, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(found[~THERE], 0)
+    kept = to_numpy(loss(None if ids is None else ids[PRESENT], [view[PRESENT] for view in z]))
+    np.testing.assert_allclose(found[PRESENT], kept, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[~PRESENT], 0)
 
 
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
 def test_what_stands_in_for_a_missing_view_is_of_no_consequence(case):
     a, b = embeddings()
     other = b.copy()
-    other[~THERE] = 5.0
+    other[~PRESENT] = 5.0
     loss = case.make(temperature=0.3)
-    present = {1: ops.convert_to_tensor(THERE)}
+    present = {1: ops.convert_to_tensor(PRESENT)}
     np.testing.assert_allclose(
         float(loss(None, (a, b), present=present)), float(loss(None, (a, other), present=present))
     )
     found = gradients(lambda a, b: loss(None, (a, b), present=present), a, b)
-    np.testing.assert_array_equal(found[1][~THERE], 0)
+    np.testing.assert_array_equal(found[1][~PRESENT], 0)
     assert all(np.all(np.isfinite(gradient)) for gradient in found)
 
 
@@ -57,15 +54,15 @@ def test_a_row_that_lacks_one_view_is_a_candidate_with_the_other():
     a, b = (normalized(view) for view in embeddings())
     logits = a @ b.T / 0.5
     expected = np.zeros(7)
-    for i in np.flatnonzero(THERE):
-        forward = np.log(np.exp(logits[i, THERE]).sum()) - logits[i, i]
+    for i in np.flatnonzero(PRESENT):
+        forward = np.log(np.exp(logits[i, PRESENT]).sum()) - logits[i, i]
         backward = np.log(np.exp(logits[:, i]).sum()) - logits[i, i]  # all rows have the first view
         expected[i] = (forward + backward) / 2
     loss = InfoNCE(temperature=0.5, reduction=None)
     found = loss(
         None,
         {"a": a.astype("float32"), "b": b.astype("float32")},
-        present={"b": ops.convert_to_tensor(THERE)},
+        present={"b": ops.convert_to_tensor(PRESENT)},
     )
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-4, atol=1e-5)
 
@@ -73,25 +70,25 @@ def test_a_row_that_lacks_one_view_is_a_candidate_with_the_other():
 def test_labeled_rows_may_be_missing_too():
     (z,) = embeddings(1)
     loss = SupCon(reduction=None)
-    found = to_numpy(loss(IDS, z, present={0: ops.convert_to_tensor(THERE)}))
+    found = to_numpy(loss(IDS, z, present={0: ops.convert_to_tensor(PRESENT)}))
     np.testing.assert_allclose(
-        found[THERE], to_numpy(loss(IDS[THERE], z[THERE])), rtol=1e-4, atol=1e-5
+        found[PRESENT], to_numpy(loss(IDS[PRESENT], z[PRESENT])), rtol=1e-4, atol=1e-5
     )
 
 
 def test_nothing_is_remembered_of_a_row_that_lacks_a_view():
     z = embeddings()
-    present = {1: ops.convert_to_tensor(THERE)}
+    present = {1: ops.convert_to_tensor(PRESENT)}
     loss = InfoNCE(memory=EmbeddingQueue(7, 3))
     loss.build()
     loss(IDS, z, training=True, present=present)
-    np.testing.assert_array_equal(to_numpy(loss.memory.ids), np.where(THERE, IDS, -2))
+    np.testing.assert_array_equal(to_numpy(loss.memory.ids), np.where(PRESENT, IDS, -2))
     rates = GlobalContrastive(num_items=7, temperature=0.5)
     rates.build()
     rates(np.arange(7, dtype="int32"), z, training=True, present=present)
-    assert np.array_equal(np.isfinite(to_numpy(rates.state.log_rates))[:7].all(axis=1), THERE)
+    assert np.array_equal(np.isfinite(to_numpy(rates.state.log_rates))[:7].all(axis=1), PRESENT)
 
 
 def test_an_unknown_view_is_refused():
-    with pytest.raises(ValueError, match="`present` must be a dict"):
-        InfoNCE()(None, embeddings(), present={2: ops.convert_to_tensor(THERE)})
+    with pytest.raises(ValueError, match="`present` must name views"):
+        InfoNCE()(None, embeddings(), present={2: ops.convert_to_tensor(PRESENT)})

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import logit_terms as kinds
-from keras_contrastive._engine.logit_sums import Relation, logit_sums
+from keras_contrastive._engine import logit_terms
+from keras_contrastive._engine.logit_sums import logit_sums
+from keras_contrastive._engine.pair_masks import PairMasks
 from keras_contrastive.config import set_tile_shape
 from tests.contracts.loss_cases import EVERY, LOSSES
 from tests.helpers.backend import (
@@ -19,52 +20,50 @@ from tests.helpers.backend import (
     value_and_gradients,
 )
 
-KINDS = [
-    kinds.LogSumExp,
-    kinds.LogComplements,
-    kinds.NegativeEntropy,
-    kinds.PositiveSoftplus,
-    kinds.SigmoidCrossEntropy,
+TERMS = [
+    logit_terms.LogSumExp,
+    logit_terms.LogComplements,
+    logit_terms.NegativeEntropy,
+    logit_terms.PositiveSoftplus,
+    logit_terms.SigmoidCrossEntropy,
 ]
 TILES = [(4, 3), (1, 100)]  # rows and columns that remain, or neither
 WHOLE = (10**4, 10**4)
-
-
-@pytest.fixture(autouse=True)
-def _tile_shape_as_it_was():
-    yield
-    set_tile_shape(None)
 
 
 def random(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def relation(rows, columns, itself, seed=1):
+def masks_of(rows, columns, itself, seed=1):
     generator = np.random.default_rng(seed)
     ids = generator.integers(0, 4, rows).astype("int32")
     others = ids if itself else generator.integers(0, 4, columns).astype("int32")
-    places = np.arange(rows, dtype="int32"), np.where(others == 0, 0, -1).astype("int32")
-    places = (places[0], places[0]) if itself else (np.zeros_like(places[0]), places[1])
-    return Relation((ids, others), places)
+    positions = np.arange(rows, dtype="int32"), np.where(others == 0, 0, -1).astype("int32")
+    positions = (
+        (positions[0], positions[0]) if itself else (np.zeros_like(positions[0]), positions[1])
+    )
+    return PairMasks((ids, others), positions)
 
 
-def weighted_sum(kind, rows, columns, itself, two_sided, references):
+def weighted_sum(terms, rows, columns, itself, two_sided, references):
     """A scalar function of all that the sums depend on, and its inputs."""
-    who = relation(rows, columns, itself)
-    who = Relation(*(tuple(map(ops.convert_to_tensor, pair)) for pair in (who.ids, who.places)))
+    masks = masks_of(rows, columns, itself)
+    masks = PairMasks(
+        *(tuple(map(ops.convert_to_tensor, pair)) for pair in (masks.ids, masks.positions))
+    )
     paired = rows == columns and not itself
     weights = [ops.convert_to_tensor(random(size, seed=7 + size)) for size in (rows, columns, rows)]
 
-    def function(a, b, scale, of_rows, of_columns):
+    def function(a, b, scale, row_reference, column_reference):
         sums = logit_sums(
-            kind,
+            terms,
             a,
             None if itself else b,
             scale,
-            who,
-            of_rows if references else None,
-            of_columns if references == 2 else None,
+            masks,
+            row_reference if references else None,
+            column_reference if references == 2 else None,
             two_sided,
             paired,
         )
@@ -84,12 +83,12 @@ def weighted_sum(kind, rows, columns, itself, two_sided, references):
 
 
 CASES = [
-    (kind, size, itself, two_sided, references)
-    for kind, size, itself, two_sided, references in itertools.product(
-        KINDS, [(13, 13), (9, 14)], [False, True], [False, True], [0, 1, 2]
+    (terms, size, itself, two_sided, references)
+    for terms, size, itself, two_sided, references in itertools.product(
+        TERMS, [(13, 13), (9, 14)], [False, True], [False, True], [0, 1, 2]
     )
     if not (itself and (two_sided or size[0] != size[1]))
-    and (references == 0) == (kind is kinds.LogSumExp)
+    and (references == 0) == (terms is logit_terms.LogSumExp)
     and not (references == 2 and not two_sided)
     and not (references == 1 and two_sided and size[0] != size[1])
 ]
@@ -125,7 +124,7 @@ def test_compiled_tiles_serve_batches_of_any_size(name):
 
 
 def plain(a, b):
-    """InfoNCE as everybody writes it."""
+    """InfoNCE written with the whole matrix of logits."""
     logits = ops.matmul(a, ops.transpose(b)) * 10
     return (
         ops.mean(
@@ -168,7 +167,7 @@ def test_any_scale_is_finite_and_right(scale, rows):
     ids = ops.arange(40, dtype="int32")
 
     def total(a, b, scale):
-        sums = logit_sums(kinds.LogSumExp, a, b, scale, Relation((ids, ids)), two_sided=True)
+        sums = logit_sums(logit_terms.LogSumExp, a, b, scale, PairMasks((ids, ids)), two_sided=True)
         return ops.sum(sums[0]) + ops.sum(sums[1])
 
     set_tile_shape((16, 7))

@@ -4,23 +4,20 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import EMPTY, expected_candidates, largest_negatives
-from keras_contrastive.config import set_tile_shape
+from keras_contrastive._engine import MISSING_ID, expected_candidates, largest_negatives
 from tests.helpers.backend import compiled, to_numpy
 
 IDS = np.array([4, 5, 4, 6, 7], "int32")
-PLACES = np.arange(5, dtype="int32")
+POSITIONS = np.arange(5, dtype="int32")
 CANDIDATE_IDS = np.array(
-    [4, 5, 4, 6, EMPTY, 4, 9, EMPTY], "int32"
+    [4, 5, 4, 6, MISSING_ID, 4, 9, MISSING_ID], "int32"
 )  # the last three, of other batches
-CANDIDATE_PLACES = np.array([0, 1, 2, 3, 4, -1, -1, -1], "int32")
+CANDIDATE_POSITIONS = np.array([0, 1, 2, 3, 4, -1, -1, -1], "int32")
 
 
-@pytest.fixture(params=[None, (2, 3)], ids=["one_tile", "tiled"])
-def _tiles(request):
-    set_tile_shape(request.param)
-    yield
-    set_tile_shape(None)
+both_tilings = pytest.mark.parametrize(
+    "tiles", [None, (2, 3)], ids=["one tile", "tiles"], indirect=True
+)
 
 
 def embeddings(rng):
@@ -33,22 +30,22 @@ def mean_reference(anchors, candidates):
         seen = [
             j
             for j in range(8)
-            if CANDIDATE_IDS[j] != EMPTY
-            and (CANDIDATE_IDS[j] != IDS[i] or CANDIDATE_PLACES[j] == PLACES[i])
+            if CANDIDATE_IDS[j] != MISSING_ID
+            and (CANDIDATE_IDS[j] != IDS[i] or CANDIDATE_POSITIONS[j] == POSITIONS[i])
         ]
         weights = np.exp([np.dot(anchors[i].astype("float64"), candidates[j]) for j in seen])
         means.append(np.average(candidates[seen], axis=0, weights=weights))
     return np.stack(means)
 
 
-@pytest.mark.usefixtures("_tiles")
-def test_the_mean_is_that_of_the_softmax(rng):
+@both_tilings
+def test_the_mean_is_that_of_the_softmax(rng, tiles):
     anchors, candidates = embeddings(rng)
     anchors *= 30  # whose exponentials overflow unless the largest is taken off
     found = expected_candidates(
         *map(
             ops.convert_to_tensor,
-            (anchors, candidates, IDS, CANDIDATE_IDS, PLACES, CANDIDATE_PLACES),
+            (anchors, candidates, IDS, CANDIDATE_IDS, POSITIONS, CANDIDATE_POSITIONS),
         )
     )
     np.testing.assert_allclose(to_numpy(found), mean_reference(anchors, candidates), atol=1e-5)
@@ -56,9 +53,12 @@ def test_the_mean_is_that_of_the_softmax(rng):
 
 def test_an_anchor_without_candidates_has_the_mean_zero(rng):
     anchors, candidates = embeddings(rng)
-    nobody = np.full(8, EMPTY, "int32")
+    missing = np.full(8, MISSING_ID, "int32")
     found = expected_candidates(
-        *map(ops.convert_to_tensor, (anchors, candidates, IDS, nobody, PLACES, CANDIDATE_PLACES))
+        *map(
+            ops.convert_to_tensor,
+            (anchors, candidates, IDS, missing, POSITIONS, CANDIDATE_POSITIONS),
+        )
     )
     np.testing.assert_array_equal(to_numpy(found), np.zeros((5, 3)))
 
@@ -72,21 +72,21 @@ def noise(keys, columns):
     return ops.sin(3 * keys + 7 * columns)
 
 
-@pytest.mark.usefixtures("_tiles")
-def test_the_largest_negative_has_another_id(rng):
+@both_tilings
+def test_the_largest_negative_has_another_id(rng, tiles):
     anchors, candidates = embeddings(rng)
     keys = np.array([3, 1, 4, 1, 5], "int32")
     tensors = map(ops.convert_to_tensor, (anchors, candidates, IDS, CANDIDATE_IDS, keys))
     number, found = largest_negatives(*tensors, noise)
     logits = anchors.astype("float64") @ candidates.T + np.sin(3 * keys[:, None] + 7 * np.arange(8))
-    logits[(IDS[:, None] == CANDIDATE_IDS) | (CANDIDATE_IDS == EMPTY)[None]] = -np.inf
+    logits[(IDS[:, None] == CANDIDATE_IDS) | (CANDIDATE_IDS == MISSING_ID)[None]] = -np.inf
     np.testing.assert_array_equal(to_numpy(number), logits.argmax(axis=1))
     assert to_numpy(found).all()
 
 
 def test_an_anchor_without_a_negative_says_so(rng):
     anchors, candidates = embeddings(rng)
-    ids = np.where(CANDIDATE_IDS == EMPTY, EMPTY, 4).astype("int32")
+    ids = np.where(CANDIDATE_IDS == MISSING_ID, MISSING_ID, 4).astype("int32")
     keys = np.zeros(5, "int32")
     _, found = largest_negatives(
         *map(ops.convert_to_tensor, (anchors, candidates, IDS, ids, keys)), noise
