@@ -340,6 +340,11 @@ def test_seed_is_drawn_from_keras_own_and_saved():
     assert GammaContrastive.from_config(GammaContrastive(seed=5).get_config()).seed == 5
 
 
+def test_weights_may_be_unlimited():
+    loss = GammaContrastive(num_items=4, max_weight=float("inf"))
+    assert GammaContrastive.from_config(loss.get_config()).max_weight == float("inf")
+
+
 # Errors
 
 
