@@ -21,6 +21,7 @@ import numpy as np
 from keras import ops
 
 import keras_contrastive as kc
+from keras_contrastive.extend import Contrast
 
 ITEMS = 1024
 DIM = 32
@@ -52,9 +53,10 @@ def estimators(temperature):
 class WeightSpread(kc.losses.ContrastiveLoss):
     """Computes (E[w^2] - 1) / 2. Its gradient predicts the bias of order 1/m."""
 
-    def per_direction(self, contrast, ids, training):
-        twice = kc._engine.Contrast(contrast.views, contrast.directions, ids, 2 / self.temperature)
-        return 0.5 * ops.exp(twice.negatives - 2 * contrast.negatives + contrast.log_num_negatives)
+    def per_direction(self, contrast, training):
+        twice = Contrast(contrast.batch, contrast.directions, 2 / self.temperature)
+        log_spread = twice.log_sum_negatives - 2 * contrast.log_sum_negatives
+        return 0.5 * ops.exp(log_spread + contrast.log_num_negatives)
 
 
 def fixed_features(epochs):

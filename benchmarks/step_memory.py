@@ -44,8 +44,8 @@ class FunctionLoss(kc.losses.ContrastiveLoss):
         super().__init__()
         self.function = function
 
-    def __call__(self, y_true, y_pred, *args, **kwargs):
-        return self.function(*y_pred)
+    def of_batch(self, batch, *args, **kwargs):
+        return self.function(*batch.views.values())
 
 
 def make_loss(name, batch):

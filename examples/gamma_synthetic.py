@@ -109,9 +109,8 @@ class Runs(keras.Model):
         super().__init__()
         self.contrast = loss
         self.runs, self.negatives, self.steps = runs, negatives, steps
-        # Each run is a pair of views and the direction from the first view, its anchor, to the
-        # second.
-        self.directions = {(2 * run, 2 * run + 1): 1.0 for run in range(runs)}
+        # Each run is a pair of views and the direction from its anchor to its positive.
+        self.directions = {(f"anchor_{run}", f"positive_{run}"): 1.0 for run in range(runs)}
         loss.build(self.directions)
         self.loss_layers = loss.layers
         self.random = keras.random.SeedGenerator(0)
@@ -131,13 +130,15 @@ class Runs(keras.Model):
         in_second_half = ops.cast(self.step >= self.steps // 2, "float32")
         self.total.assign(self.total + in_second_half * ops.stop_gradient(ops.stack(anchors)))
         self.step.assign(self.step + 1)
-        views = [view for anchor in anchors for view in (anchor[None], self.positive[None])]
+        views = {}
+        for run, anchor in enumerate(anchors):
+            views |= {f"anchor_{run}": anchor[None], f"positive_{run}": self.positive[None]}
         return self.contrast(
             np.zeros(1, "int32"),
             views,
             training=True,
             directions=self.directions,
-            hard_negatives={2 * run + 1: seen[run] for run in range(self.runs)},
+            hard_negatives={f"positive_{run}": seen[run] for run in range(self.runs)},
         )
 
 

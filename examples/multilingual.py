@@ -93,8 +93,9 @@ import keras_contrastive as kc  # noqa: E402
 class InfoNCEWithFirstView(kc.losses.InfoNCE):
     """`InfoNCE` between the first view and each other view only."""
 
-    def directions(self, num_views):
-        pairs = [pair for view in range(1, num_views) for pair in ((0, view), (view, 0))]
+    def directions(self, names):
+        first, *others = names
+        pairs = [pair for view in others for pair in ((first, view), (view, first))]
         return {pair: 1 / len(pairs) for pair in pairs}
 
 
