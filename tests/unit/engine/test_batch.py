@@ -143,7 +143,7 @@ def test_strings_and_bools_are_not_ids(y_true, y_pred):
 
 def test_integer_one_hot_labels_are_refused_with_the_way_out():
     with pytest.raises(
-        ValueError, match=r"\(batch,\)` or `\(batch, 1\).*\(4, 3\).*one-hot.*argmax"
+        ValueError, match=r"`\(batch,\)` or `\(batch, 1\)`.*\(4, 3\).*argmax of one-hot"
     ):
         as_views(np.eye(4, 3, dtype="int32"), A)
 
@@ -223,8 +223,8 @@ def test_one_view_alone_has_nothing_to_compare(y_pred):
 @pytest.mark.parametrize(
     "y_pred", [[], (), {}, np.ones((4, 0, 2), "float32")], ids=["list", "tuple", "dict", "stack"]
 )
-def test_no_view_at_all_is_refused(y_pred, y_true):
-    with pytest.raises(ValueError, match="no view"):
+def test_no_view_raises(y_pred, y_true):
+    with pytest.raises(ValueError, match="at least one view"):
         as_views(y_true, y_pred)
 
 
@@ -240,7 +240,7 @@ def test_ids_in_range_pass():
 def test_ids_must_be_below_the_number_of_items():
     with pytest.raises(
         ValueError,
-        match=r"`y` must be below `num_items`.*num_items=5, largest id=5.*another data set",
+        match=r"`y` must be below `num_items`.*num_items=5, largest id 5.*of this data set",
     ):
         check_ids(np.array([0, 5]), num_items=5, name="y")
 
@@ -249,6 +249,6 @@ def test_ids_must_be_below_the_number_of_items():
 def test_ids_must_be_non_negative_and_below_2_to_the_31(ids):
     with pytest.raises(
         ValueError,
-        match=rf"`ids` must be in \[0, 2\*\*31\). Received ids from {ids[0]} to {ids[1]}",
+        match=rf"`ids` must be in \[0, 2\*\*31\). Received: ids from {ids[0]} to {ids[1]}",
     ):
         check_ids(np.array(ids))

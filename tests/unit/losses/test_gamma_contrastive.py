@@ -105,14 +105,14 @@ def fixed_rate(**kwargs):
 
 
 def test_minibatch_gradient_is_unbiased_at_a_remembered_rate():
-    # (P1-13), by enumeration of all ten minibatches of two of the five negatives.
+    # Enumerates all ten minibatches of two of the five negatives.
     mean, full = subset_gradients(lambda: fixed_rate(rate="before"))
     np.testing.assert_allclose(mean, full, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("include_positive", [False, True])
 def test_a_rate_of_the_same_batch_brings_the_bias_back(include_positive):
-    # (P1-14), the trap: the mean of the minibatch gradients misses the full one by as much as InfoNCE's.
+    # The trap: the mean of the minibatch gradients misses the full one by as much as InfoNCE's.
     mean, full = subset_gradients(
         lambda: fixed_rate(rate="batch", include_positive=include_positive)
     )
@@ -162,7 +162,7 @@ def test_posterior_mean_and_updated_rate_are_the_moving_average_estimator():
 
 
 def test_full_batch_maximisation_never_increases_the_loss():
-    # (P1-11): with the rate of the last step, each small step of the surrogate goes down the true loss.
+    # With the rate of the last step, each small step of the surrogate goes down the true loss.
     a, b = embeddings()
     ids = np.arange(6)
     loss = stateful(rate="before", momentum=0.0, draws=None)
@@ -362,7 +362,7 @@ def test_weights_may_be_unlimited():
         ({"momentum": 1.0}, ValueError, r"\[0, 1\)"),
         ({"momentum": -0.1}, ValueError, "momentum"),
         ({"momentum": "visit"}, ValueError, "or 'visits'. Received: momentum='visit'"),
-        ({"rate": "now"}, ValueError, "'after', 'before' or 'batch'"),
+        ({"rate": "now"}, ValueError, "'after', 'before', 'batch'"),
         ({"max_weight": 0.5}, ValueError, "max_weight"),
         ({"seed": 0.5}, TypeError, "seed"),
     ],
@@ -390,8 +390,8 @@ def test_state_without_training_flag_or_ids_is_refused():
 
 def test_one_state_does_not_serve_two_numbers_of_directions():
     loss = stateful()
-    with pytest.raises(ValueError, match="loss of its own"):
-        loss.build(loss.directions(3))
+    with pytest.raises(ValueError, match="a loss for each model"):
+        loss.build(loss.directions(("a", "b", "c")))
 
 
 def test_base_class_says_what_to_implement():
