@@ -3,7 +3,7 @@
     KERAS_BACKEND=torch python benchmarks/losses.py
     KERAS_BACKEND=jax python benchmarks/losses.py --batches 8192 65536 --losses InfoNCE --no-peers
     KERAS_BACKEND=tensorflow python benchmarks/losses.py --compile jit --memory-only
-    python benchmarks/losses.py --picture out/losses_*.json
+    python benchmarks/losses.py --figure out/losses_*.json
 
 Time: medians of interleaved calls of one value with its gradient, after one warm-up call each. The
 *floor* is measured in the same way. It is one compiled loop over tiles with the four products of
@@ -105,7 +105,7 @@ def main():
     parser.add_argument("--memory-only", action="store_true")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
     parser.add_argument(
-        "--picture",
+        "--figure",
         type=pathlib.Path,
         nargs="+",
         metavar="JSON",
@@ -116,9 +116,9 @@ def main():
     if options.measure_one:
         return print(json.dumps(measure_one(**options.measure_one)))
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.picture:
+    if options.figure:
         return draw(
-            [json.loads(path.read_text()) for path in options.picture], options.out / "losses.png"
+            [json.loads(path.read_text()) for path in options.figure], options.out / "losses.png"
         )
     runs = plan_runs(options)
     # Memory comes first, before this process occupies the memory of an accelerator.

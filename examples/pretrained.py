@@ -210,9 +210,7 @@ class _Tensor:
         ) >= len(numbers):
             raise pickle.UnpicklingError("A tensor extends beyond its stored values.")
         strides = [stride * self.dtype.itemsize for stride in self.strides]
-        return np.array(
-            np.lib.stride_tricks.as_strided(numbers, self.shape, strides, writeable=False)
-        )
+        return np.array(np.lib.stride_tricks.as_strided(numbers, self.shape, strides))
 
 
 _STORAGES = {
