@@ -1,9 +1,9 @@
 """Fine-tunes a CLIP of keras-hub with `GammaContrastive` and saves it as a keras-hub preset.
 
 The `CLIPBackbone` of keras-hub has towers, projections and a logit scale, but no loss.
-`kc.encoders.towers` splits it into towers. The trainer fits the towers to the drawings and English
-names of emoji. `save_to_preset` writes the trained weights. keras-hub alone loads the preset and
-returns the same embeddings.
+`kc.encoders.split_image_text_backbone` splits it into towers. The trainer fits the towers to the
+drawings and English names of emoji. `save_to_preset` writes the trained weights. keras-hub alone
+loads the preset and returns the same embeddings.
 
     # A small model with random weights:
     python examples/finetune_clip.py --backend jax
@@ -113,7 +113,7 @@ def small(kind, texts):
     backbone = backbone(vision, text, **({"projection_dim": 128} if kind == "clip" else {}))
     if kind == "siglip":
         # The initial values of the SigLIP paper. In keras-hub, the scale is 1 and the bias is 0.
-        parts = kc.encoders.towers(backbone)
+        parts = kc.encoders.split_image_text_backbone(backbone)
         parts.temperature.log_scale.assign(np.log(10.0))
         parts.bias.bias.assign(-10.0)
     return backbone, preprocess
@@ -242,7 +242,9 @@ def main():
     )
     print_search("before", embeddings(backbone, new_x), new_ids)
 
-    parts = kc.encoders.towers(backbone, trainable_blocks=arguments.trainable_blocks)
+    parts = kc.encoders.split_image_text_backbone(
+        backbone, trainable_blocks=arguments.trainable_blocks
+    )
     model = kc.ContrastiveTrainer(parts.encoders)
     if parts.bias is None:
         loss = kc.losses.GammaContrastive(
