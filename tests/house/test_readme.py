@@ -1,12 +1,14 @@
 """The code in the README runs as printed."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
 
 import keras_contrastive
 from tests.helpers import backbones
-from tests.helpers.markdown import README, python_blocks
+from tests.helpers.markdown import README, python_blocks, read
 
 BLOCKS = python_blocks(README)
 KERAS_HUB_BLOCKS = [block for block in BLOCKS if "keras_hub" in block]
@@ -76,3 +78,9 @@ def test_the_example_of_pretrained_encoders_runs(monkeypatch, tmp_path):
     assert np.isfinite(names["model"].history.history["loss"][-1])
     assert (tmp_path / "clip_finetuned" / "model.weights.h5").exists()
     assert tuple(names["text_tower"](texts).shape) == (backbones.ROWS, 256)
+
+
+def test_the_contents_list_every_subpackage():
+    listed = re.findall(r"^\| `kc\.(\w+)` \|", read(README), flags=re.MULTILINE)
+    shortcuts = {"ContrastiveTrainer", "GammaContrastive"}
+    assert sorted(listed) == sorted(set(keras_contrastive.__all__) - shortcuts)
