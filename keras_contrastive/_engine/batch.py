@@ -136,13 +136,15 @@ class Batch:
 
     # Replicas
 
-    def gather(self, x: Tensor | None) -> Tensor | None:
+    def gather(self, x: Tensor | None) -> Tensor:
         """Returns the rows of all replicas for a tensor of local rows. `None` stays `None`."""
-        if x is None or self.replicas is None:
+        replicas = self.replicas
+        if x is None or replicas is None:
             return x
-        return self._once(("gathered", id(x)), lambda: (x, self.replicas.gather(x)))[1]
+        # The local tensor is kept as well, so that its `id` is not reused.
+        return self._once(("gathered", id(x)), lambda: (x, replicas.gather(x)))[1]
 
-    def local(self, x: Tensor | None) -> Tensor | None:
+    def local(self, x: Tensor | None) -> Tensor:
         """Returns the rows of this replica for a tensor of global rows. `None` stays `None`."""
         return x if x is None or self.replicas is None else self.replicas.local(x)
 

@@ -52,7 +52,8 @@ def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, s
 
 def check_memory(memory: Any) -> None:
     """Raises a `TypeError` if `memory` is not a queue."""
-    if memory is not None and not hasattr(_checks.layer("memory", memory), "candidates"):
+    is_queue = isinstance(memory, keras.layers.Layer) and hasattr(memory, "candidates")
+    if memory is not None and not is_queue:
         raise TypeError(
             "`memory` must be `None` or a `keras_contrastive.layers.EmbeddingQueue`. "
             f"Received: memory={memory!r}."

@@ -250,6 +250,7 @@ class ContrastiveLoss(keras.losses.Loss):
 
     def reduced(self, losses, sample_weight=None):  # TEMPORARY
         from keras_contrastive._engine.targets import as_weights
+
         w = None if sample_weight is None else as_weights(sample_weight)
         return self.reduce(losses, Batch({"x": losses}, None, {}, w, current_replicas(losses)))
 

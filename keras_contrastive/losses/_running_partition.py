@@ -42,6 +42,10 @@ class RunningPartitionLoss(ContrastiveLoss):
     ) -> None:
         super().__init__(temperature, **kwargs)
         _checks.optional_positive_int("num_items", num_items)
+        if isinstance(momentum, str) and momentum != "visits":
+            raise ValueError(
+                f"`momentum` must be a number in [0, 1), or 'visits'. Received: momentum={momentum!r}."
+            )
         if momentum != "visits":
             expected = "a number in [0, 1), or 'visits'"
             _checks.real("momentum", momentum, 0, 1, include_high=False, expected=expected)

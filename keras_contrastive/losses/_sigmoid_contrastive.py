@@ -1,6 +1,6 @@
 """SigmoidContrastive, the pairwise loss of SigLIP."""
 
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -60,7 +60,7 @@ class SigmoidContrastive(ContrastiveLoss):
         if not isinstance(bias, keras.layers.Layer):
             expected = "a float or a `keras_contrastive.layers.LearnableBias`"
             _checks.real("bias", bias, expected=expected)
-        self.bias = bias
+        self.bias: Any = bias
 
     @property
     def layers(self) -> list[Layer]:

@@ -1,4 +1,4 @@
-"""Candidates that are no rows of the batch: hard negatives, and a queue of past embeddings."""
+"""Candidates from outside of the batch: hard negatives and a queue of earlier embeddings."""
 
 import keras
 import numpy as np
@@ -17,11 +17,6 @@ IDS = [7, 3, 7, 0, 3]
 NO_ITEM_ID = -1
 
 
-@pytest.fixture(params=[None, (3, 2)], ids=["one tile", "tiles"], autouse=True)
-def _both_tilings(request, tile_shape):
-    tile_shape(request.param)
-
-
 def embeddings(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
@@ -33,7 +28,7 @@ def remembering(case, size, dim=3, views=2, **kwargs):
 
 
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
-def test_hard_negatives_are_nobodys_positive(case):
+def test_hard_negatives_are_never_positives(case):
     a, b = embeddings(2, 5, 3)
     hard = {0: embeddings(2, 3, seed=8), 1: embeddings(4, 3, seed=9)}
     extra = {view: [(rows, [NO_ITEM_ID] * len(rows))] for view, rows in hard.items()}
@@ -48,7 +43,7 @@ def test_hard_negatives_are_nobodys_positive(case):
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "InfoNCE, jackknife"]
 )
-def test_hard_negatives_get_their_gradient(name):
+def test_gradient_of_hard_negatives_equals_differences(name):
     case = EVERY[name]
     a, b, hard = embeddings(2, 5, 3)[0], embeddings(2, 5, 3)[1], embeddings(4, 3, seed=9)
     loss = case.make(temperature=0.5)
@@ -65,7 +60,6 @@ def test_hard_negatives_get_their_gradient(name):
         np.testing.assert_allclose(gradient, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("_both_tilings", [None], indirect=True)  # each case is computed both ways
 @pytest.mark.parametrize("name", [*LOSSES, "InfoNCE, jackknife", "DecoupledContrastive, weighted"])
 def test_tiles_change_neither_value_nor_gradient(name):
     ids, weights = np.array([7, 3, 7, 0, 3, 9, 9]), np.linspace(0, 2, 7).astype("float32")
@@ -89,7 +83,7 @@ def test_tiles_change_neither_value_nor_gradient(name):
         )  # SigLIP starts where almost all pairs are negatives, and says little
 
 
-def test_hard_negatives_go_by_the_name_of_their_view():
+def test_hard_negatives_are_assigned_by_view_name():
     a, b = embeddings(2, 5, 3)
     hard = embeddings(4, 3, seed=9)
     loss = InfoNCE()
@@ -101,11 +95,11 @@ def test_hard_negatives_go_by_the_name_of_their_view():
         loss(None, (a, b), hard_negatives={1: hard[:, :2]})
 
 
-@pytest.mark.parametrize("with_ids", [True, False], ids=["ids", "no ids"])
+@pytest.mark.parametrize(("with_ids", "tiles"), [(True, None), (False, (3, 2))], indirect=["tiles"])
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "GammaContrastive"]
 )
-def test_a_queue_joins_the_candidates_of_the_next_batches(name, with_ids):
+def test_queued_embeddings_are_candidates_of_the_next_batches(name, with_ids, tiles):
     case, ids = EVERY[name], IDS if with_ids else list(range(5))
     loss = remembering(case, size=7, temperature=0.5, reduction=None)
     given = np.array(ids) if with_ids else None
@@ -126,7 +120,7 @@ def test_a_queue_joins_the_candidates_of_the_next_batches(name, with_ids):
             queue[view] = [*queue[view], *rows][-7:]
 
 
-def test_a_queue_gets_no_gradient_and_gives_the_right_one():
+def test_gradient_with_a_queue_equals_differences():
     case = EVERY["InfoNCE"]
     loss = remembering(case, size=6, temperature=0.5)
     first, (a, b) = embeddings(2, 5, 3, seed=1), embeddings(2, 5, 3)
@@ -143,7 +137,7 @@ def test_a_queue_gets_no_gradient_and_gives_the_right_one():
         np.testing.assert_allclose(gradient, expected, atol=2e-5)
 
 
-def test_a_batch_larger_than_the_queue_leaves_its_last_rows():
+def test_a_large_batch_leaves_its_last_rows_in_the_queue():
     queue = EmbeddingQueue(3, dim=2)
     queue.build(1)
     rows = embeddings(5, 2)
@@ -153,7 +147,7 @@ def test_a_batch_larger_than_the_queue_leaves_its_last_rows():
     np.testing.assert_array_equal(to_numpy(queue.embeddings)[order, 0], rows[2:])
 
 
-def test_evaluation_uses_the_queue_and_leaves_it():
+def test_evaluation_reads_the_queue_without_changing_it():
     loss = remembering(EVERY["InfoNCE"], size=6, temperature=0.5)
     z = list(embeddings(2, 5, 3))
     loss(None, z, training=True)
@@ -163,7 +157,7 @@ def test_evaluation_uses_the_queue_and_leaves_it():
     assert values[0] == values[1] > float(InfoNCE(temperature=0.5)(None, z))
 
 
-def test_remembered_rows_with_the_label_are_positives_of_a_single_view():
+def test_queued_rows_with_the_label_are_positives_of_a_single_view():
     loss = SupCon(temperature=0.5, memory=EmbeddingQueue(5, 3), reduction=None)
     loss.build([])
     first, z = embeddings(5, 3, seed=1), embeddings(5, 3)
@@ -175,12 +169,12 @@ def test_remembered_rows_with_the_label_are_positives_of_a_single_view():
 
 
 @pytest.mark.parametrize(("size", "dim"), [(0, 2), (3, 0), (2.5, 3), (True, 3)])
-def test_a_queue_has_a_size_and_a_dimension(size, dim):
+def test_sizes_of_a_queue_are_positive_integers(size, dim):
     with pytest.raises((TypeError, ValueError), match="positive integer"):
         EmbeddingQueue(size, dim)
 
 
-def test_a_queue_refuses_other_embeddings():
+def test_a_queue_for_other_embeddings_raises():
     loss = remembering(EVERY["InfoNCE"], size=6, dim=4)
     with pytest.raises(ValueError, match="dimension 4"):
         loss(None, list(embeddings(2, 5, 3)), training=True)
@@ -190,13 +184,13 @@ def test_a_queue_refuses_other_embeddings():
         InfoNCE(memory=EmbeddingQueue(6, 3))(None, list(embeddings(2, 5, 3)))
 
 
-def test_a_queue_is_part_of_the_configuration():
+def test_config_of_a_loss_contains_its_queue():
     loss = InfoNCE(memory=EmbeddingQueue(6, 3))
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert (again.memory.size, again.memory.dim) == (6, 3)
 
 
-def test_views_without_ids_meet_nobody_they_know_in_the_queue():
+def test_rows_without_ids_have_no_positives_in_the_queue():
     values = []
     for offset in (0, 100):
         loss = remembering(EVERY["SupCon"], size=6, temperature=0.5)
@@ -206,7 +200,7 @@ def test_views_without_ids_meet_nobody_they_know_in_the_queue():
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_one_view_with_labels_has_hard_negatives_too(name):
+def test_one_view_with_labels_accepts_hard_negatives(name):
     labels, z, hard = [0, 1, 0, 1, 2], embeddings(5, 3), embeddings(4, 3, seed=9)
     loss = EVERY[name].make(temperature=0.5, reduction=None)
     expected = EVERY[name].value([z], labels, 0.5, extra={0: [(hard, [NO_ITEM_ID] * 4)]})
@@ -215,13 +209,13 @@ def test_one_view_with_labels_has_hard_negatives_too(name):
     )
 
 
-def test_no_hard_negatives_are_none():
+def test_an_empty_array_of_hard_negatives_has_no_effect():
     z = list(embeddings(2, 5, 3))
     found = InfoNCE()(None, z, hard_negatives={1: np.zeros((0, 3), "float32")})
     assert float(found) == float(InfoNCE()(None, z))
 
 
-def test_equal_views_share_the_gradient_of_their_candidates():
+def test_gradient_of_equal_views_equals_differences():
     z = embeddings(5, 3)
     found = gradients(lambda a, b: EVERY["NTXent"].make(temperature=0.5)(None, (a, b)), z, z)
     for which, at in enumerate((lambda x: (x, z), lambda x: (z, x))):
@@ -231,7 +225,7 @@ def test_equal_views_share_the_gradient_of_their_candidates():
         np.testing.assert_allclose(found[which], expected, atol=2e-5)
 
 
-def test_what_is_not_built_or_built_for_others_is_refused():
+def test_unbuilt_layers_and_other_views_raise():
     z = list(embeddings(2, 5, 3))
     with pytest.raises(ValueError, match="must be built"):
         InfoNCE(memory=EmbeddingQueue(6, 3))(None, z, training=True)
@@ -240,5 +234,5 @@ def test_what_is_not_built_or_built_for_others_is_refused():
     with pytest.raises(ValueError, match="running partitions for 2"):
         loss(np.arange(5), list(embeddings(3, 5, 3)), training=True)
     for directions in ({(0, 0): 1.0}, [(0, 1)], {(0, 2): 1.0}, {}):
-        with pytest.raises(ValueError, match="from pairs of different views|must name views"):
+        with pytest.raises(ValueError, match=r"from pairs of different views|must name views"):
             InfoNCE()(None, z, directions=directions)

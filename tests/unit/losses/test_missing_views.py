@@ -14,18 +14,15 @@ PRESENT = np.array([True, True, False, True, False, True, True])
 IDS = np.array([4, 1, 4, 0, 1, 4, 2], "int32")
 
 
-@pytest.fixture(params=[None, (3, 2)], ids=["one tile", "tiles"], autouse=True)
-def _both_tilings(request, tile_shape):
-    tile_shape(request.param)
-
-
 def embeddings(views=2, seed=0):
     return list(np.random.default_rng(seed).normal(size=(views, 7, 3)).astype("float32"))
 
 
-@pytest.mark.parametrize("ids", [None, IDS], ids=["no ids", "ids"])
+@pytest.mark.parametrize(
+    ("ids", "tiles"), [(None, (3, 2)), (IDS, None)], ids=["no ids", "ids"], indirect=["tiles"]
+)
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
-def test_rows_without_any_view_are_as_if_they_were_not_there(case, ids):
+def test_rows_without_any_view_have_no_influence(case, ids, tiles):
     z = embeddings()
     present = {0: ops.convert_to_tensor(PRESENT), 1: ops.convert_to_tensor(PRESENT)}
     loss = case.make(temperature=0.3, reduction=None)
@@ -36,10 +33,10 @@ def test_rows_without_any_view_are_as_if_they_were_not_there(case, ids):
 
 
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
-def test_what_stands_in_for_a_missing_view_is_of_no_consequence(case):
+def test_the_value_in_place_of_a_missing_view_has_no_influence(case):
     a, b = embeddings()
     other = b.copy()
-    other[~PRESENT] = 5.0
+    other[~PRESENT] = np.nan
     loss = case.make(temperature=0.3)
     present = {1: ops.convert_to_tensor(PRESENT)}
     np.testing.assert_allclose(
@@ -67,7 +64,7 @@ def test_a_row_that_lacks_one_view_is_a_candidate_with_the_other():
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_labeled_rows_may_be_missing_too():
+def test_labeled_rows_may_be_missing():
     (z,) = embeddings(1)
     loss = SupCon(reduction=None)
     found = to_numpy(loss(IDS, z, present={0: ops.convert_to_tensor(PRESENT)}))
@@ -76,7 +73,7 @@ def test_labeled_rows_may_be_missing_too():
     )
 
 
-def test_nothing_is_remembered_of_a_row_that_lacks_a_view():
+def test_no_state_is_stored_for_a_row_that_lacks_a_view():
     z = embeddings()
     present = {1: ops.convert_to_tensor(PRESENT)}
     loss = InfoNCE(memory=EmbeddingQueue(7, 3))
@@ -89,6 +86,6 @@ def test_nothing_is_remembered_of_a_row_that_lacks_a_view():
     assert np.array_equal(np.isfinite(to_numpy(rates.state.log_rates))[:7].all(axis=1), PRESENT)
 
 
-def test_an_unknown_view_is_refused():
+def test_an_unknown_view_raises():
     with pytest.raises(ValueError, match="`present` must name views"):
         InfoNCE()(None, embeddings(), present={2: ops.convert_to_tensor(PRESENT)})

@@ -1,4 +1,4 @@
-"""Temperatures that are trained: shared, one for each direction, one for each anchor; and biases."""
+"""Learned temperatures (one, per direction, per anchor) and biases."""
 
 import numpy as np
 import pytest
@@ -18,20 +18,20 @@ from tests.reference import contrast as reference_contrast
 from tests.reference import losses as reference_losses
 from tests.reference.losses import normalized
 
-
-@pytest.fixture(params=[None, (3, 2)], ids=["one tile", "tiles"], autouse=True)
-def _both_tilings(request, tile_shape):
-    tile_shape(request.param)
+both_tilings = pytest.mark.parametrize(
+    "tiles", [None, (3, 2)], ids=["one tile", "tiles"], indirect=True
+)
 
 
 def embeddings(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
+@both_tilings
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "DecoupledContrastive, weighted"]
 )
-def test_a_temperature_gets_its_gradient(name):
+def test_gradient_of_a_temperature_equals_differences(name, tiles):
     case = EVERY[name]
     z, ids = embeddings(2, 5, 3), np.array([7, 3, 7, 0, 3])
 
@@ -51,7 +51,8 @@ def test_a_temperature_gets_its_gradient(name):
     assert found == pytest.approx((up - down) / 0.002, rel=1e-3, abs=1e-5)
 
 
-def test_directions_have_temperatures_of_their_own():
+@both_tilings
+def test_each_direction_may_have_a_temperature(tiles):
     a, b = embeddings(2, 5, 3)
     loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
     loss.build()
@@ -63,15 +64,16 @@ def test_directions_have_temperatures_of_their_own():
     )
 
 
-def test_as_many_temperatures_as_directions():
+def test_another_number_of_directions_raises():
     loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
     loss.build()
-    with pytest.raises(ValueError, match="temperatures for 2 directions. Received: 6 directions"):
+    with pytest.raises(ValueError, match=r"temperatures for 2 directions. Received: 6 directions"):
         loss(None, list(embeddings(3, 5, 3)), training=True)
 
 
+@both_tilings
 @pytest.mark.parametrize("directions", [[(0, 1), (1, 0)], []], ids=["pair", "one view"])
-def test_anchors_may_have_scales_of_their_own(directions):
+def test_each_anchor_may_have_a_scale(directions, tiles):
     views = [
         normalized(view).astype("float32") for view in embeddings(2 if directions else 1, 5, 3)
     ]
@@ -91,7 +93,8 @@ def test_anchors_may_have_scales_of_their_own(directions):
         )
 
 
-def test_the_bias_gets_its_gradient():
+@both_tilings
+def test_gradient_of_the_bias_equals_differences(tiles):
     z = embeddings(2, 5, 3)
 
     class Fixed(LearnableBias):
@@ -113,7 +116,7 @@ def test_the_bias_gets_its_gradient():
 
 
 @pytest.mark.parametrize("make", ["gamma", "gamma, positive included", "global"])
-def test_remembered_rates_follow_a_moving_temperature(make):
+def test_estimates_follow_a_changing_temperature(make):
     ids, z = np.arange(24), list(embeddings(2, 24, 3))
 
     def built(scale):
@@ -137,17 +140,19 @@ def test_remembered_rates_follow_a_moving_temperature(make):
     loss(ids, z, training=True)
     fresh(ids, z, training=True)
     stale, followed, truth = read(loss, 5.0), read(loss, 6.0), read(fresh, 6.0)
-    # What is left is half the squared step of the scale, 1, times a variance of similarities, below 1.
+    # What is left is half the squared step of the scale, 1, times a variance of similarities, below
+    # 1.
     assert np.abs(followed - truth).max() < 0.35
     assert np.abs(followed - truth).mean() < 0.3 * np.abs(stale - truth).mean()
-    # And a visit at the new temperature mixes what belongs together: the same item, at the same scale.
+    # And a visit at the new temperature mixes what belongs together: the same item, at the same
+    # scale.
     loss.temperature.log_scale.assign(np.float32(np.log(6.0)))
     loss(ids, z, training=True)
     mixed = np.logaddexp(followed, truth) + np.log(0.5)
     np.testing.assert_allclose(read(loss, 6.0), mixed, atol=1e-4)
 
 
-def test_rates_at_a_fixed_temperature_need_no_slopes():
+def test_estimates_at_a_fixed_temperature_have_no_slopes():
     loss = GlobalContrastive(24, temperature=0.2)
     loss.build()
     assert not loss.state.moving_scale
@@ -163,7 +168,8 @@ def test_bias_and_temperature_are_checked():
     assert (again.temperature.initial, again.bias.initial) == (0.1, -9.0)
 
 
-def test_three_views_with_all_candidates_and_temperatures_of_their_own():
+@both_tilings
+def test_three_views_with_all_candidates_and_a_temperature_per_direction(tiles):
     z = embeddings(3, 5, 3)
     scales = np.arange(1.0, 7.0, dtype="float32")
     loss = DecoupledContrastive(LearnableTemperature(0.5, per_direction=True))
