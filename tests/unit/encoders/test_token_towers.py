@@ -85,9 +85,9 @@ def test_what_loading_refuses():
         load_bert(bert, text_tower())
     tower = text_tower()
     tower.build()
-    with pytest.raises(ValueError, match="This BERT has 1 layers"):
+    with pytest.raises(ValueError, match="at most as many layers as BERT, 1"):
         load_bert(bert, tower)
     table = types.SimpleNamespace(get_weights=lambda: [np.zeros((31, 8))])
     bert = types.SimpleNamespace(transformer_layers=[None] * 2, **dict.fromkeys(parts, table))
-    with pytest.raises(ValueError, match="Do the sizes"):
+    with pytest.raises(ValueError, match="must have the shape of BERT's weight"):
         load_bert(bert, tower)
