@@ -45,7 +45,11 @@ def losses(model, epochs):
 
 
 @pytest.mark.parametrize(
-    "options", [COMPILE_MOST, {"run_eagerly": True}], ids=["compiled", "eager"]
+    "options",
+    [
+        pytest.param(COMPILE_MOST, id="compiled"),
+        pytest.param({"run_eagerly": True}, id="eager", marks=pytest.mark.full),
+    ],
 )
 def test_training_is_equal_on_every_backend(options):
     model = trainer(**options)

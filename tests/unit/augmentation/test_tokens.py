@@ -198,7 +198,7 @@ def test_padding_id_marks_the_padding():
 
 def test_every_operation_is_equally_likely():
     layer = aug.EDATokenAugmenter(alpha=0.999, table=TABLE, mask_id=99)
-    found = view(layer, rows_of(5, 6, length=4))
+    found = view(layer, rows_of(5, 6))
     chosen = {
         "masking": np.all(found[:, :2] == 99, axis=1),
         "replacement": np.all(found[:, :2] >= 50, axis=1) & np.all(found[:, :2] < 70, axis=1),
@@ -228,37 +228,3 @@ def test_two_parts_of_an_augmenter_draw_independently():
     )
     # Two independent subsets of six tokens are equal with probability 1 / 64.
     assert near(np.all(first == second, axis=1).mean(), 1 / 64)
-
-
-def test_corruption_masks_replaces_and_keeps_the_requested_fractions():
-    layer = aug.TokenCorruption(50, 49, rate=0.4, hidden=0.5, replaced=0.3, kept_ids=KEPT)
-    ids = ops.convert_to_tensor(rows_of(1, *range(10, 18), 2))
-    layer.build()
-    changed, chosen = map(to_numpy, layer.corrupt(ids, training=False))
-    ids, number = to_numpy(ids), 8 * MANY
-    assert not np.any(chosen[:, [0, -1]])
-    assert near(chosen.mean() * 10 / 8, 0.4, number)
-    assert near((changed == 49).sum() / chosen.sum(), 0.5, chosen.sum())
-    replaced = changed[(changed != ids) & (changed != 49)]
-    # One of 47 ordinary tokens is the original one.
-    assert near(len(replaced) / chosen.sum(), 0.3 * 46 / 47, chosen.sum())
-    assert set(replaced.tolist()) == set(range(3, 49))
-
-
-def test_corruption_in_evaluation_does_not_use_up_draws():
-    layer = aug.TokenCorruption(50, 49, rate=0.5)
-    ids = ops.convert_to_tensor(rows_of(*range(3, 13)))
-    layer.build()
-    first, again = (to_numpy(layer.corrupt(ids, training=False)[0]) for _ in range(2))
-    assert np.array_equal(first, again)
-    assert np.array_equal(to_numpy(layer.corrupt(ids)[0]), first)
-    assert not np.array_equal(to_numpy(layer.corrupt(ids)[0]), first)
-
-
-def test_corruption_does_not_choose_tokens_outside_the_mask():
-    layer = aug.TokenCorruption(50, 49, rate=1.0)
-    ids, mask = rows_of(*range(3, 13)), np.arange(LENGTH) % 2 == np.zeros((MANY, 1))
-    layer.build()
-    changed, chosen = layer.corrupt(ops.convert_to_tensor(ids), ops.convert_to_tensor(mask))
-    assert np.array_equal(to_numpy(chosen), mask)
-    assert np.array_equal(to_numpy(changed)[~mask], ids[~mask])
