@@ -25,7 +25,8 @@ class RunningPartitionLoss(ContrastiveLoss):
         num_items: `None`, or the number of items. Ids are in `[0, num_items)`.
         momentum: Share of the old estimate in the new one, in `[0, 1)`, or `"visits"`, which is
             1 - n**-0.7 at the n-th visit of an item. The first visit sets the estimate.
-        max_weight: Upper limit of the batch's partition divided by the estimate.
+        max_weight: Upper limit of the batch's partition divided by the estimate, at least 1.
+            `float("inf")` sets no limit.
         all_views: Whether candidates come from all views.
         temperature: See `ContrastiveLoss`.
         **kwargs: See `ContrastiveLoss`.
@@ -49,7 +50,8 @@ class RunningPartitionLoss(ContrastiveLoss):
         if momentum != "visits":
             expected = "a number in [0, 1), or 'visits'"
             _checks.real("momentum", momentum, 0, 1, include_high=False, expected=expected)
-        _checks.real("max_weight", max_weight, 1)
+        if max_weight != float("inf"):  # without a cap
+            _checks.real("max_weight", max_weight, 1)
         self.num_items = num_items
         self.momentum = momentum
         self.max_weight = max_weight

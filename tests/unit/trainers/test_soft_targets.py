@@ -1,10 +1,10 @@
-"""Soft targets against a NumPy reference of ALBEF, Eq. 6: value, gradient, queue, ids, missing rows."""
+"""Soft targets equal a NumPy reference of ALBEF, Eq. 6, with queue, ids and missing rows."""
 
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import Batch
+from keras_contrastive._engine import Batch, expected_candidates
 from keras_contrastive.config import tile_shape
 from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
 from keras_contrastive.losses import InfoNCE
@@ -113,6 +113,18 @@ def test_gradient_of_the_temperature_equals_the_reference(rng):
     assert float(slope) == pytest.approx(
         (at(log_scale + 1e-4) - at(log_scale - 1e-4)) / 2e-4, rel=1e-3
     )
+
+
+def test_no_gradient_reaches_expected_candidates(rng):
+    def function(anchors, candidates):
+        ids = ops.arange(BATCH, dtype="int32")
+        expected = expected_candidates(anchors, candidates, ids, ids, ids, ids)
+        # The weights depend on the inputs. Without `stop_gradient`, the gradient is not zero.
+        return ops.sum(expected * ops.arange(1, DIM + 1, dtype="float32")) + 0.0 * ops.sum(anchors)
+
+    value, gradients = value_and_gradients(function, *units(rng, 2, BATCH))
+    assert abs(float(value)) > 0.1
+    assert max(np.abs(gradient).max() for gradient in gradients) == 0
 
 
 def test_missing_rows_have_no_influence(rng):
