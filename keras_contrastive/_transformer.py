@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contrastive._checks import check_optional_sizes, check_sizes, real
+from keras_contrastive._checks import optional_positive_ints, positive_ints, real
 from keras_contrastive._transformer_block import Activation, TransformerBlock
 from keras_contrastive._typing import Config, Tensor
 
@@ -35,8 +35,8 @@ class Transformer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_sizes(num_layers=num_layers, num_heads=num_heads)
-        check_optional_sizes(hidden_dim=hidden_dim)
+        positive_ints(num_layers=num_layers, num_heads=num_heads)
+        optional_positive_ints(hidden_dim=hidden_dim)
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.hidden_dim = hidden_dim
@@ -110,7 +110,7 @@ class TokenTransformer(Transformer):
             autocast=False,
             **kwargs,
         )
-        check_sizes(vocabulary_size=vocabulary_size, max_length=max_length, dim=dim)
+        positive_ints(vocabulary_size=vocabulary_size, max_length=max_length, dim=dim)
         self.vocabulary_size = vocabulary_size
         self.max_length = max_length
         self.dim = dim

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contrastive._checks import check_optional_sizes, check_sizes, real
+from keras_contrastive._checks import optional_positive_ints, positive_ints, real
 from keras_contrastive._keras import copy_weights, finish_build
 from keras_contrastive._typing import Config, Layer, Shape, Tensor
 
@@ -73,8 +73,8 @@ class TransformerBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_sizes(num_heads=num_heads, hidden_dim=hidden_dim)
-        check_optional_sizes(context_dim=context_dim)
+        positive_ints(num_heads=num_heads, hidden_dim=hidden_dim)
+        optional_positive_ints(context_dim=context_dim)
         self.num_heads = num_heads
         self.hidden_dim = hidden_dim
         self.context_dim = context_dim

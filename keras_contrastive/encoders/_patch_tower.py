@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contrastive._checks import check_sizes
+from keras_contrastive._checks import positive_ints
 from keras_contrastive._keras import finish_build
 from keras_contrastive._transformer import Transformer
 from keras_contrastive._transformer_block import Activation
@@ -63,7 +63,7 @@ class PatchTower(Transformer):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_layers, num_heads, hidden_dim, dropout, activation, epsilon, **kwargs)
-        check_sizes(patch_size=patch_size, dim=dim)
+        positive_ints(patch_size=patch_size, dim=dim)
         self.patch_size = patch_size
         self.dim = dim
         self.use_class_token = use_class_token

@@ -45,7 +45,8 @@ class RunningPartitionLoss(ContrastiveLoss):
         _checks.optional_positive_int("num_items", num_items)
         if isinstance(momentum, str) and momentum != "visits":
             raise ValueError(
-                f"`momentum` must be a number in [0, 1), or 'visits'. Received: momentum={momentum!r}."
+                "`momentum` must be a number in [0, 1), or 'visits'. "
+                f"Received: momentum={momentum!r}."
             )
         if momentum != "visits":
             expected = "a number in [0, 1), or 'visits'"
@@ -107,9 +108,9 @@ class RunningPartitionLoss(ContrastiveLoss):
         batch = contrast.batch
         if batch.ids is None:
             raise ValueError(
-                f"`{type(self).__name__}(num_items=...)` needs the ids of the items in each training "
-                "step. Received: no ids. Pass integer ids as `y`. `fit` creates them only for arrays "
-                "of exactly `num_items` rows."
+                f"`{type(self).__name__}(num_items=...)` needs the ids of the items in each "
+                "training step. Received: no ids. Pass integer ids as `y`. `fit` creates them only "
+                "for arrays of exactly `num_items` rows."
             )
         if log_partition.shape[1] != self.state.num_directions:
             raise ValueError(
@@ -178,7 +179,7 @@ class RunningPartitionLoss(ContrastiveLoss):
             raise ValueError(
                 f"`{type(self).__name__}(num_items=...)` stores state for each item, which a plain "
                 "`keras.Model` neither tracks nor saves. Compile a "
-                "`keras_contrastive.ContrastiveTrainer` with it. In a custom loop, call `build()` once "
-                "and pass `training`. Some losses work without `num_items`."
+                "`keras_contrastive.ContrastiveTrainer` with it. In a custom loop, call `build()` "
+                "once and pass `training`. Some losses work without `num_items`."
             )
         super()._check_layers(training)
