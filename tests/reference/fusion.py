@@ -6,9 +6,11 @@ import numpy as np
 def soft_contrast(
     anchors, slow_anchors, slow_candidates, ids, queue, queue_ids, alpha, temperature
 ):
-    """Mean over the anchors of the cross-entropy with (1 - alpha) of the own pair and alpha of the slow similarities.
+    """Returns the mean cross-entropy with soft targets.
 
-    Candidates with the anchor's id, but the own one, are left out. `queue` follows the candidates of the batch.
+    The targets are `(1 - alpha)` times the positive plus `alpha` times the softmax of the teacher's
+    similarities. Other candidates with the anchor's id are left out. `queue` follows the candidates
+    of the batch.
     """
     losses = []
     pool = np.concatenate([slow_candidates, queue]).astype("float64")
