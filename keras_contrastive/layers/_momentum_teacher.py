@@ -144,9 +144,6 @@ class MomentumTeacher(keras.layers.Layer):
             "soft_target_steps": self.soft_target_steps,
         }
 
-    def __repr__(self) -> str:
-        return repr_from_config(self)
-
 
 class _Followed:
     """Holds layers and weights of other owners, so that Keras does not track them here."""

@@ -186,7 +186,7 @@ CASES = {
     "MomentumTeacher": Case(
         layers.MomentumTeacher,
         {"momentum": 0.9, "soft_targets": 0.4, "soft_target_steps": 10},
-        "MomentumTeacher(momentum=0.9, soft_targets=0.4, soft_target_steps=10)",
+        "MomentumTeacher(0.9, soft_targets=0.4, soft_target_steps=10)",
         build_teacher,
         evaluate_teacher,
         [

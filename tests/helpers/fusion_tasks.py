@@ -1,5 +1,6 @@
 """Small task models with fixed weights, and questions that need both the image and the text."""
 
+import keras
 import numpy as np
 
 from keras_contrastive.fusion import AnswerDecoder, AnswerGenerator, FusionClassifier, FusionEncoder
@@ -30,6 +31,11 @@ def questions(rows=8, seed=0, num_images=1):
     return {"image": images if num_images > 1 else images[:, 0], "text": texts}, labels, answers
 
 
+def build(model, x):
+    """Builds a model from the shapes of its inputs, which costs less than a call."""
+    model({name: keras.Input(rows.shape[1:], dtype=rows.dtype) for name, rows in x.items()})
+
+
 def decoder(**kwargs):
     """An unbuilt decoder of answers of up to `ANSWER_LENGTH` tokens."""
     sizes = {"dim": DIM, "num_layers": 2, "num_heads": 2, "hidden_dim": 12} | kwargs
@@ -48,7 +54,7 @@ def classifier(num_classes=2, num_images=1, separate=False, dropout=0.0, **kwarg
     )
     encoders = towers(dropout=dropout)
     model = FusionClassifier(encoders, fusion, num_classes, num_images, dropout=dropout, **kwargs)
-    model(questions(num_images=num_images)[0])
+    build(model, questions(1, num_images=num_images)[0])
     settle_parts({**model.encoders, "fusion": model.fusion, "head": model.head})
     return model
 
@@ -57,8 +63,8 @@ def generator(dropout=0.0):
     """A generator of answers."""
     fusion = FusionEncoder(1, 2, hidden_dim=12, dropout=dropout, name="fusion")
     model = AnswerGenerator(towers(dropout=dropout), fusion, decoder(dropout=dropout))
-    x, _, answers = questions()
-    model({**x, "answer": answers})
+    x, _, answers = questions(1)
+    build(model, {**x, "answer": answers})
     settle_parts({**model.encoders, "fusion": model.fusion, "decoder": model.decoder})
     return model
 

@@ -28,7 +28,7 @@ def greedy_answer(layer, context, mask):
 
 def test_predict_writes_the_most_likely_words_until_the_end():
     model = saved_generator("torch")
-    x, _, _ = questions(12, seed=1)
+    x, _, answers = questions(12, seed=1)
     written = model.predict(x, verbose=0)
     tokens, mask = map(to_numpy, model.fuse(x))
     rows = zip(tokens, mask, strict=True)
@@ -36,6 +36,10 @@ def test_predict_writes_the_most_likely_words_until_the_end():
     assert written.dtype == np.int32
     assert len({tuple(row) for row in expected}) == 2
     np.testing.assert_array_equal(written, expected)
+    # Teacher forcing and writing agree on the share of right answers.
+    results = model.evaluate({**x, "answer": answers}, verbose=0, return_dict=True)
+    share = (written == answers).all(axis=1).mean()
+    assert results["answer_accuracy"] == pytest.approx(share, abs=1e-6)
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])

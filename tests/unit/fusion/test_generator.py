@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_contrastive.fusion import AnswerGenerator, FusionEncoder
+from keras_contrastive.fusion import AnswerCrossentropy, AnswerGenerator, FusionEncoder
 from tests.helpers.backend import COMPILE_LEAST, to_numpy
 from tests.helpers.fusion_tasks import ANSWER_LENGTH, decoder, generator, questions
 from tests.helpers.fusion_trainers import towers
@@ -30,21 +30,27 @@ def test_generator_learns_and_writes_answers_that_need_both_inputs():
     assert losses[-1] < 0.1 < np.log(2) < losses[0]
     x, _, answers = questions(64, seed=9)
     written = model.predict(x, batch_size=32, verbose=0)
-    share = (written == answers).all(axis=1).mean()
-    results = model.evaluate({**x, "answer": answers}, batch_size=32, verbose=0, return_dict=True)
-    assert results["answer_accuracy"] == pytest.approx(share, abs=1e-6)
-    assert share > 0.9
+    assert (written == answers).all(axis=1).mean() > 0.9
 
 
 def test_logits_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     # Without dropout, JAX cannot compile the attention of Keras in float16 for a CPU.
     model = generator(dropout=0.05)
-    model.compile("sgd", **COMPILE_LEAST)
     x = {**X, "answer": ANSWERS}
+    logits = model(x)
     assert model.decoder.compute_dtype == "float16"
-    assert to_numpy(model(x)).dtype == "float32"
-    assert np.isfinite(model.fit(x, batch_size=8, verbose=0).history["loss"]).all()
+    assert to_numpy(logits).dtype == "float32"
+    assert np.isfinite(to_numpy(AnswerCrossentropy()(ANSWERS[:, 1:], logits)))
+
+
+@pytest.mark.full
+def test_generator_is_trained_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = generator(dropout=0.05)
+    model.compile("sgd", **COMPILE_LEAST)
+    history = model.fit({**X, "answer": ANSWERS}, batch_size=8, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
 
 
 def test_from_pretrained_copies_towers_and_builds_the_decoder(model):
