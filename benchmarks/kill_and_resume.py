@@ -1,8 +1,8 @@
-"""Kills training in the middle of an epoch, starts it again, and compares the end with that of a run left alone.
+"""Kills training in the middle of an epoch, resumes it, and compares it with an undisturbed run.
 
-Each time a fresh process trains two small towers and is killed (signal 9) at a step drawn at random; another one goes
-on from its `BackupAndRestore`. All weights, rates, queue, temperature, optimizer state and seeds must be the same, bit
-for bit, as those of a run that was not killed.
+Each time, a process trains two small towers and is killed (signal 9) at a random step. Another
+process resumes from its `BackupAndRestore`. All weights, rates, the queue, the temperature, the
+optimizer state and the seeds must equal those of the undisturbed run bit for bit.
 
     KERAS_BACKEND=torch python benchmarks/kill_and_resume.py --times 20
 """
@@ -22,7 +22,7 @@ STEPS = EPOCHS * -(-ROWS // BATCH)
 
 
 def train(folder, out, steps):
-    """Train as long as it takes, with a backup every other step; note each step in a file."""
+    """Trains with a backup every other step, and writes a dot to the file `steps` after each."""
     import keras
     import numpy as np
     from keras import layers
@@ -61,7 +61,8 @@ def train(folder, out, steps):
     def note(batch, logs):
         with open(steps, "a") as file:
             file.write(".")
-        time.sleep(0.02)  # a step of these towers would be over before anybody could kill it
+        # Without a pause, a step of these towers ends before the signal arrives.
+        time.sleep(0.02)
 
     model.fit(
         x, batch_size=BATCH, epochs=EPOCHS, verbose=0,
@@ -72,14 +73,14 @@ def train(folder, out, steps):
 
 
 def start(folder, name):
-    """Start a training of its own."""
+    """Starts a process that trains."""
     return subprocess.Popen(
         [sys.executable, __file__, "--train", folder / "backup", folder / name, folder / "steps"]
     )
 
 
 def killed_and_resumed(folder, step, delay):
-    """Kill a run after so many steps and seconds; returns the steps of both runs, once the second one is at its end."""
+    """Kills a run `delay` seconds after `step` steps and resumes it; returns the steps of both."""
     folder.mkdir()
     (folder / "steps").touch()
     process = start(folder, "killed.npz")
@@ -98,7 +99,7 @@ def killed_and_resumed(folder, step, delay):
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Kill training at random steps, resume it, and compare with a run that was left alone.",
+        description="Kill and resume training, and compare it with an undisturbed run.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--times", type=int, default=20, help="how often to kill")
@@ -115,19 +116,19 @@ def main():
     rng, same = random.Random(arguments.seed), 0
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        (folder / "alone").mkdir()
-        if start(folder / "alone", "alone.npz").wait():
-            raise RuntimeError("The run that was left alone failed.")
-        expected = np.load(folder / "alone" / "alone.npz")
-        for time_number in range(arguments.times):
-            of_this = folder / str(time_number)
-            # From the fourth step on there is a backup; the delay may end while one is being written.
+        (folder / "undisturbed").mkdir()
+        if start(folder / "undisturbed", "undisturbed.npz").wait():
+            raise RuntimeError("The undisturbed run failed.")
+        expected = np.load(folder / "undisturbed" / "undisturbed.npz")
+        for number in range(arguments.times):
+            attempt = folder / str(number)
+            # The first backup exists after four steps. The signal may arrive during a later one.
             first, second = killed_and_resumed(
-                of_this, rng.randrange(4, STEPS - 1), rng.uniform(0, 0.04)
+                attempt, rng.randrange(4, STEPS - 1), rng.uniform(0, 0.04)
             )
-            found = np.load(of_this / "resumed.npz")
-            equal = found.files == expected.files and all(
-                np.array_equal(found[n], expected[n]) for n in found.files
+            resumed = np.load(attempt / "resumed.npz")
+            equal = resumed.files == expected.files and all(
+                np.array_equal(resumed[n], expected[n]) for n in resumed.files
             )
             same += equal
             verdict = "the same" if equal else "DIFFERENT"
@@ -135,9 +136,8 @@ def main():
                 f"killed after step {first} of {STEPS}, {second} steps after that: {verdict}",
                 flush=True,
             )
-    print(
-        f"{os.environ.get('KERAS_BACKEND', 'default backend')}: {same} of {arguments.times} ended as the run left alone"
-    )
+    backend = os.environ.get("KERAS_BACKEND", "default backend")
+    print(f"{backend}: {same} of {arguments.times} runs ended with the same bits")
     sys.exit(same != arguments.times)
 
 

@@ -28,19 +28,7 @@ from keras_contrastive._engine.ranks import (
 from keras_contrastive._engine.targets import check_ids, view_name
 from keras_contrastive._engine.tiles import tile_shape
 
-EMPTY, NOBODY, UNKNOWN = MISSING_ID, NO_ITEM_ID, FIRST_PRIVATE_ID  # TEMPORARY
-
-
-def as_views(y_true, y_pred):  # TEMPORARY
-    batch = Batch.from_targets(y_true, y_pred)
-    return batch.ids, list(batch.views.values())
-
-
 __all__ = [
-    "EMPTY",
-    "NOBODY",
-    "UNKNOWN",
-    "as_views",
     "FIRST_PRIVATE_ID",
     "LOWEST",
     "MISSING_ID",

@@ -5,8 +5,8 @@ from keras_contrastive.encoders._encoder import Encoder
 from keras_contrastive.encoders._image_text_towers import (
     BackboneBias,
     BackboneTemperature,
-    Towers,
-    towers,
+    ImageTextTowers,
+    split_image_text_backbone,
 )
 from keras_contrastive.encoders._patch_tower import PatchTower
 from keras_contrastive.encoders._text_tower import TextTower
@@ -15,12 +15,12 @@ __all__ = [
     "BackboneBias",
     "BackboneTemperature",
     "Encoder",
-    "TransformerBlock",
+    "ImageTextTowers",
     "PatchTower",
     "TextTower",
-    "Towers",
+    "TransformerBlock",
     "gelu_tanh",
-    "towers",
+    "split_image_text_backbone",
 ]
 
 

@@ -150,8 +150,8 @@ class AnswerDecoder(TokenTransformer):
         if not self.built or len(blocks) < self.num_layers:
             decoder = "built" if self.built else "not built"
             raise ValueError(
-                f"`fusion` must be built and have at least {self.num_layers} blocks, and the decoder "
-                f"must be built. Received: {len(blocks) or 'no'} blocks, and a decoder that is "
+                f"`fusion` must be built and have at least {self.num_layers} blocks, and the "
+                f"decoder must be built. Received: {len(blocks) or 'no'} blocks, and a decoder that is "
                 f"{decoder}."
             )
         for block, source in zip(self.blocks, blocks[-self.num_layers :], strict=True):

@@ -36,6 +36,9 @@ class ContrastiveTrainer(ObjectiveModel):
     `call` returns the embeddings: a dict by modality, or one tensor for one encoder. In training,
     one encoder embeds an augmentation. Everything else works as in `keras.Model`.
 
+    Subclasses can override the hooks `encode`, `project`, `embed_all`, `second_view` and
+    `extra_losses`, and call `declare_losses`. `kc.fusion.FusionTrainer` is an example.
+
     Args:
         encoders: A Keras layer or model, or a dict of them by modality. Each returns
             `(batch, dim)`.

@@ -166,10 +166,9 @@ class ObjectiveModel(EmbeddingModel):
         for name, modality in self.presence_inputs.items():
             for view in (modality, self.second_view_names.get(modality, modality)):
                 present[view] = x[name]
-        # With one encoder and without second features, regularizers see embeddings only.
-        return Batch.from_targets(y, views, sample_weight, present), (
-            features if self.has_towers else {}
-        )
+        batch = Batch.from_targets(y, views, sample_weight, present)
+        # With one encoder, `call` returns no features of the first view, so regularizers get none.
+        return batch, features if self.has_towers else {}
 
     def _contrast(self, batch: Batch, x: Structure, training: bool) -> Tensor:
         if not self.contrast_weight:

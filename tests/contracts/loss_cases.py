@@ -1,4 +1,4 @@
-"""Rows for each public loss: how it is made, and what it must equal. `test_api` fails until a new loss has one."""
+"""Cases of each public loss: a factory and references. `test_api` fails until a loss has one."""
 
 import dataclasses
 import functools
@@ -10,9 +10,10 @@ from tests.reference import losses as reference
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A loss, the reference of its value, and that of the function whose gradient it follows.
+    """A loss, the reference of its value, and the reference of the function that it differentiates.
 
-    `make` takes the arguments that all losses share; `directed` tells whether `symmetric` is one of them.
+    `make` takes the arguments that all losses share; `directed` tells whether `symmetric` is one of
+    them.
     """
 
     make: Callable
@@ -30,7 +31,7 @@ _across = {"all_views": False}
 _jackknifed_infonce = functools.partial(reference.jackknifed, include_positive=True)
 _decoupled_of_all_views = functools.partial(reference.decoupled, all_views=True)
 
-# One row for each loss,
+# One case for each loss.
 LOSSES = {
     "InfoNCE": _case(losses.InfoNCE, reference.info_nce),
     "NTXent": _case(losses.NTXent, reference.nt_xent),
@@ -44,7 +45,7 @@ LOSSES = {
     "DecoupledContrastive": _case(losses.DecoupledContrastive, _decoupled_of_all_views),
     "GammaContrastive": _case(losses.GammaContrastive, reference.decoupled, reference.jackknifed),
 }
-# and one for each option that changes what it computes.
+# One case for each option that changes the value or the gradient.
 VARIANTS = {
     "InfoNCE, jackknife": _case(
         functools.partial(losses.InfoNCE, bias_correction="jackknife"),
@@ -81,5 +82,5 @@ VARIANTS = {
     ),
 }
 EVERY = LOSSES | VARIANTS
-# Losses that cannot do without state: they have tests of their own.
+# Losses that always need state. They have tests of their own.
 REMEMBERING = {"GlobalContrastive": losses.GlobalContrastive}

@@ -56,7 +56,7 @@ def evaluate_queue(layer, a, b):
     return ops.sum(ops.stack(products))
 
 
-def build_momentum(layer):
+def build_teacher(layer):
     tower = keras.layers.Dense(4)
     tower.build((None, 4))
     layer.follow([settle(tower)])
@@ -64,7 +64,7 @@ def build_momentum(layer):
     TOWERS.append(tower)
 
 
-def evaluate_momentum(layer, a, b):
+def evaluate_teacher(layer, a, b):
     layer.update()
     kernel, bias = layer.values()
     return ops.sum(ops.matmul(a, kernel) + b + bias)
@@ -183,13 +183,19 @@ CASES = {
             ({"initial": "0.1"}, TypeError),
         ],
     ),
-    "MomentumWeights": Case(
-        layers.MomentumWeights,
-        {"momentum": 0.9},
-        "<MomentumWeights name=",
-        build_momentum,
-        evaluate_momentum,
-        [({"momentum": 1.0}, ValueError), ({"momentum": -0.1}, ValueError)],
+    "MomentumTeacher": Case(
+        layers.MomentumTeacher,
+        {"momentum": 0.9, "soft_targets": 0.4, "soft_target_steps": 10},
+        "MomentumTeacher(0.9, soft_targets=0.4, soft_target_steps=10)",
+        build_teacher,
+        evaluate_teacher,
+        [
+            ({"momentum": 1.0}, ValueError),
+            ({"momentum": -0.1}, ValueError),
+            ({"momentum": "0.9"}, TypeError),
+            ({"soft_targets": 1.1}, ValueError),
+            ({"soft_target_steps": -1}, ValueError),
+        ],
     ),
 }
 each_layer = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -1,4 +1,4 @@
-"""Contract of every loss: reference values, gradients, numerics, weights, configuration, training."""
+"""Contract of every loss: values, gradients, numerics, weights, configuration, training."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -97,7 +97,8 @@ def test_gradient_equals_differences_of_the_reference(case, ids):
 
 
 @pytest.mark.parametrize(
-    # The jackknife's correction is large for two or three negatives: its objective is not the value.
+    # The jackknife's correction is large for two or three negatives: its objective is not the
+    # value.
     "case",
     [case for case in EVERY.values() if case.objective is case.value],
     ids=[name for name, case in EVERY.items() if case.objective is case.value],

@@ -22,7 +22,7 @@ from keras_contrastive.metrics import (
     ViewMetric,
 )
 from tests.helpers.backend import COMPILE_MOST, compiled, to_numpy
-from tests.helpers.remembering import trainer
+from tests.helpers.stateful import trainer
 from tests.helpers.towers import pairs
 from tests.helpers.views import IDS, WEIGHTS, measure, noisy_views
 from tests.reference import recall, spread

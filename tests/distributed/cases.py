@@ -48,7 +48,7 @@ def _weighted(x):
 
 
 def _missing(x):
-    model = ContrastiveTrainer(towers(), present={"has_text": "text"})
+    model = ContrastiveTrainer(towers(), presence_inputs={"has_text": "text"})
     compiled_with = {
         "loss": losses.NTXent(0.5),
         "metrics": [metrics.Alignment(), metrics.ModalityGap()],
@@ -114,7 +114,9 @@ def _fusion(micro_batch_size=None):
         x = data(len(x["image"]))
         regularizers = [DeepFeatureSeparation(weight=0.1), GeometricConsistency(weight=0.1)]
         model = fusion_trainer(
-            micro_batch_size=micro_batch_size, regularizers=regularizers, present={"there": "text"}
+            micro_batch_size=micro_batch_size,
+            regularizers=regularizers,
+            presence_inputs={"there": "text"},
         )
         settle(model.regularizers[0], 2)
         loss = losses.InfoNCE(LearnableTemperature(0.5), memory=EmbeddingQueue(20, DIM))

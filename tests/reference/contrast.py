@@ -1,4 +1,4 @@
-"""What `Contrast` sums, one anchor and one candidate at a time."""
+"""Reference of `Contrast`: loops over anchors and candidates in float64."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Contrast:
-    """A list of directions; each is, for each anchor, its positive logits and its negative logits."""
+    """Stores the positive and the negative logits of each anchor in each direction."""
 
     def __init__(self, views, directions, ids, scale):
         views = [np.asarray(view, "float64") for view in views]

@@ -1,4 +1,4 @@
-"""The losses as the papers write them: loops over anchors and candidates, in float64."""
+"""Reference losses, written from the papers as loops over anchors and candidates in float64."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ def nt_xent(views, ids, temperature, symmetric=True, **candidates):
 
 
 def decoupled(views, ids, temperature, symmetric=True, sigma=None, **candidates):
-    """InfoNCE with the positive left out of the partition (Yeh et al., 2022, Eq. 6), and its weights (Sec. 3.2)."""
+    """InfoNCE without the positive in the partition (Yeh et al., 2022, Eq. 6 and Sec. 3.2)."""
     weights = np.ones((len(ids), 2 * len(views) ** 2))
     if sigma is not None:
         pulls = []
@@ -65,13 +65,11 @@ def sigmoid(views, ids, temperature, symmetric=True, bias=-10.0, **candidates):
 
 
 def jackknifed(views, ids, temperature, symmetric=True, include_positive=False, **candidates):
-    """(P1-18): m f(S) - (m - 1) / m * sum of f(S without negative k), minus the positive's logit."""
+    """The jackknife: m f(S) - (m - 1) / m * sum of f(S without negative k) - positive logit."""
 
     def estimate(positives, negatives):
         m = len(negatives)
-        population = (
-            m if include_positive else 0
-        )  # how many negatives the positive is one of; 0: it is left out
+        population = m if include_positive else 0  # 1 / weight of the positive; 0 excludes it
 
         def log_mean(logits, positive):
             total = np.mean(np.exp(logits)) + (np.exp(positive) / population if population else 0.0)
@@ -91,7 +89,7 @@ def jackknifed(views, ids, temperature, symmetric=True, include_positive=False, 
 
 
 def exponential(views, ids, temperature, weights, symmetric=True):
-    """(P1-9) with delta = 0: -s + u * mean of exp(s_k), for given u `(batch, directions)`."""
+    """The augmented loss -s + u * mean of exp(s_k), for given u `(batch, directions)`."""
     return _mean_over_directions(
         views,
         ids,
@@ -119,7 +117,7 @@ def log_mean_partitions(views, ids, temperature, symmetric=True):
 def directions(
     views, ids, temperature, symmetric=True, all_views=False, extra=None, all_positives=False
 ):
-    """Yield the logits, the positives and the negatives of each direction, `(batch, candidates)` each.
+    """Yields logits, positives and negatives of each direction, `(batch, candidates)` each.
 
     `extra` maps a view's index to a list of `(embeddings, ids)` that join its candidates.
     """

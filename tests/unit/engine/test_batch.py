@@ -46,7 +46,7 @@ def test_integer_labels_go_with_one_view():
 
 @pytest.mark.parametrize("y_true", [None, np.array(IDS)], ids=["none", "ids"])
 @pytest.mark.parametrize("form", ["stack", "dict", "list", "tuple"])
-def test_several_views_come_stacked_or_one_by_one(form, y_true):
+def test_several_views_may_be_stacked_or_separate(form, y_true):
     y_pred = {
         "stack": np.stack([A, B, C], axis=1),
         "dict": {"image": A, "text": B, "sound": C},
@@ -66,12 +66,12 @@ def test_views_of_a_dict_keep_its_order():
     assert_views(views, B, A)
 
 
-def test_one_view_in_a_list_or_stack_takes_labels():
+def test_one_view_in_a_list_or_stack_accepts_labels():
     assert_views(as_views(np.arange(4), [A])[1], A)
     assert_views(as_views(np.arange(4), A[:, None])[1], A)
 
 
-def test_tensors_serve_as_arrays_do():
+def test_tensors_are_accepted():
     ids, views = as_views(
         ops.convert_to_tensor(np.array(IDS, "int32")), [ops.convert_to_tensor(A), B]
     )
@@ -79,7 +79,7 @@ def test_tensors_serve_as_arrays_do():
     assert_views(views, A, B)
 
 
-def test_python_lists_serve_as_arrays_do():
+def test_python_lists_are_accepted():
     assert_ids(as_views([5, 6, 5, 7], A)[0], [5, 6, 5, 7])
     assert_ids(as_views([[5], [6], [5], [7]], [A.tolist(), B.tolist()])[0], [5, 6, 5, 7])
     assert_views(as_views(B.tolist(), A)[1], A, B)
@@ -96,12 +96,12 @@ def test_embeddings_keep_their_precision(dtype):
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
-def test_ids_stay_integers_all_the_way(shape, dtype):
+def test_ids_stay_exact_integers(shape, dtype):
     assert_ids(as_views(np.array(IDS, dtype).reshape(shape), [A, B])[0], IDS)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32", "int64", "uint64"])
-def test_any_integer_dtype_will_do(dtype):
+def test_any_integer_dtype_is_accepted(dtype):
     assert_ids(as_views(np.array([0, 1, 2, 127], dtype), A)[0], [0, 1, 2, 127])
 
 
@@ -113,19 +113,19 @@ def test_small_unsigned_ids_do_not_wrap():
     "ids", [[-1, 0, 1, 2], [0, 1, 2, 2**31], [0, 1, 2, 2**32], [0, 1, 2, 2**40 + 1]]
 )
 @pytest.mark.parametrize("as_list", [True, False])
-def test_ids_out_of_range_are_refused(ids, as_list):
+def test_ids_out_of_range_raise(ids, as_list):
     with pytest.raises(ValueError, match=r"`y_true` must be in \[0, 2\*\*31\).*np.unique"):
         as_views(ids if as_list else np.array(ids), [A, B])
 
 
 @pytest.mark.parametrize("y_true", [np.arange(4.0), np.arange(4.0)[:, None], [0.0, 1.0, 2.0, 3.0]])
-def test_float_ids_of_several_views_are_refused(y_true):
+def test_float_ids_of_several_views_raise(y_true):
     with pytest.raises(TypeError, match=r"integer ids or labels.*float.*2\*\*24"):
         as_views(y_true, [A, B])
 
 
 @pytest.mark.parametrize("y_true", [np.arange(4.0), np.arange(4.0)[:, None], [0.0, 1.0, 2.0, 3.0]])
-def test_float_labels_of_one_view_are_refused(y_true):
+def test_float_labels_of_one_view_raise(y_true):
     with pytest.raises(
         ValueError, match=r"`y_true` must hold target embeddings.*Pass ids and labels as integers"
     ):
@@ -141,14 +141,14 @@ def test_strings_and_bools_are_not_ids(y_true, y_pred):
         as_views(y_true, y_pred)
 
 
-def test_integer_one_hot_labels_are_refused_with_the_way_out():
+def test_integer_one_hot_labels_raise_with_a_fix():
     with pytest.raises(
         ValueError, match=r"`\(batch,\)` or `\(batch, 1\)`.*\(4, 3\).*argmax of one-hot"
     ):
         as_views(np.eye(4, 3, dtype="int32"), A)
 
 
-def test_float_one_hot_labels_are_refused():
+def test_float_one_hot_labels_raise():
     with pytest.raises(ValueError, match=r"target embeddings.*y_true \(4, 3\).*labels as integers"):
         as_views(np.eye(4, 3, dtype="float32"), A)
 
@@ -193,13 +193,13 @@ def test_embeddings_must_be_floating_point(y_pred, name):
         ({"text": A[:, 0]}, r"shape \(batch, dim\)\. Received: text \(4,\)"),
     ],
 )
-def test_embeddings_of_another_rank_are_refused(y_pred, message):
+def test_embeddings_of_another_rank_raise(y_pred, message):
     with pytest.raises(ValueError, match=message):
         as_views(np.arange(4), y_pred)
 
 
 @pytest.mark.parametrize("other", [A[:3], A[:, :1]], ids=["rows", "dim"])
-def test_views_must_agree_in_shape(other):
+def test_views_of_different_shapes_raise_with_their_names(other):
     with pytest.raises(
         ValueError, match=r"same shape `\(batch, dim\)`.*a \(4, 2\), b \(.*Add projectors"
     ):
@@ -214,7 +214,7 @@ def test_targets_must_have_as_many_rows():
 @pytest.mark.parametrize(
     "y_pred", [A, [A], {"image": A}, A[:, None]], ids=["tensor", "list", "dict", "stack"]
 )
-def test_one_view_alone_has_nothing_to_compare(y_pred):
+def test_one_view_without_ids_raises(y_pred):
     with pytest.raises(ValueError, match="single view without ids leaves nothing to compare"):
         as_views(None, y_pred)
 
@@ -231,7 +231,7 @@ def test_no_view_raises(y_pred, y_true):
 # Ids of a data set
 
 
-def test_ids_in_range_pass():
+def test_check_ids_accepts_ids_in_range():
     check_ids(np.array([], int))
     check_ids(np.array([0, 2**31 - 1]))
     check_ids(np.array([[0], [4]]), num_items=5)

@@ -1,4 +1,4 @@
-"""The mean of the candidates, and the largest negative, against loops in float64; tiled and compiled."""
+"""Softmax-weighted candidates and sampled negatives: references, tiles, compilation."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def mean_reference(anchors, candidates):
 
 
 @both_tilings
-def test_the_mean_is_that_of_the_softmax(rng, tiles):
+def test_mean_equals_the_softmax_weighted_mean(rng, tiles):
     anchors, candidates = embeddings(rng)
     anchors *= 30  # whose exponentials overflow unless the largest is taken off
     found = expected_candidates(
@@ -51,7 +51,7 @@ def test_the_mean_is_that_of_the_softmax(rng, tiles):
     np.testing.assert_allclose(to_numpy(found), mean_reference(anchors, candidates), atol=1e-5)
 
 
-def test_an_anchor_without_candidates_has_the_mean_zero(rng):
+def test_mean_is_zero_without_candidates(rng):
     anchors, candidates = embeddings(rng)
     missing = np.full(8, MISSING_ID, "int32")
     found = expected_candidates(
@@ -73,7 +73,7 @@ def noise(keys, columns):
 
 
 @both_tilings
-def test_the_largest_negative_has_another_id(rng, tiles):
+def test_largest_negative_equals_the_reference(rng, tiles):
     anchors, candidates = embeddings(rng)
     keys = np.array([3, 1, 4, 1, 5], "int32")
     tensors = map(ops.convert_to_tensor, (anchors, candidates, IDS, CANDIDATE_IDS, keys))
@@ -84,7 +84,7 @@ def test_the_largest_negative_has_another_id(rng, tiles):
     assert to_numpy(found).all()
 
 
-def test_an_anchor_without_a_negative_says_so(rng):
+def test_anchors_without_a_negative_are_marked(rng):
     anchors, candidates = embeddings(rng)
     ids = np.where(CANDIDATE_IDS == MISSING_ID, MISSING_ID, 4).astype("int32")
     keys = np.zeros(5, "int32")
@@ -94,7 +94,7 @@ def test_an_anchor_without_a_negative_says_so(rng):
     np.testing.assert_array_equal(to_numpy(found), IDS != 4)
 
 
-def test_both_are_compiled_for_batches_of_any_size(rng):
+def test_both_compile_for_batches_of_any_size(rng):
     def both(anchors, candidates):
         rows = ops.arange(ops.shape(anchors)[0], dtype="int32")
         columns = ops.arange(ops.shape(candidates)[0], dtype="int32")

@@ -43,7 +43,7 @@ def array(x):
     return ops.convert_to_numpy(x)
 
 
-def test_the_sums_are_those_of_the_loops(case):
+def test_sums_equal_the_reference(case):
     ours, loops = contrast(*case), reference.Contrast(*case, SCALE)
     np.testing.assert_array_equal(array(ours.num_negatives), loops.num_negatives)
     np.testing.assert_array_equal(array(ours.valid), loops.valid)
@@ -56,7 +56,7 @@ def test_the_sums_are_those_of_the_loops(case):
     )
 
 
-def test_softplus_is_that_of_the_loops(case, rng):
+def test_mean_softplus_equals_the_reference(case, rng):
     loops = reference.Contrast(*case, SCALE)
     threshold = rng.normal(size=loops.positive_logit.shape).astype("float32")
     ours = contrast(*case).mean_softplus(ops.convert_to_tensor(threshold))
@@ -66,7 +66,7 @@ def test_softplus_is_that_of_the_loops(case, rng):
 @pytest.mark.parametrize(
     "above", [2.0, 0.5, 1e-3, 0.0], ids=["far", "near", "on_the_tangent", "share_of_one"]
 )
-def test_log_complement_sum_is_that_of_the_loops(case, above):
+def test_log_complement_sum_equals_the_reference(case, above):
     loops = reference.Contrast(*case, SCALE)
     limit = np.array(
         [
@@ -79,7 +79,7 @@ def test_log_complement_sum_is_that_of_the_loops(case, above):
     np.testing.assert_allclose(array(ours), loops.log_complement_sum(limit), rtol=1e-5, atol=1e-3)
 
 
-def test_beyond_a_share_of_0_99_the_logarithm_is_continued_by_its_tangent():
+def test_log_complement_continues_as_its_tangent_above_a_share_of_0_99():
     # One negative for each anchor, whose logit is the share's logarithm.
     shares = np.array([0.5, 0.98, 0.995, 1.0])
     values, slopes = [], []
@@ -110,7 +110,7 @@ def test_directions_of_a_pair_swap_the_anchors():
     )
 
 
-def test_without_negatives_their_sum_is_low_but_finite():
+def test_sum_without_negatives_is_low_but_finite():
     sums = contrast([np.ones((1, 2), "float32")] * 2, [(0, 1)])
     for value in (sums.log_sum_negatives, 2 * sums.log_sum_negatives):
         assert np.isfinite(array(value)).all()
@@ -141,7 +141,7 @@ def everything(views, directions, ids, scale=SCALE, engine=contrast_of):
     return sum(xp.sum(xp.where(sums.valid, term, zero)) for term in terms)
 
 
-def test_gradients_are_those_of_float64_differences(case):
+def test_gradients_equal_float64_differences(case):
     views, directions, ids = case
     found = gradients(lambda *v: everything(list(v), directions, ids), *views)
     for which, gradient in enumerate(found):
@@ -185,7 +185,7 @@ def test_gradients_are_finite(rows, directions, same):
         assert np.isfinite(gradient).all()
 
 
-def test_compiled_is_eager(case):
+def test_compiled_equals_eager(case):
     views, directions, ids = case
     ids = None if ids is None else np.array(ids, "int32")
     result = compiled(lambda *v: everything(list(v), directions, ids))(

@@ -1,4 +1,4 @@
-"""The sums over tiles are those over the whole, and nothing as large as the whole ever exists."""
+"""Sums over tiles: values and gradients of one tile, in memory that does not grow with batch²."""
 
 import itertools
 
@@ -97,7 +97,7 @@ CASES = [
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: f"{case[0].__name__}-{'-'.join(map(str, case[1:]))}"
 )
-def test_tiles_give_the_value_and_the_gradients_of_the_whole(case):
+def test_tiles_have_the_value_and_gradients_of_one_tile(case):
     function, inputs = weighted_sum(case[0], *case[1], *case[2:])
     set_tile_shape(WHOLE)
     value, expected = value_and_gradients(function, *inputs)
@@ -112,7 +112,7 @@ def test_tiles_give_the_value_and_the_gradients_of_the_whole(case):
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SigmoidContrastive", "GammaContrastive", "SupCon"]
 )
-def test_compiled_tiles_serve_batches_of_any_size(name):
+def test_compiled_tiles_accept_batches_of_any_size(name):
     loss = LOSSES[name].make(temperature=0.2, reduction=None)
     evaluate = compiled(lambda a, b: loss(None, (a, b)))
     for rows in (1, 4, 7, 12, 13):
@@ -150,7 +150,7 @@ def test_no_loss_stores_the_logits(case, with_ids):
 
 
 @pytest.mark.parametrize("name", ["InfoNCE", "SigmoidContrastive", "NTXent"])
-def test_labels_store_no_logits_either(name):
+def test_labels_store_no_logits(name):
     set_tile_shape((32, 16))
     labels = np.arange(300, dtype="int32") % 7
     loss = LOSSES[name].make(temperature=0.1)
@@ -159,7 +159,7 @@ def test_labels_store_no_logits_either(name):
 
 @pytest.mark.parametrize("scale", [0.1, 14.3, 100.0, 1000.0])
 @pytest.mark.parametrize("rows", ["random", "aligned", "opposed"])
-def test_any_scale_is_finite_and_right(scale, rows):
+def test_sums_are_right_for_any_scale(scale, rows):
     a = random(40, 6)
     a /= np.linalg.norm(a, axis=1, keepdims=True)
     b = {"random": random(40, 6, seed=3), "aligned": a, "opposed": -a}[rows]
@@ -191,7 +191,7 @@ def test_any_scale_is_finite_and_right(scale, rows):
 @pytest.mark.parametrize(
     "case", [EVERY[name] for name in ("InfoNCE", "InfoNCE, jackknife", "SigmoidContrastive")]
 )
-def test_second_derivatives_are_right_or_refused(case, tiled):
+def test_second_derivatives_are_right_or_raise(case, tiled):
     set_tile_shape((4, 3) if tiled else WHOLE)
     a, b = random(2, 8, 3)
     loss = case.make(temperature=0.5)

@@ -23,7 +23,7 @@ def test_length_does_not_matter(length):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_stays_what_it_is(rng, dtype):
+def test_half_precision_is_kept(rng, dtype):
     x = rng.normal(size=(5, 8)).astype("float32")
     z = normalize(ops.cast(x, dtype))
     assert keras.backend.standardize_dtype(z.dtype) == dtype
@@ -53,11 +53,11 @@ def test_zero_rows_stay_zero_among_others():
     )
 
 
-def test_rows_without_a_direction_become_almost_zero():
+def test_tiny_rows_become_almost_zero():
     assert np.abs(normalized([[1e-30, 2e-30]])).max() < 1e-12
 
 
-def test_one_hot_rows_stay_as_they_are():
+def test_one_hot_rows_are_unchanged():
     np.testing.assert_allclose(normalized(np.eye(4)), np.eye(4), rtol=1e-6)
     np.testing.assert_allclose(normalized(-7 * np.eye(4)), -np.eye(4), rtol=1e-6)
 
@@ -72,7 +72,7 @@ def weighted(x, weights):
 
 
 @pytest.mark.parametrize("length", [1e-6, 1.0, 1e6, 1e30])
-def test_gradient_is_that_of_float64_differences_whatever_the_length(rng, length):
+def test_gradient_equals_float64_differences_for_any_length(rng, length):
     direction, weights = rng.normal(size=(2, 3, 4))
     (found,) = gradients(
         lambda x: weighted(x, weights.astype("float32")), (length * direction).astype("float32")
@@ -83,7 +83,7 @@ def test_gradient_is_that_of_float64_differences_whatever_the_length(rng, length
     np.testing.assert_allclose(found * np.float32(length), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_gradient_of_one_hot_rows_is_that_of_float64_differences(rng):
+def test_gradient_of_one_hot_rows_equals_float64_differences(rng):
     weights = rng.normal(size=(4, 4))
     (found,) = gradients(
         lambda x: weighted(x, weights.astype("float32")), np.eye(4, dtype="float32")
@@ -111,6 +111,6 @@ def test_gradient_is_finite_and_moderate_at_extreme_lengths(length):
 
 
 @pytest.mark.parametrize("length", [1e-10, 1.0, 1e38])
-def test_compiled_is_eager(length):
+def test_compiled_equals_eager(length):
     x = ops.convert_to_tensor((length * DIRECTION[None]).astype("float32"))
     np.testing.assert_allclose(ops.convert_to_numpy(compiled(normalize)(x)), [DIRECTION], rtol=1e-6)

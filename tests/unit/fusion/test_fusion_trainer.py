@@ -312,5 +312,5 @@ def test_wrong_arguments_raise(arguments, error, message):
 def test_towers_must_return_tokens():
     layers = [keras.layers.Flatten(), keras.layers.Dense(DIM)]
     pooled = {**towers(), "image": keras.Sequential(layers)}
-    with pytest.raises(ValueError, match="image.* must (yield|return) tokens"):
+    with pytest.raises(ValueError, match="tokens"):
         FusionTrainer(pooled, FusionEncoder(1, 2))(data())

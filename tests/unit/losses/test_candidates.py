@@ -234,5 +234,5 @@ def test_unbuilt_layers_and_other_views_raise():
     with pytest.raises(ValueError, match="running partitions for 2"):
         loss(np.arange(5), list(embeddings(3, 5, 3)), training=True)
     for directions in ({(0, 0): 1.0}, [(0, 1)], {(0, 2): 1.0}, {}):
-        with pytest.raises(ValueError, match="from pairs of different views|must name views"):
+        with pytest.raises(ValueError, match=r"from pairs of different views|must name views"):
             InfoNCE()(None, z, directions=directions)

@@ -1,4 +1,4 @@
-"""What the gamma augmentation promises: draws, rates, and a gradient that small batches do not bias."""
+"""GammaContrastive: draws, stored estimates, and a gradient without minibatch bias."""
 
 import itertools
 import math
@@ -49,7 +49,7 @@ def rates_of(loss):
 # The augmented gradient
 
 
-def test_gradient_is_that_of_the_exponential_loss_at_the_remembered_rates():
+def test_gradient_equals_the_exponential_loss_at_the_stored_estimates():
     a, b = embeddings()
     ids = np.arange(6)
     log_rates = np.random.default_rng(3).normal(size=(6, 2))
@@ -63,7 +63,7 @@ def test_gradient_is_that_of_the_exponential_loss_at_the_remembered_rates():
         np.testing.assert_allclose(gradient, expected, atol=1e-4)
 
 
-def test_draws_multiply_the_partition_and_nothing_else():
+def test_draws_multiply_only_the_partition():
     a, b = embeddings()
     ids = np.arange(6)
     log_rates = np.zeros((6, 2))
@@ -78,7 +78,7 @@ def test_draws_multiply_the_partition_and_nothing_else():
 
 
 def subset_gradients(loss_of, m=2, population=5):
-    """The anchor's gradient, averaged over all pairs of its five negatives, and for all five at once."""
+    """Returns the anchor's gradient, averaged over all pairs of five negatives, and for all five."""
     a, b = embeddings(rows=population + 1)
 
     def gradient(rows):
@@ -104,14 +104,14 @@ def fixed_rate(**kwargs):
     )
 
 
-def test_minibatch_gradient_is_unbiased_at_a_remembered_rate():
+def test_minibatch_gradient_is_unbiased_at_a_stored_estimate():
     # Enumerates all ten minibatches of two of the five negatives.
     mean, full = subset_gradients(lambda: fixed_rate(rate="before"))
     np.testing.assert_allclose(mean, full, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("include_positive", [False, True])
-def test_a_rate_of_the_same_batch_brings_the_bias_back(include_positive):
+def test_an_estimate_from_the_same_batch_is_biased(include_positive):
     # The trap: the mean of the minibatch gradients misses the full one by as much as InfoNCE's.
     mean, full = subset_gradients(
         lambda: fixed_rate(rate="batch", include_positive=include_positive)
@@ -119,7 +119,7 @@ def test_a_rate_of_the_same_batch_brings_the_bias_back(include_positive):
     assert np.linalg.norm(mean - full) > 0.03 * np.linalg.norm(full)
 
 
-def test_infonce_is_biased():
+def test_gradient_of_infonce_is_biased():
     mean, full = subset_gradients(lambda: InfoNCE(TEMPERATURE, symmetric=False, reduction="sum"))
     assert np.linalg.norm(mean - full) > 0.03 * np.linalg.norm(full)
 
@@ -127,7 +127,7 @@ def test_infonce_is_biased():
 # Reductions to other losses
 
 
-def test_same_batch_rate_with_the_positive_is_infonce():
+def test_batch_rate_with_the_positive_equals_infonce():
     a, b = embeddings()
     ids = np.arange(6)
     # M = 5 negatives in all: the positive counts as in a batch of six.
@@ -137,7 +137,7 @@ def test_same_batch_rate_with_the_positive_is_infonce():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_first_visit_is_the_decoupled_loss():
+def test_a_first_visit_equals_the_decoupled_loss():
     a, b = embeddings()
     ids = np.arange(6)
     found, _ = step(stateful(draws=None), ids, a, b)
@@ -145,8 +145,9 @@ def test_a_first_visit_is_the_decoupled_loss():
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_posterior_mean_and_updated_rate_are_the_moving_average_estimator():
-    # SogCLR: the softmax over the batch, with the moving average of the partition as its denominator.
+def test_mean_draw_and_updated_estimate_equal_sogclr():
+    # SogCLR: the softmax over the batch, with the moving average of the partition as its
+    # denominator.
     a, b = embeddings()
     ids = np.arange(6)
     old = np.random.default_rng(5).normal(size=(6, 2))
@@ -161,7 +162,7 @@ def test_posterior_mean_and_updated_rate_are_the_moving_average_estimator():
     np.testing.assert_allclose(rates_of(loss), np.log(average), atol=1e-5)
 
 
-def test_full_batch_maximisation_never_increases_the_loss():
+def test_full_batch_steps_never_increase_the_loss():
     # With the rate of the last step, each small step of the surrogate goes down the true loss.
     a, b = embeddings()
     ids = np.arange(6)
@@ -177,7 +178,7 @@ def test_full_batch_maximisation_never_increases_the_loss():
 # Rates
 
 
-def test_rates_are_remembered_by_id_and_averaged_over_repeated_ones():
+def test_estimates_are_stored_by_id_and_averaged_over_repeated_ids():
     a, b = embeddings(rows=5)
     ids = np.array([4, 1, 4, 0, 1])
     loss = stateful(momentum=0.25, draws=None)
@@ -189,7 +190,7 @@ def test_rates_are_remembered_by_id_and_averaged_over_repeated_ones():
     np.testing.assert_allclose(rates_of(loss), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_evaluation_reads_and_writes_nothing():
+def test_evaluation_does_not_change_the_state():
     z = embeddings()
     loss = stateful(draws=2)
     loss(np.arange(6), z, training=False)
@@ -199,7 +200,7 @@ def test_evaluation_reads_and_writes_nothing():
 
 
 @pytest.mark.parametrize("stranger", [-1, -(2**31), 6, 7, 2**31 - 1])
-def test_an_unknown_id_on_the_device_touches_no_other_item(stranger):
+def test_an_unknown_id_on_the_device_changes_no_other_item(stranger):
     a, b = embeddings(rows=3)
     old = np.arange(12.0).reshape(6, 2)
     loss = stateful(log_rates=old, draws=None)
@@ -210,7 +211,7 @@ def test_an_unknown_id_on_the_device_touches_no_other_item(stranger):
     assert changed.tolist() == [False, False, True, True, False, False]
 
 
-def test_a_row_without_negatives_leaves_its_rate_alone():
+def test_a_row_without_negatives_keeps_its_estimate():
     a, b = embeddings(rows=1)
     loss = stateful(log_rates=np.ones((6, 2)), draws=None)
     assert float(loss(np.array([2]), (a, b), training=True)) == 0
@@ -224,7 +225,7 @@ def visit(loss, rng, ids):
     return np.exp(reference.log_mean_partitions(views, ids, TEMPERATURE))
 
 
-def test_rates_may_be_averages_over_all_visits(rng):
+def test_visits_momentum_averages_over_all_visits(rng):
     loss = stateful(momentum="visits", draws=None)
     batches = [[0, 1, 2], [0, 2, 3], [0, 1, 5], [0, 3, 2], [1, 0, 4], [0, 2, 5]]
     averages, visits = {}, dict.fromkeys(range(6), 0)
@@ -241,7 +242,7 @@ def test_rates_may_be_averages_over_all_visits(rng):
     )
 
 
-def test_a_visit_at_which_nothing_is_seen_does_not_count(rng):
+def test_a_visit_without_negatives_does_not_count(rng):
     loss = stateful(momentum="visits", draws=None)
     visit(loss, rng, [0, 1, 2])
     before = rates_of(loss)
@@ -269,10 +270,10 @@ def test_visits_are_saved_with_the_model(tmp_path, rng):
     assert to_numpy(again.loss.state.visits)[:6].min() == 2
 
 
-def test_weights_far_from_their_rate_are_capped_and_counted():
+def test_weights_far_from_their_estimate_are_limited_and_counted():
     a, b = embeddings()
     log_rates = np.zeros((6, 2))
-    log_rates[0] = -50  # hopelessly stale
+    log_rates[0] = -50  # far below any partition of these rows
     capped = stateful(log_rates=log_rates, rate="before", draws=None, max_weight=20)
     found = step(capped, np.arange(6), a, b)
     assert capped.num_capped == 2
@@ -285,7 +286,7 @@ def test_weights_far_from_their_rate_are_capped_and_counted():
     np.testing.assert_allclose(found[0], expected, atol=1e-4)
 
 
-def test_updated_rates_bound_the_weights_by_themselves():
+def test_updated_estimates_bound_the_weights():
     a, b = embeddings()
     loss = stateful(log_rates=np.full((6, 2), -200.0), momentum=0.7, draws=None)
     found = step(loss, np.arange(6), a, b)
@@ -304,7 +305,7 @@ def test_mean_by_id_is_a_mean_of_exponentials():
 
 
 @pytest.mark.parametrize("draws", [1, 4, None])
-def test_draws_are_fresh_at_every_compiled_step_of_a_plain_model(draws):
+def test_draws_differ_in_each_compiled_step_of_a_plain_model(draws):
     x, y = embeddings(rows=32, dim=4)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, use_bias=False)])
     rate = 1e-4
@@ -332,12 +333,17 @@ def test_value_does_not_depend_on_draws():
     np.testing.assert_allclose(values, values[0], rtol=1e-6)
 
 
-def test_seed_is_drawn_from_keras_own_and_saved():
+def test_default_seed_follows_keras_and_is_saved():
     keras.utils.set_random_seed(3)
     seeds = [GammaContrastive().seed, GammaContrastive().seed]
     keras.utils.set_random_seed(3)
     assert GammaContrastive().seed == seeds[0] != seeds[1]
     assert GammaContrastive.from_config(GammaContrastive(seed=5).get_config()).seed == 5
+
+
+def test_weights_may_be_unlimited():
+    loss = GammaContrastive(num_items=4, max_weight=float("inf"))
+    assert GammaContrastive.from_config(loss.get_config()).max_weight == float("inf")
 
 
 # Errors
@@ -362,12 +368,12 @@ def test_seed_is_drawn_from_keras_own_and_saved():
         ({"seed": 0.5}, TypeError, "seed"),
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments, error, words):
+def test_arguments_out_of_range_raise(arguments, error, words):
     with pytest.raises(error, match=words):
         GammaContrastive(**arguments)
 
 
-def test_state_in_a_plain_model_is_refused():
+def test_state_in_a_plain_model_raises():
     x, y = embeddings(rows=8, dim=4)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
     model.compile(optimizer="sgd", loss=GammaContrastive(num_items=8))
@@ -375,7 +381,7 @@ def test_state_in_a_plain_model_is_refused():
         model.fit(x, y, verbose=0)
 
 
-def test_state_without_training_flag_or_ids_is_refused():
+def test_state_without_training_flag_or_ids_raises():
     z = embeddings()
     with pytest.raises(ValueError, match="training=None"):
         stateful()(np.arange(6), z)
@@ -383,12 +389,12 @@ def test_state_without_training_flag_or_ids_is_refused():
         stateful()(None, z, training=True)
 
 
-def test_one_state_does_not_serve_two_numbers_of_directions():
+def test_building_for_another_number_of_directions_raises():
     loss = stateful()
     with pytest.raises(ValueError, match="a loss for each model"):
         loss.build(loss.directions(("a", "b", "c")))
 
 
-def test_base_class_says_what_to_implement():
+def test_base_class_raises_without_per_direction():
     with pytest.raises(NotImplementedError):
         ContrastiveLoss()(None, embeddings())

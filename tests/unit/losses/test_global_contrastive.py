@@ -41,7 +41,7 @@ def centered(z, all_views=False):
 
 
 @pytest.mark.parametrize("all_views", [False, True])
-def test_the_value_is_the_log_of_the_mean_over_the_negatives(all_views):
+def test_value_is_the_log_of_the_mean_over_the_negatives(all_views):
     z = embeddings()
     loss = built(all_views=all_views, reduction=None)
     expected = centered(z, all_views).mean(axis=1)
@@ -51,7 +51,7 @@ def test_the_value_is_the_log_of_the_mean_over_the_negatives(all_views):
         )
 
 
-def test_the_gradient_is_that_of_the_exponential_at_the_average():
+def test_gradient_equals_the_exponential_loss_at_the_average():
     first, second = embeddings(1), embeddings(2)
     loss = built(momentum=0.6, max_weight=1e6)
     step(loss, first)
@@ -68,18 +68,19 @@ def test_the_gradient_is_that_of_the_exponential_at_the_average():
     assert np.isneginf(to_numpy(loss.state.log_rates)[[2, 5, 6]]).all()
 
 
-def test_the_momentum_rises_along_half_a_cosine():
+def test_momentum_rises_along_half_a_cosine():
     loss = built(momentum=0.8, momentum_steps=4)
     found = []
     for count in range(6):
         loss.state.step.assign(count)
         found.append(float(to_numpy(loss._current_momentum())))
-    # SogCLR's gamma: 0.5 (1 + cos(pi e / E)) (1 - gamma_min) + gamma_min, of which this is the complement.
+    # SogCLR's gamma: 0.5 (1 + cos(pi e / E)) (1 - gamma_min) + gamma_min, of which this is the
+    # complement.
     gammas = [0.5 * (1 + np.cos(np.pi * e / 4)) * 0.8 + 0.2 for e in (0, 1, 2, 3, 4, 4)]
     np.testing.assert_allclose(found, 1 - np.array(gammas), atol=1e-6)
 
 
-def test_the_schedule_reaches_the_rates():
+def test_the_momentum_schedule_affects_the_estimates():
     z = embeddings()
     loss = built(momentum=0.9, momentum_steps=100)
     for seed in (1, 0):
@@ -88,7 +89,7 @@ def test_the_schedule_reaches_the_rates():
     np.testing.assert_allclose(to_numpy(loss.state.log_rates)[IDS], centered(z), atol=2e-3)
 
 
-def test_weights_are_capped_and_counted():
+def test_weights_are_limited_and_counted():
     loss = built(momentum=0.99, max_weight=2.0)
     loss.state.log_rates.assign(ops.full(loss.state.log_rates.shape, -20.0))
     found = step(loss, embeddings())
@@ -96,7 +97,7 @@ def test_weights_are_capped_and_counted():
     assert np.isfinite(found).all()
 
 
-def test_where_positives_are_alike_it_is_the_gamma_loss_without_draws():
+def test_with_equal_positives_it_equals_the_gamma_loss_without_draws():
     a = embeddings()[0]
     z = [a, a]  # every positive has the cosine 1
     loss, sibling = built(momentum=0.6), GammaContrastive(TEMPERATURE, num_items=8, momentum=0.6)
@@ -107,7 +108,7 @@ def test_where_positives_are_alike_it_is_the_gamma_loss_without_draws():
     np.testing.assert_allclose(difference, 1 / TEMPERATURE, rtol=1e-4)
 
 
-def test_it_needs_items_ids_and_someone_who_tracks_them():
+def test_missing_items_ids_or_tracking_raise():
     with pytest.raises(TypeError, match="num_items"):
         GlobalContrastive(None)
     with pytest.raises(ValueError, match="neither tracks nor saves"):

@@ -1,4 +1,4 @@
-"""The correction of the log-partition, against its definition, and that it does correct."""
+"""The jackknife of the log-partition: its definition, and the bias that it removes."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from tests.reference.losses import jackknifed
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
-def test_equals_leaving_out_each_negative(rows):
+def test_jackknife_equals_leaving_out_each_negative(rows):
     views = np.random.default_rng(rows).normal(size=(2, rows, 3)).astype("float32")
     units = [normalize(ops.convert_to_tensor(view)) for view in views]
     contrast = contrast_of(units, [(0, 1)], scale=1 / 0.5)
@@ -23,14 +23,15 @@ def test_equals_leaving_out_each_negative(rows):
     found = to_numpy(jackknife(contrast, log_mean) - contrast.positive_logit)[:, 0]
     expected = jackknifed(views, list(range(rows)), 0.5, symmetric=False)
     if rows > 1:  # otherwise there is no partition
-        # The definition counts a mean over m - 1 negatives, which leaves log-means of other sizes as they are.
+        # The definition counts a mean over m - 1 negatives, which leaves log-means of other sizes
+        # as they are.
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert np.all(
         np.isfinite(to_numpy(ops.where(contrast.valid, jackknife(contrast, log_mean), 0)))
     )
 
 
-def test_one_dominating_negative_gives_a_large_finite_correction():
+def test_correction_is_finite_for_one_dominating_negative():
     views = np.eye(4, 6, dtype="float32")
     views = [views, np.roll(views, 1, axis=0)]
     contrast = contrast_of(views, [(0, 1)], scale=1e3)
@@ -39,7 +40,7 @@ def test_one_dominating_negative_gives_a_large_finite_correction():
     assert np.all(corrected > 1e3 - math.log(3))
 
 
-def test_removes_most_of_the_bias_of_small_batches():
+def test_jackknife_removes_most_of_the_bias_of_small_batches():
     # Every batch of three negatives drawn with replacement from six, each as likely as another.
     logits = np.random.default_rng(0).normal(size=6)
     truth = math.log(np.mean(np.exp(logits)))

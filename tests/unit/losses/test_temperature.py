@@ -67,7 +67,7 @@ def test_each_direction_may_have_a_temperature(tiles):
 def test_another_number_of_directions_raises():
     loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
     loss.build()
-    with pytest.raises(ValueError, match="temperatures for 2 directions. Received: 6 directions"):
+    with pytest.raises(ValueError, match=r"temperatures for 2 directions. Received: 6 directions"):
         loss(None, list(embeddings(3, 5, 3)), training=True)
 
 
@@ -140,10 +140,12 @@ def test_estimates_follow_a_changing_temperature(make):
     loss(ids, z, training=True)
     fresh(ids, z, training=True)
     stale, followed, truth = read(loss, 5.0), read(loss, 6.0), read(fresh, 6.0)
-    # What is left is half the squared step of the scale, 1, times a variance of similarities, below 1.
+    # What is left is half the squared step of the scale, 1, times a variance of similarities, below
+    # 1.
     assert np.abs(followed - truth).max() < 0.35
     assert np.abs(followed - truth).mean() < 0.3 * np.abs(stale - truth).mean()
-    # And a visit at the new temperature mixes what belongs together: the same item, at the same scale.
+    # And a visit at the new temperature mixes what belongs together: the same item, at the same
+    # scale.
     loss.temperature.log_scale.assign(np.float32(np.log(6.0)))
     loss(ids, z, training=True)
     mixed = np.logaddexp(followed, truth) + np.log(0.5)

@@ -182,7 +182,7 @@ def test_wrong_ids_raise():
         ids = np.append(np.arange(23), largest)
         with pytest.raises(ValueError, match=f"`y` must be {message}"):
             stateful.fit(pairs(), ids, verbose=0)
-    with pytest.raises(TypeError, match="Ids must be integers|`y_true` must"):
+    with pytest.raises(TypeError, match="integer ids"):
         trainer().fit(pairs(), np.arange(24, dtype="float32"), verbose=0)
 
 

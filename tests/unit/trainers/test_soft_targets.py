@@ -1,10 +1,10 @@
-"""Soft targets against a NumPy reference of ALBEF, Eq. 6: value, gradient, queue, ids, missing rows."""
+"""Soft targets equal a NumPy reference of ALBEF, Eq. 6, with queue, ids and missing rows."""
 
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import Batch
+from keras_contrastive._engine import Batch, expected_candidates
 from keras_contrastive.config import tile_shape
 from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
 from keras_contrastive.losses import InfoNCE
@@ -57,9 +57,10 @@ def reference(views, ids=None, queue=(), queue_ids=(), alpha=ALPHA):
     return (to_text + to_image) / 2
 
 
-@pytest.mark.parametrize("tiles", [None, (4, 4)])
-@pytest.mark.parametrize("with_ids", [False, True])
-@pytest.mark.parametrize("with_queue", [False, True])
+@pytest.mark.parametrize(
+    ("tiles", "with_ids", "with_queue"),
+    [(None, False, True), ((4, 4), True, True), ((4, 4), False, False), (None, True, False)],
+)
 def test_value_equals_the_reference(rng, tiles, with_ids, with_queue):
     views, ids = units(rng, 4, BATCH), ops.convert_to_tensor(IDS) if with_ids else None
     queue, remembered, queue_ids = queue_of(rng)
@@ -113,6 +114,18 @@ def test_gradient_of_the_temperature_equals_the_reference(rng):
     assert float(slope) == pytest.approx(
         (at(log_scale + 1e-4) - at(log_scale - 1e-4)) / 2e-4, rel=1e-3
     )
+
+
+def test_no_gradient_reaches_expected_candidates(rng):
+    def function(anchors, candidates):
+        ids = ops.arange(BATCH, dtype="int32")
+        expected = expected_candidates(anchors, candidates, ids, ids, ids, ids)
+        # The weights depend on the inputs. Without `stop_gradient`, the gradient is not zero.
+        return ops.sum(expected * ops.arange(1, DIM + 1, dtype="float32")) + 0.0 * ops.sum(anchors)
+
+    value, gradients = value_and_gradients(function, *units(rng, 2, BATCH))
+    assert abs(float(value)) > 0.1
+    assert max(np.abs(gradient).max() for gradient in gradients) == 0
 
 
 def test_missing_rows_have_no_influence(rng):

@@ -8,11 +8,18 @@ import pytest
 from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
-from keras_contrastive.layers import EmbeddingQueue, MomentumTeacher
-from keras_contrastive.losses import InfoNCE
+from keras_contrastive.layers import (
+    BrownianBridge,
+    DeepFeatureSeparation,
+    EmbeddingQueue,
+    GeometricConsistency,
+    MomentumTeacher,
+)
+from keras_contrastive.losses import DecoupledContrastive, GammaContrastive, InfoNCE, NTXent
 from tests.helpers.backend import to_numpy
 from tests.helpers.towers import Shift, pairs, settle, tower, towers
 from tests.reference import moco
+from tests.reference.fusion import soft_contrast
 
 
 class Shifts(keras.layers.Layer):
@@ -73,6 +80,109 @@ def test_candidates_of_towers_are_embeddings_of_the_teacher():
     assert float(model.test_on_batch(x)) == pytest.approx(expected, rel=1e-5)
 
 
+def slow_embeddings(model, x):
+    with model.teacher.in_place():
+        return {name: moco.unit(to_numpy(model(x)[name])) for name in model.modalities}
+
+
+def test_towers_with_soft_targets_and_queue_equal_albef():
+    """Li et al. (2021), Eq. 6, in three steps: fraction of the targets, queue, and its order."""
+    x, queue = pairs(), EmbeddingQueue(40, 4)
+    teacher = MomentumTeacher(0.9, soft_targets=0.4, soft_target_steps=4)
+    model = ContrastiveTrainer(towers(), teacher=teacher, in_modal_weight=0.0)
+    loss = InfoNCE(0.2, memory=queue)
+    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
+    queued = np.zeros((0, 2, 4))
+    for number in range(3):
+        before = {name: moco.unit(to_numpy(rows)) for name, rows in model(x).items()}
+        model.reset_metrics()
+        value = float(model.train_on_batch(x))
+        slow = slow_embeddings(model, x)
+        queue_ids, fraction = np.full(len(queued), -1), 0.4 * number / 4
+        directions = [
+            soft_contrast(
+                before[a],
+                slow[a],
+                slow[b],
+                np.arange(24),
+                queued[:, place],
+                queue_ids,
+                fraction,
+                0.2,
+            )
+            for place, (a, b) in enumerate((("image", "text"), ("text", "image")))
+        ]
+        assert value == pytest.approx(np.mean(directions), rel=1e-4)
+        newest = np.stack([slow["text"], slow["image"]], axis=1)
+        queued = np.concatenate([queued, newest])[-40:]
+    # The views of the queue are image, text, and then those of the teacher.
+    stored = to_numpy(queue.embeddings)[:, [3, 2]]
+    for row, position in enumerate(range(3 * 24 - 40, 3 * 24)):
+        np.testing.assert_allclose(stored[position % 40], queued[row], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        GammaContrastive(0.2, num_items=24, seed=1),
+        NTXent(0.2),
+        DecoupledContrastive(0.2, memory=EmbeddingQueue(20, 4)),
+    ],
+    ids=lambda loss: loss.name,
+)
+def test_any_loss_works_with_a_teacher(loss):
+    model = ContrastiveTrainer(towers(), teacher=MomentumTeacher(0.9), in_modal_weight=0.0)
+    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
+    ids, losses = np.arange(24, dtype="int32"), []
+    for _ in range(6):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(pairs(), ids)))
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def with_regularizers(*regularizers, learning_rate=0.0):
+    teacher = MomentumTeacher(0.9)
+    model = ContrastiveTrainer(towers(), regularizers=regularizers, teacher=teacher)
+    model.compile(keras.optimizers.SGD(learning_rate), InfoNCE(), run_eagerly=True)
+    return model
+
+
+def test_regularizers_get_the_teachers_views_as_augmented_views(rng):
+    bridge, consistency = BrownianBridge(modalities="image"), GeometricConsistency()
+    model, x = with_regularizers(bridge, consistency), pairs()
+    model.train_on_batch(x)
+    for weight in model.encoders["image"].trainable_weights:
+        weight.assign(weight + rng.normal(size=weight.shape, scale=0.2))
+    views = {name: to_numpy(rows) for name, rows in model(x).items()}
+    with model.teacher.in_place():
+        views |= {f"{name}_augmented": to_numpy(rows) for name, rows in model(x).items()}
+    views = {name: ops.convert_to_tensor(rows) for name, rows in views.items()}
+    logs = model.evaluate(x, batch_size=24, verbose=0, return_dict=True)
+    for layer in (bridge, consistency):
+        assert logs[layer.name] == pytest.approx(float(layer.penalty(views)), rel=1e-4)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class PenaltyOnSecondViews(DeepFeatureSeparation):
+    """A penalty that depends only on the second views and their independent features."""
+
+    def terms(self, modalities, ids=None, training=None):
+        parts = [part for m in modalities for part in (m.augmented, m.independent_augmented)]
+        return dict.fromkeys(self.term_weights, ops.sum(ops.square(ops.concatenate(parts) - 1.0)))
+
+
+def test_no_gradient_reaches_second_views_of_a_regularizer():
+    model = with_regularizers(PenaltyOnSecondViews(name="second"), learning_rate=0.1)
+    model.contrast_weight = 1e-30  # PyTorch requires some gradient
+    model(pairs())
+    before = [to_numpy(weight).copy() for weight in model.trainable_weights]
+    logs = model.train_on_batch(pairs(), return_dict=True)
+    assert logs["second"] > 1
+    for weight, expected in zip(model.trainable_weights, before, strict=True):
+        np.testing.assert_array_equal(to_numpy(weight), expected)
+
+
 def test_one_modality_of_towers_is_compared_with_its_teacher():
     model = ContrastiveTrainer({"image": tower(6)}, teacher=MomentumTeacher())
     model.compile("sgd", InfoNCE())
@@ -115,7 +225,8 @@ def trained(epochs, micro_batch_size=None):
         teacher=teacher,
         micro_batch_size=micro_batch_size,
     )
-    model.compile(keras.optimizers.SGD(0.1), InfoNCE(0.5, memory=EmbeddingQueue(20, dim=3)))
+    loss = InfoNCE(0.5, memory=EmbeddingQueue(20, dim=3))
+    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
     return continued(model, epochs)
 
 
