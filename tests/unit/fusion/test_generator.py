@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_contrastive.fusion import AnswerCrossentropy, AnswerGenerator, FusionEncoder
-from tests.helpers.backend import COMPILE_LEAST, to_numpy
+from tests.helpers.backend import COMPILE_LEAST, compiled, to_numpy
 from tests.helpers.fusion_tasks import ANSWER_LENGTH, decoder, generator, questions
 from tests.helpers.fusion_trainers import towers
 
@@ -37,8 +38,8 @@ def test_logits_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     # Without dropout, JAX cannot compile the attention of Keras in float16 for a CPU.
     model = generator(dropout=0.05)
-    x = {**X, "answer": ANSWERS}
-    logits = model(x)
+    call = compiled(lambda text: model({**X, "text": text, "answer": ANSWERS}))
+    logits = call(ops.convert_to_tensor(X["text"]))
     assert model.decoder.compute_dtype == "float16"
     assert to_numpy(logits).dtype == "float32"
     assert np.isfinite(to_numpy(AnswerCrossentropy()(ANSWERS[:, 1:], logits)))
