@@ -37,12 +37,23 @@ def second_derivative(function, x):
     return _SECOND[keras.backend.backend()](function, ops.convert_to_tensor(x))
 
 
-def forget_compiled():
-    """Let go of compiled programs, which JAX keeps for as long as the process lives: gigabytes after some thousand."""
-    if keras.backend.backend() == "jax":
+def forget_compiled(limit=3e9):
+    """Frees compiled programs on JAX if the process has more than `limit` bytes of memory.
+
+    JAX keeps programs for the life of the process: gigabytes after some thousand.
+    """
+    if keras.backend.backend() == "jax" and _resident_bytes() > limit:
         import jax
 
         jax.clear_caches()
+
+
+def _resident_bytes():
+    try:
+        pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
+    except OSError:  # not on Linux
+        return float("inf")
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def largest_tensor(function, *inputs):

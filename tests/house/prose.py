@@ -1,4 +1,4 @@
-"""Finds phrases in the package that the house style bans. Prints them; exits with 1 if there are any.
+"""Prints phrases in the package that the house style bans, and exits with 1 if there are any.
 
 python tests/house/prose.py
 """
