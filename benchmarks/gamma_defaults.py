@@ -1,9 +1,12 @@
-"""What the defaults of `GammaContrastive` and `GlobalContrastive` rest on: each of their options, on held-out emoji.
+"""Compares the options of `GammaContrastive` and `GlobalContrastive` on held-out emoji.
 
-The two settings of `half_the_batch.py`, at a fixed temperature. All lines see the same batches from the same weights;
-the learning rate is tuned for each. Families of the validation split are searched, never those of the test split.
+The results justify the defaults. The settings are those of `half_the_batch.py` at a fixed
+temperature. All losses start from the same weights and see the same batches. The learning rate is
+tuned for each loss. The search uses the validation families, never the test families.
 
-    KERAS_BACKEND=jax python benchmarks/gamma_defaults.py   # needs the packages of `half_the_batch.py`
+    KERAS_BACKEND=jax python benchmarks/gamma_defaults.py
+
+It needs the packages of `half_the_batch.py`.
 """
 
 import argparse
@@ -15,7 +18,7 @@ import keras_contrastive as kc
 
 
 def estimators(batch_size):
-    """The loss of each line of the table, by name: a function of the temperature."""
+    """Returns the losses by name: functions of the temperature."""
     further = {"draws=1": {"draws": 1}, "draws=8": {"draws": 8}, "rate before": {"rate": "before"}}
     further["positive included"] = {"include_positive": True}
     gamma = {str(momentum): {"momentum": momentum} for momentum in ("visits", 0.5, 0.7, 0.9)}
@@ -53,10 +56,10 @@ def main():
         "--features",
         type=pathlib.Path,
         default=pathlib.Path("out/features.npz"),
-        help="kept features",
+        help="cache of the features",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="the first lines of one cell, from scratch"
+        "--quick", action="store_true", help="the first losses of one cell, from scratch"
     )
     arguments = parser.parse_args()
     make_lines = estimators

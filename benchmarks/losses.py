@@ -1,24 +1,28 @@
-"""Time and memory of one value and gradient of every loss, beside plain formulas and the losses of other libraries.
+"""Measures time and memory of every loss, next to plain formulas and losses of other libraries.
 
     KERAS_BACKEND=torch python benchmarks/losses.py
     KERAS_BACKEND=jax python benchmarks/losses.py --batches 8192 65536 --losses InfoNCE --no-peers
     KERAS_BACKEND=tensorflow python benchmarks/losses.py --compile jit --memory-only
-    python benchmarks/losses.py --picture out/losses_*.json
+    python benchmarks/losses.py --figure out/losses_*.json
 
-Time: medians of calls that take turns, after one call each. The *floor*, in the same turns, is one compiled loop over
-tiles that does no more than the four products of (batch, batch, dim): logits, logits again, two gradients. It is scaled
-for losses that need more of them (`PRODUCTS` in `peers.py`). Where all logits are but one tile ours keeps them, and may
-be faster. The *plain* formula stores the logits. *Of product* is the share of the rate of a large square product.
+Time: medians of interleaved calls of one value with its gradient, after one warm-up call each. The
+*floor* is measured in the same way. It is one compiled loop over tiles with the four products of
+(batch, batch, dim) that a loss without stored logits needs: logits, logits again, two gradients. It
+is scaled for losses that need more products (`PRODUCTS` in `peers.py`). If all logits fit in one
+tile, our losses store them and can be faster than the floor. The *plain* formula stores the logits.
+*Of product* is the share of the rate of a large square matrix product.
 
-Memory: above the inputs and their gradients, each in a fresh process. *Resident* is the resident set on a CPU, sampled
-every 5 ms, and the device's own peak on an accelerator. A call with 64 rows comes before, and JAX and TensorFlow have
-compiled; below about 50 MiB the resident set is mostly chance. *Live* is the peak of what PyTorch's allocator has
-handed out, and XLA's temporary buffers on JAX; *kept* is what PyTorch holds between forward and backward. TensorFlow
-tells neither.
+Memory: measured above the inputs and their gradients, each in a fresh process. *Resident* is the
+peak of the resident set on a CPU, sampled every 5 ms, and the peak of the device on an accelerator.
+A warm-up call with 64 rows and the compilation come first. Below about 50 MiB, the resident set is
+mostly noise. *Live* is the peak of the PyTorch allocator, or the temporary buffers of XLA on JAX.
+*Kept* is the memory that PyTorch holds between forward and backward. TensorFlow reports neither.
 
-Before it is timed, everything is compared with ours, in value and gradient, at 128 pairs in tiles of (64, 32).
+Before the timing, every candidate is compared with our loss in value and gradient, at 128 pairs in
+tiles of (64, 32).
 
-Where other programs are running set `OMP_NUM_THREADS=1`: PyTorch's threads wait for one another after each product.
+If other programs are running, set `OMP_NUM_THREADS=1`. Otherwise, the threads of PyTorch wait for
+one another after each product.
 """
 
 import argparse
@@ -55,16 +59,15 @@ VERSIONS += ["sentence-transformers", "optax"]
 
 @dataclasses.dataclass
 class Run:
-    """A candidate in one mode at one batch size, and what was found."""
+    """A candidate in one mode at one batch size, with its measurements."""
 
     candidate: peers.Candidate
     mode: str
     batch: int
     seconds: list = dataclasses.field(default_factory=list)
     memory: dict = dataclasses.field(default_factory=dict)
-    difference: list = dataclasses.field(
-        default_factory=list
-    )  # from ours, relative: of value and gradient
+    # Relative differences from our loss: value and gradient.
+    difference: list = dataclasses.field(default_factory=list)
     failure: str = ""
 
     @property
@@ -96,31 +99,30 @@ def main():
         "--compile", nargs="+", choices=measure.MODES, default=measure.DEFAULT_MODES
     )
     parser.add_argument(
-        "--plain-limit", type=float, default=6, help="GiB; what needs more, by estimate, is not run"
+        "--plain-limit", type=float, default=6, help="GiB; skips candidates with a larger estimate"
     )
     parser.add_argument("--time-only", action="store_true")
     parser.add_argument("--memory-only", action="store_true")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
     parser.add_argument(
-        "--picture",
+        "--figure",
         type=pathlib.Path,
         nargs="+",
         metavar="JSON",
-        help="only draw what was measured",
+        help="only draw the figure of these results",
     )
     parser.add_argument("--measure-one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure_one:
         return print(json.dumps(measure_one(**options.measure_one)))
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.picture:
+    if options.figure:
         return draw(
-            [json.loads(path.read_text()) for path in options.picture], options.out / "losses.png"
+            [json.loads(path.read_text()) for path in options.figure], options.out / "losses.png"
         )
-    runs = planned(options)
-    if (
-        not options.time_only
-    ):  # first: an accelerator that this process holds may have no room for another
+    runs = plan_runs(options)
+    # Memory comes first, before this process occupies the memory of an accelerator.
+    if not options.time_only:
         for run in runs:
             measure_memory(run, options)
     references = {} if options.memory_only else measure_time(runs, options)
@@ -136,8 +138,8 @@ def main():
     print(table(result))
 
 
-def planned(options):
-    """Every candidate, mode and batch; peers in the first mode only."""
+def plan_runs(options):
+    """Returns a run for each candidate, mode and batch size. Peers run in the first mode only."""
     runs = []
     for candidate in peers.candidates(options.losses, options.peers):
         for mode in options.compile if candidate.who in ("ours", "plain") else options.compile[:1]:
@@ -162,7 +164,7 @@ def measure_memory(run, options):
     if done.returncode == 0:
         run.memory = json.loads(done.stdout.splitlines()[-1])
     else:
-        run.failure = trouble(
+        run.failure = failure_message(
             "out of memory" if done.returncode < 0 else done.stderr.strip().splitlines()[-1]
         )
     run.report(run.memory)
@@ -175,7 +177,7 @@ def measure_one(loss, who, mode, batch, dim, dtype):
 
 
 def measure_time(runs, options):
-    """Fill in the seconds of the runs; return those of the floor and of a square product, by batch."""
+    """Measures the runs. Returns the times of the floor and of a square product by batch size."""
     compare(runs, options)
     references = {}
     tile, side = ((4096, 4096), 8192) if measure.accelerator() else ((1024, 512), 2048)
@@ -184,7 +186,8 @@ def measure_time(runs, options):
         rows, columns = (min(size, batch) for size in tile)
         if batch % rows or batch % columns:
             sys.exit(
-                f"The floor has no ragged tiles: {batch} rows are no multiple of a tile {rows, columns}."
+                "The batch size must be a multiple of both sides of the tile of the floor. "
+                f"Received: batch={batch}, tile={rows, columns}."
             )
         inputs = {
             single: measure.embeddings(batch, options.dim, options.dtype, single)
@@ -195,26 +198,26 @@ def measure_time(runs, options):
         turns += [(references[batch]["product"], measure.square_product(), [square])]
         for _, step, given in turns:
             measure.seconds(step, given)
-        of_batch = [run for run in runs if run.batch == batch]
-        for run in of_batch:
+        batch_runs = [run for run in runs if run.batch == batch]
+        for run in batch_runs:
             if not run.failure:
                 step, given = run.candidate.make(batch), inputs[run.candidate.single]
                 step = measure.value_and_gradient(step, run.mode)
                 try:
                     measure.seconds(step, given)
                     turns.append((run.seconds, step, given))
-                except Exception as error:  # the others go on
-                    run.failure = trouble(error)
+                except Exception as error:  # the other candidates continue
+                    run.failure = failure_message(error)
         for _ in range(options.repeats):
             for seconds, step, given in turns:
                 seconds.append(measure.seconds(step, given))
-        for run in of_batch:
+        for run in batch_runs:
             run.report(f"{np.median(run.seconds) * 1e3:.1f} ms" if run.seconds else "")
     return references
 
 
 def compare(runs, options, batch=128):
-    """Compare value and gradient of each with those of ours; what differs is not run."""
+    """Compares each candidate with our loss in value and gradient. Disables those that differ."""
     set_tile_shape((64, 32))
     tolerance = 1e-4 if options.dtype == "float32" else 3e-2
     ours, found = {}, {}
@@ -227,12 +230,12 @@ def compare(runs, options, batch=128):
                     *measure.embeddings(batch, options.dim, options.dtype, run.candidate.single)
                 )
             except Exception as error:
-                found[who] = [], trouble(error)
+                found[who] = [], failure_message(error)
                 continue
-            parts = flat([value]), flat(gradients)
+            parts = flatten([value]), flatten(gradients)
             if run.candidate.who == "ours":
                 ours.setdefault(run.candidate.loss, parts)
-            reference = ours.get(run.candidate.loss, parts)  # itself where ours has failed
+            reference = ours.get(run.candidate.loss, parts)  # itself if our loss failed
             difference = [
                 float(np.linalg.norm(x - y) / np.linalg.norm(y))
                 for x, y in zip(parts, reference, strict=True)
@@ -243,7 +246,8 @@ def compare(runs, options, batch=128):
             found[who] = difference, failure
             print(
                 *who,
-                f"of {batch} pairs: value {difference[0]:.0e}, gradient {difference[1]:.0e} off ours",
+                f"{batch} pairs: differs by {difference[0]:.0e} (value), "
+                f"{difference[1]:.0e} (gradient)",
                 flush=True,
             )
         run.difference, failure = found[who]
@@ -251,11 +255,11 @@ def compare(runs, options, batch=128):
     set_tile_shape(None)
 
 
-def flat(tensors):
+def flatten(tensors):
     return np.concatenate([np.ravel(ops.convert_to_numpy(ops.cast(x, "float32"))) for x in tensors])
 
 
-def trouble(error):
+def failure_message(error):
     message = str(error).splitlines()[0][:150] or type(error).__name__
     full = any(
         sign in message.lower().replace("_", "")
@@ -265,7 +269,7 @@ def trouble(error):
 
 
 def machine():
-    """What the numbers depend on."""
+    """Returns a description of the hardware and the package versions."""
     model = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
@@ -283,15 +287,15 @@ def machine():
 
 
 def table(result):
-    """Markdown."""
-    medians = {key(run): np.median(run["seconds"]) for run in result["runs"] if run["seconds"]}
+    """Returns a Markdown table of the results."""
+    medians = {run_key(run): np.median(run["seconds"]) for run in result["runs"] if run["seconds"]}
     lines = [COLUMNS, ["---"] * len(COLUMNS)]
     for run in result["runs"]:
         cells = [""] * 5
-        if key(run) in medians:
-            time, references = medians[key(run)], result["references"][run["batch"]]
+        if run_key(run) in medians:
+            time, references = medians[run_key(run)], result["references"][run["batch"]]
             plain, products = (
-                medians.get(key({**run, "who": "plain"})),
+                medians.get(run_key({**run, "who": "plain"})),
                 peers.PRODUCTS.get(run["loss"], 4),
             )
             rate = products * 2 * run["batch"] ** 2 * result["dim"] / time
@@ -316,12 +320,12 @@ def table(result):
     return "\n".join([title, "", *("| " + " | ".join(line) + " |" for line in lines)])
 
 
-def key(run):
+def run_key(run):
     return run["loss"], run["who"], run["mode"], run["batch"]
 
 
 def draw(results, path):
-    """Memory and time over the batch: InfoNCE, its plain formula, and every peer."""
+    """Draws memory and time over the batch size for InfoNCE, its plain formula and every peer."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -343,7 +347,7 @@ def draw(results, path):
         ]
         time = [(run["batch"], np.median(run["seconds"]) * 1e3) for run in runs if run["seconds"]]
         for axis, points in zip(axes, (memory, time), strict=True):
-            # Also where there is nothing to draw, so that both panels have the same colors.
+            # Empty lines are drawn as well, so that both panels use the same colors.
             axis.plot(*(zip(*points, strict=True) if points else ([], [])), style, label=name)
     batches = sorted({run["batch"] for runs in lines.values() for run in runs})
     for axis, label in zip(

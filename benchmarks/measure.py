@@ -1,4 +1,4 @@
-"""Time and memory of one value-and-gradient call, on the backend and the device that Keras has chosen."""
+"""Measures time and memory of a value-and-gradient call on the current Keras backend."""
 
 import contextlib
 import ctypes
@@ -20,12 +20,12 @@ MODES = {
     "tensorflow": ("function", "jit", "eager"),
 }[BACKEND]
 DEFAULT_MODES = {"torch": ["eager"], "jax": ["jit"], "tensorflow": ["function", "jit"]}[BACKEND]
-_SENTINEL = 123_457  # bytes, a size that nothing else has
+_SENTINEL = 123_457  # bytes; a size that no other allocation has
 
 
 @functools.cache
 def accelerator():
-    """Its name, or `None` on a CPU."""
+    """Returns the name of the accelerator, or `None` on a CPU."""
     if BACKEND == "torch":
         import torch
 
@@ -41,7 +41,10 @@ def accelerator():
 
 
 def embeddings(batch, dim, dtype, single):
-    """Two views of a batch, the second a noisy first; or both as one tensor of 2 * batch rows."""
+    """Returns two views of a batch, or both as one tensor of 2 * batch rows.
+
+    The second view is the first one with noise.
+    """
     rng = np.random.default_rng(0)
     first = rng.standard_normal((batch, dim), dtype="float32")
     views = [first, first + 2 * rng.standard_normal((batch, dim), dtype="float32")]
@@ -68,14 +71,14 @@ def compiled(function, mode):
 
 
 def value_and_gradient(function, mode):
-    """A callable from inputs to the value and the list of gradients."""
+    """Returns a function from inputs to the value and the list of gradients."""
     if BACKEND == "torch":
         forward = compiled(function, mode)
 
         def step(*inputs, after_forward=lambda: None):
             leaves = [x.detach().requires_grad_() for x in inputs]
             value = forward(*leaves)
-            if value.requires_grad:  # else it has gone backward by itself
+            if value.requires_grad:  # otherwise the loss has computed its gradients itself
                 after_forward()
                 value.backward()
             return value.detach(), [x.grad for x in leaves]
@@ -99,7 +102,7 @@ def value_and_gradient(function, mode):
 
 
 def finish(result):
-    """Wait until the device has computed it."""
+    """Waits until the device has computed the result."""
     if BACKEND == "jax":
         import jax
 
@@ -122,9 +125,10 @@ def seconds(step, inputs):
 
 
 def tile_products(rows, columns):
-    """The products that a blocked loss cannot avoid, in one compiled loop: logits, logits again, and both gradients.
+    """Returns one compiled loop with the products that every tiled loss needs.
 
-    The second logits are transposed, lest a compiler sees that they are the first.
+    The products are the logits, the logits again, and both gradients. The second logits are
+    transposed, so that a compiler cannot reuse the first ones.
     """
 
     def torch_loop(a, b):
@@ -163,10 +167,11 @@ def square_product():
 
 
 def memory(make, mode, batch, dim, dtype, single):
-    """Bytes above inputs and gradients: `resident`, `live` and `kept` for backward, `None` where not to be had.
+    """Returns bytes above inputs and gradients: `resident`, `live` and `kept` (`None` if unknown).
 
-    Call it in a fresh process. What libraries and compilers set up is not counted: a call with 64 rows comes before,
-    and JAX and TensorFlow have compiled. There is no whole call before: TensorFlow would not give its memory back.
+    Call this function in a fresh process. A warm-up call with 64 rows and the compilation come
+    first, so that the set-up of libraries is not counted. There is no full warm-up call, because
+    TensorFlow does not release its memory.
     """
     step = value_and_gradient(make(64), mode)
     finish(step(*embeddings(64, dim, dtype, single)))
@@ -179,12 +184,12 @@ def memory(make, mode, batch, dim, dtype, single):
     elif mode == "jit":
         step = step.lower(*inputs).compile()
         found["live"] = step.memory_analysis().temp_size_in_bytes
-    _give_back()
+    _release_memory()
     gradients = 2 * batch * dim * (2 if dtype == "bfloat16" else 4)
     if accelerator():
         found.update(_on_accelerator(step, inputs))
     else:
-        if (BACKEND, mode) == ("tensorflow", "jit"):  # lets the compiler have its memory beforehand
+        if (BACKEND, mode) == ("tensorflow", "jit"):  # compiles before the measurement
             step.experimental_get_compiler_ir(*inputs)(stage="optimized_hlo")
         found["resident"] = _peak_resident(step, inputs)
         if BACKEND == "torch":
@@ -195,13 +200,16 @@ def memory(make, mode, batch, dim, dtype, single):
 
 
 def memory_of_step(step, inputs):
-    """Bytes of the resident set above what is held before a step, which has run once; in a fresh process, on a CPU."""
+    """Returns the peak of the resident set in the second step, above its value before, in bytes.
+
+    Call this function in a fresh process on a CPU.
+    """
     finish(step(*inputs))
-    _give_back()
+    _release_memory()
     return _peak_resident(step, inputs)
 
 
-def _give_back():
+def _release_memory():
     gc.collect()
     with contextlib.suppress(OSError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -212,7 +220,7 @@ def _resident():
 
 
 def _peak_resident(step, inputs):
-    """Sampled every 5 ms, on Linux."""
+    """Returns the peak of the resident set during a step, sampled every 5 ms. Linux only."""
     before = highest = _resident()
     done = threading.Event()
 
@@ -223,14 +231,14 @@ def _peak_resident(step, inputs):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    result = finish(step(*inputs))  # noqa: F841 - the gradients are there at the end
+    result = finish(step(*inputs))  # noqa: F841 - keeps the gradients alive
     done.set()
     watcher.join()
     return max(highest, _resident()) - before
 
 
 def _allocated(step, inputs):
-    """Peak of what PyTorch's allocator hands out, and what of it is left between forward and backward."""
+    """Returns the peak of the PyTorch allocator, and its value between forward and backward."""
     import torch
 
     with torch.profiler.profile(

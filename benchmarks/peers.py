@@ -1,8 +1,9 @@
-"""The losses that are compared: ours, their plain formulas, and those of other libraries.
+"""The compared losses: those of this library, their plain formulas, and those of other libraries.
 
-Each is a function of two views `(batch, dim)`, or of one tensor `(2 * batch, dim)` whose row `i + batch` is the other
-view of row `i`. `SupCon` and its peer have classes of eight rows, four items in both views. `GlobalContrastive` is
-at its first step, where the rates are those of the batch.
+Each loss is a function of two views `(batch, dim)`, or of one tensor `(2 * batch, dim)` whose row
+`i + batch` is the other view of row `i`. `SupCon` and its peer have classes of eight rows: four
+items in both views. `GlobalContrastive` runs its first step, in which the partitions are those of
+the batch.
 """
 
 import dataclasses
@@ -15,8 +16,9 @@ from keras import ops
 import keras_contrastive as kc
 
 TEMPERATURE, BIAS = 0.07, -10.0
-# How many products of (batch, batch, dim) a value and its gradient need tile by tile, if not four (logits, logits again
-# and two gradients): a view with itself needs three more, and one view of 2 * batch rows three of four times the size.
+# The number of products of (batch, batch, dim) of a value and its gradient in tiles. The default is
+# four: logits, logits again, and two gradients. A view with itself needs three more. One view of
+# 2 * batch rows needs three products of four times the size.
 PRODUCTS = {"NTXent": 10, "DecoupledContrastive": 10, "SupCon": 12}
 
 
@@ -25,13 +27,13 @@ class Candidate:
     """One loss of one library.
 
     Args:
-        loss: Name of our loss that it is compared with.
-        who: "ours", "plain", or the library.
-        make: From the batch size to the function of the inputs.
-        stores: From batch and dim to about how many float32 it stores at once.
+        loss: Name of the loss of this library to compare with.
+        who: "ours", "plain", or the name of the library.
+        make: Function of the batch size. Returns a function of the inputs.
+        stores: Function of batch and dim. Returns an estimate of the float32 values stored at once.
         single: Whether the input is one tensor.
-        backend: Where it runs.
-        note: What is particular about it.
+        backend: Backend of the library.
+        note: Remark for the table.
     """
 
     loss: str
@@ -53,7 +55,7 @@ def names():
 
 
 def candidates(losses, with_peers):
-    """Ours, plain and peers of each loss; prints which peers are missing."""
+    """Returns our loss, the plain formula and the peers of each loss. Prints the missing peers."""
     found = []
     for loss in losses:
         single, matrices = loss == "SupCon", 24 if loss in PRODUCTS else 10
@@ -70,9 +72,9 @@ def candidates(losses, with_peers):
             try:
                 peer.make(8)
                 found.append(peer)
-            except Exception as error:  # a package may be there and fail to import
+            except Exception as error:  # an installed package may fail to import
                 print(
-                    f"{peer.who}: left out, {type(error).__name__}: {str(error).splitlines()[0]}",
+                    f"{peer.who}: skipped, {type(error).__name__}: {str(error).splitlines()[0]}",
                     flush=True,
                 )
     return found
@@ -102,7 +104,7 @@ def _classes(z):
     return _items(z) // 4
 
 
-# Plain formulas, as a user writes them.
+# Plain formulas, as a user would write them.
 
 
 def _logits(a, b):
@@ -128,7 +130,7 @@ def _global(a, b):
 
 
 def _gamma(a, b):
-    # The value is that of the batch, the gradient that of the partition without its bias.
+    # The value is that of the batch. The gradient is that of the bias-corrected partition.
     logits = _logits(a, b)
     negatives, count = _off_diagonal(logits), logits.shape[0] - 1
     value = corrected = -ops.diagonal(logits)
@@ -136,9 +138,8 @@ def _gamma(a, b):
         partition = ops.logsumexp(negatives, axis=axis, keepdims=True)
         one_left_out = partition + ops.log1p(-ops.exp(negatives - partition))
         partition = ops.squeeze(partition, axis)
-        sum_left_out = (
-            ops.sum(one_left_out, axis=axis) - partition
-        )  # the diagonal is none of the negatives
+        # The diagonal is not a negative.
+        sum_left_out = ops.sum(one_left_out, axis=axis) - partition
         value = value + partition / 2
         corrected = corrected + (count * partition - (count - 1) / count * sum_left_out) / 2
     return ops.mean(ops.stop_gradient(value - corrected) + corrected)
@@ -204,7 +205,7 @@ def _lightly(name):
 
 def _open_clip(name, *arguments):
     def make(batch):
-        # The package imports all models and what they need; its losses are one file that needs PyTorch only.
+        # The package imports all models. Its losses are in one file that needs only PyTorch.
         package = importlib.util.find_spec("open_clip")
         if package is None:
             raise ModuleNotFoundError("No module named 'open_clip'")
@@ -227,7 +228,7 @@ def _sentence_transformers(batch):
         "partition_mode": "per_direction",
         "mini_batch_size": 512,
     }
-    # The encoder is only asked for its kind: the embeddings go to the stage that comes after it.
+    # The encoder is a placeholder: the embeddings go directly to the stage after it.
     loss = CachedMultipleNegativesRankingLoss(
         torch.nn.Sequential(torch.nn.Identity()), 1 / TEMPERATURE, **how
     )
@@ -245,7 +246,7 @@ def _matrices(count):
 
 
 PML = "pytorch-metric-learning"
-CACHED = "it goes backward by itself, 512 anchors at a time"
+CACHED = "computes its own backward pass, 512 anchors at a time"
 PEERS = [
     Candidate("InfoNCE", "open_clip", _open_clip("ClipLoss", 1 / TEMPERATURE), _matrices(6)),
     Candidate("InfoNCE", "sentence-transformers cached", _sentence_transformers, note=CACHED),

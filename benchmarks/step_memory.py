@@ -1,13 +1,16 @@
-"""Peak memory of a whole training step, over the batch size: direct logits against losses that never store them.
+"""Measures the peak memory of a training step over the batch size, with and without stored logits.
 
-A step is that of `ContrastiveTrainer`: two towers, the loss, all gradients and Adam. What is counted is the resident
-set at its highest, above what model, optimizer and batch hold before it, in a fresh process in which the same step has
-run once (see `measure.py`; below about 50 MiB it is mostly chance). *Direct logits* is the formula of InfoNCE as peers
-write it, and open_clip's loss where it is installed, on PyTorch; both in the same trainer.
+The step is that of `ContrastiveTrainer`: two towers, the loss, all gradients and Adam. The measure
+is the peak of the resident set above the memory of model, optimizer and batch. Each measurement
+uses a fresh process that has run the same step once. Values below about 50 MiB are mostly noise
+(see `measure.py`). *Direct logits* is the usual formula of InfoNCE, which stores the logits. On
+PyTorch, the loss of open_clip is measured as well, if it is installed. Both run in the same
+trainer.
 
-The small towers are dense, so that the loss matters; the large ones are convolutions, whose activations are kept for
-the gradient. *In parts* is `micro_batch_size=256`, which computes them again, 256 rows at a time; not for the large
-towers on JAX, where a processor runs convolutions in a loop ten times slower (docs/distributed.md).
+The small towers are dense, so the loss dominates. The large towers are convolutions, whose
+activations are stored for the gradient. *In parts* is `micro_batch_size=256`, which recomputes the
+activations in chunks of 256 rows. It is skipped for large towers on JAX, because convolutions in a
+loop are ten times slower on CPUs (docs/distributed.md).
 
     KERAS_BACKEND=jax python benchmarks/step_memory.py
     KERAS_BACKEND=torch python benchmarks/step_memory.py
@@ -34,15 +37,15 @@ NAMES = [*DIRECT, "InfoNCE", "GammaContrastive", "GammaContrastive, in parts"]
 COLORS = dict(zip(NAMES, ["#2b5fc0", "#5dade2", "#7f8c8d", "#c0392b", "#e59866"], strict=True))
 
 
-class AsItIs(kc.losses.ContrastiveLoss):
-    """A function of two views as the loss of a trainer."""
+class FunctionLoss(kc.losses.ContrastiveLoss):
+    """Wraps a function of two views as a loss of the trainer."""
 
     def __init__(self, function):
         super().__init__()
         self.function = function
 
-    def __call__(self, y_true, y_pred, *args, **kwargs):
-        return self.function(*y_pred)
+    def of_batch(self, batch, *args, **kwargs):
+        return self.function(*batch.views.values())
 
 
 def make_loss(name, batch):
@@ -51,7 +54,7 @@ def make_loss(name, batch):
             candidate.who: candidate
             for candidate in peers.candidates(["InfoNCE"], name == "open_clip")
         }
-        return AsItIs(found[DIRECT[name]].make(batch))
+        return FunctionLoss(found[DIRECT[name]].make(batch))
     if name == "InfoNCE":
         return kc.losses.InfoNCE(peers.TEMPERATURE)
     return kc.losses.GammaContrastive(peers.TEMPERATURE, num_items=batch)
@@ -68,7 +71,7 @@ def tower(size):
 
 
 def measure_one(size, name, batch):
-    """MiB, and seconds of a step."""
+    """Returns the peak in MiB and the seconds of a step."""
     keras.utils.set_random_seed(0)
     parts = 256 if name.endswith("in parts") else None
     model = kc.ContrastiveTrainer({"a": tower(size), "b": tower(size)}, micro_batch_size=parts)
@@ -81,7 +84,7 @@ def measure_one(size, name, batch):
 
 
 def measure_all(size, options):
-    """`{(name, batch): (MiB, seconds)}`, without what would need too much or is not installed."""
+    """Returns `{(name, batch): (MiB, seconds)}` for all that fits the limit and is installed."""
     found = {}
     who = {candidate.who: candidate for candidate in peers.candidates(["InfoNCE"], with_peers=True)}
     for name in options.losses:
@@ -160,12 +163,11 @@ def draw(results, path):
             yscale="log",
         )
         panel.set_ylim(10, 5000)
-        batches = sorted(
-            {batch for (_, batch), (mib, _) in found.items() if mib >= 10}
-        )  # below it is chance
+        # Smaller values are noise.
+        batches = sorted({batch for (_, batch), (mib, _) in found.items() if mib >= 10})
         panel.set_xticks(batches, [f"{batch:,}" for batch in batches], rotation=45)
         panel.set_xticks([], minor=True)
-    panels[0, 0].set_ylabel("peak of a training step, MiB")
+    panels[0, 0].set_ylabel("peak memory of a training step (MiB)")
     panels[0, 0].legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
@@ -185,13 +187,13 @@ def main():
         help="default: up to 16,384, and 2,048 for the large towers",
     )
     parser.add_argument(
-        "--limit", type=float, default=12, help="GiB; direct logits that need more are left out"
+        "--limit", type=float, default=12, help="GiB; larger direct logits are skipped"
     )
     parser.add_argument(
         "--quick", action="store_true", help="small towers, batches of 2,048 and 4,096, two losses"
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
     )
     parser.add_argument("--measure-one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,13 +1,15 @@
-"""What can be guessed in the tasks composed from emoji by who sees less than text and pictures together.
+"""Measures how well partial inputs answer the tasks composed from emoji.
 
-One line for each task, split and guesser: accuracy, and how many examples. All learn from the split "train" alone.
+Prints one line for each task, split and baseline: the accuracy, and the number of examples. All
+baselines are trained on the split "train" only.
 
 * `majority`: the most frequent answer.
-* `question`: the most frequent answer to the same text; where the text was never seen, the most frequent answer.
-* `text`: softmax regression on the words and pairs of words.
-* `outline`: softmax regression on the length of the text, the places that hold a drawing, and how many there are.
+* `question`: the most frequent answer to the same text, or to all texts if the text is new.
+* `text`: softmax regression on words and pairs of words.
+* `outline`: softmax regression on the length of the text, the occupied places, and their number.
 * `picture`: softmax regression on small pixels and a histogram of colors.
-* `both, added`: the same on words, pixels and colors together; being linear, it cannot hold one against the other.
+* `both, added`: softmax regression on words, pixels and colors together. It is linear, so that it
+  cannot compare text and picture.
 
     python benchmarks/task_baselines.py
     python benchmarks/task_baselines.py --quick --kinds
@@ -28,18 +30,18 @@ TASKS = {
     "entailment": emoji_tasks.emoji_entailment,
     "assignments": emoji_tasks.emoji_assignments,
 }
-SIDE = 8  # of the small pictures
-BINS = 4  # of each color
+SIDE = 8  # height and width of the small pictures
+BINS = 4  # bins of each color channel
 
 
 def pieces(text):
-    """Words and pairs of words."""
+    """Returns words and pairs of words."""
     words = text.lower().replace("?", " ?").replace(".", " .").replace(",", "").split()
     return words + [" ".join(pair) for pair in itertools.pairwise(words)]
 
 
 def words_of(task):
-    """`(examples, vocabulary)` of 0 and 1; the vocabulary is that of training."""
+    """Returns 0 and 1, `(examples, vocabulary)`. The vocabulary is that of training."""
     bags = {text: set(pieces(text)) for text in np.unique(task.texts).tolist()}
     column = {}
     for text in np.unique(task.texts[task.split == "train"]).tolist():
@@ -52,17 +54,17 @@ def words_of(task):
 
 
 def outline_of(task):
-    """Lengths of the text, occupied places, and the number of drawings in each picture."""
-    there = task.cells >= 0
+    """Returns lengths of the text, occupied places, and the number of drawings."""
+    is_drawing = task.cells >= 0
     lengths = [[len(text), len(text.split())] for text in task.texts.tolist()]
     return np.concatenate(
-        [lengths, there.reshape(len(task), -1), there.sum(axis=2)], axis=1
+        [lengths, is_drawing.reshape(len(task), -1), is_drawing.sum(axis=2)], axis=1
     ).astype(float)
 
 
 def pixels_of(task):
-    """Small pixels and a histogram of colors of each picture, `(examples, features)`."""
-    found = []
+    """Returns small pixels and a histogram of colors of each picture, `(examples, features)`."""
+    features = []
     for start in range(0, len(task), 512):
         pictures = task.images(slice(start, start + 512))
         pictures = pictures.reshape(-1, *pictures.shape[-3:])
@@ -73,16 +75,16 @@ def pixels_of(task):
         )
         bins = (pictures // (256 // BINS)).astype("int32") @ np.array([BINS**2, BINS, 1])
         colors = np.stack([np.bincount(b.ravel(), minlength=BINS**3) for b in bins]) / bins[0].size
-        found.append(
+        features.append(
             np.concatenate([small, np.sqrt(colors)], axis=1).reshape(
                 len(pictures) // task.cells.shape[1], -1
             )
         )
-    return np.concatenate(found)
+    return np.concatenate(features)
 
 
 def linear(features, task):
-    """What softmax regression answers, learned on the split "train"."""
+    """Returns the predictions of softmax regression, trained on the split "train"."""
     training = task.split == "train"
     spread = features[training].std(axis=0)
     features = (features - features[training].mean(axis=0)) / np.where(spread > 0, spread, 1)
@@ -93,12 +95,12 @@ def linear(features, task):
 
 
 def most_frequent(task):
-    """The most frequent answer of training."""
+    """Predicts the most frequent answer in training."""
     return np.full(len(task), np.bincount(task.labels[task.split == "train"]).argmax())
 
 
 def most_frequent_to_the_text(task):
-    """The most frequent answer of training to the same text."""
+    """Predicts the most frequent answer in training to the same text."""
     counts = collections.defaultdict(collections.Counter)
     for text, label, split in zip(
         task.texts.tolist(), task.labels.tolist(), task.split, strict=True
@@ -108,14 +110,14 @@ def most_frequent_to_the_text(task):
     answers = {text: counter.most_common(1)[0][0] for text, counter in counts.items()}
     return np.array(
         [
-            answers.get(text, other)
-            for text, other in zip(task.texts, most_frequent(task), strict=True)
+            answers.get(text, default)
+            for text, default in zip(task.texts, most_frequent(task), strict=True)
         ]
     )
 
 
-def guesses(task):
-    """The answers of each guesser, by name."""
+def predictions(task):
+    """Returns the predictions of each baseline, by name."""
     words, pixels = words_of(task), pixels_of(task)
     return {
         "majority": most_frequent(task),
@@ -136,20 +138,20 @@ def print_table(name, task, answers, by_kind):
         print(
             f"{kind or 'all':<12}{'examples':<16}" + "".join(f"{mask.sum():>13}" for mask in masks)
         )
-        for guesser, answer in answers.items():
+        for baseline, answer in answers.items():
             cells = [
                 f"{np.mean(answer[mask] == task.labels[mask]):.3f}" if mask.any() else ""
                 for mask in masks
             ]
-            print(f"{'':<12}{guesser:<16}" + "".join(f"{cell:>13}" for cell in cells), flush=True)
+            print(f"{'':<12}{baseline:<16}" + "".join(f"{cell:>13}" for cell in cells), flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", choices=TASKS, nargs="+", default=list(TASKS))
-    parser.add_argument("--quick", action="store_true", help="a tenth of the examples")
+    parser.add_argument("--quick", action="store_true", help="use a tenth of the examples")
     parser.add_argument(
-        "--kinds", action="store_true", help="a table for each kind of text as well"
+        "--kinds", action="store_true", help="print a table for each kind of text as well"
     )
     parser.add_argument("--size", type=int, default=72)
     parser.add_argument("--seed", type=int, default=0)
@@ -163,7 +165,7 @@ def main():
     for name in arguments.task:
         options = few[name] if arguments.quick else {}
         task = TASKS[name](size=arguments.size, seed=arguments.seed, **options)
-        print_table(name, task, guesses(task), arguments.kinds)
+        print_table(name, task, predictions(task), arguments.kinds)
 
 
 if __name__ == "__main__":

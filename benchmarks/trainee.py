@@ -1,7 +1,8 @@
-"""Small models on emoji that are compiled once and trained again and again, to compare losses in thousands of runs.
+"""Compiles small models on emoji once and trains them many times, to compare losses.
 
-On JAX an epoch is one compiled loop over the trainer's own step, which is what steps as small as these ask for;
-elsewhere it is `fit`, with the same result. `half_the_batch.py` and `gamma_defaults.py` are the programs.
+On JAX, an epoch is one compiled loop over the step of the trainer, because such small steps are
+dominated by overhead. On the other backends, an epoch is a `fit` with the same result. The programs
+`half_the_batch.py` and `gamma_defaults.py` use this module.
 """
 
 import math
@@ -17,7 +18,7 @@ import keras_contrastive as kc
 ITEMS = 1024
 INPUTS, DIM = 128, 64
 LEARNABLE = "learnable"
-FACTORS = {"tuned": [0.3, 1.0, 3.0], "0.02": [0.3, 1.0, 3.0, 10.0]}  # of the learning rate
+FACTORS = {"tuned": [0.3, 1.0, 3.0], "0.02": [0.3, 1.0, 3.0, 10.0]}  # factors of the learning rate
 TUNING_SEED = 1000
 SCORES = ("mrr", "recall_at_10")
 
@@ -26,14 +27,14 @@ SCORES = ("mrr", "recall_at_10")
 
 
 def scratch(file):
-    """Two drawings of an emoji, 16 pixels wide."""
+    """Returns two drawings of each emoji, 16 pixels wide."""
     data = kc.datasets.load_emoji()
     pixels = (1 - data.images[:, :, ::2, ::2] / 255.0).astype("float32").reshape(len(data), 2, -1)
     return split({"twemoji": pixels[:, 0], "openmoji": pixels[:, 1]}, data)
 
 
 def frozen(file):
-    """Features of a drawing and of its name, computed once and kept in `file`."""
+    """Returns features of a drawing and of its name, computed once and cached in `file`."""
     data = kc.datasets.load_emoji(size=128)
     if not file.exists():
         compute_features(data, file)
@@ -41,7 +42,7 @@ def frozen(file):
 
 
 def split(x, data):
-    """Rows to learn from, to choose on and to search, flags apart, by view: each on its main directions, for speed."""
+    """Splits the views, without flags, and projects them on their principal components."""
     rows = {
         name: np.flatnonzero((data.split == name) & ~data.is_flag)
         for name in ("train", "validation", "test")
@@ -52,7 +53,7 @@ def split(x, data):
         main = np.linalg.svd(learn - learn.mean(axis=0), full_matrices=False)[2][:INPUTS]
         z = (z - learn.mean(axis=0)) @ main.T
         x[view] = (z / z[rows["train"]].std()).astype("float32")
-    return {name: {view: z[own] for view, z in x.items()} for name, own in rows.items()}
+    return {name: {view: z[selected] for view, z in x.items()} for name, selected in rows.items()}
 
 
 def compute_features(data, file):
@@ -69,7 +70,7 @@ def compute_features(data, file):
 
 SETTINGS = {"frozen": frozen, "scratch": scratch}
 HIDDEN = {"frozen": [], "scratch": [128]}
-RATES = {"frozen": 5e-3, "scratch": 3e-3}  # the middle one, at a batch of 64
+RATES = {"frozen": 5e-3, "scratch": 3e-3}  # middle learning rates at a batch size of 64
 
 
 def tower(inputs, hidden):
@@ -82,7 +83,7 @@ def tower(inputs, hidden):
 
 
 class Temperature(kc.layers.LearnableTemperature):
-    """Learnt, or held still by a switch: a gradient of zero, and so steps of zero, without compiling again."""
+    """A temperature that can be frozen without compiling again: its gradient becomes zero."""
 
     def build(self, input_shape=None):
         super().build(input_shape)
@@ -95,11 +96,11 @@ class Temperature(kc.layers.LearnableTemperature):
 
 
 class Trainee:
-    """A model that is compiled once, and trained as often as one likes.
+    """A model that is compiled once and can be trained many times.
 
     Args:
         make_loss: Function of a temperature.
-        hidden: List of the widths of hidden layers.
+        hidden: List of widths of the hidden layers.
         data: Dict of dicts of arrays, by split and view.
         batch_size: Positive int that divides the number of items.
     """
@@ -120,7 +121,7 @@ class Trainee:
         return {view: tower(x.shape[1], self.hidden) for view, x in self.data["train"].items()}
 
     def train(self, temperature, rate, epochs, seed):
-        """Start again, and learn; the learning rate falls to zero along half a cosine."""
+        """Resets the weights and trains with a learning rate that decays along half a cosine."""
         for variable, value in zip(self.variables, self.start, strict=True):
             variable.assign(value)
         keras.utils.set_random_seed(seed)
@@ -177,7 +178,7 @@ class Trainee:
         )
 
     def search(self, split):
-        """The mean over both directions of the scores."""
+        """Returns the scores, the mean of both directions."""
         first, second = self.embed(split)
         found = [kc.evaluation.retrieval(*pair) for pair in ((first, second), (second, first))]
         return [float(np.mean([run[name] for run in found])) for name in SCORES]
@@ -187,8 +188,8 @@ def middle_rate(setting, batch_size):
     return RATES[setting] * math.sqrt(batch_size / 64)
 
 
-def best(trainee, choices, epochs, seeds):
-    """Of pairs of a temperature and a learning rate, the one that finds most in the validation families."""
+def choose_best(trainee, choices, epochs, seeds):
+    """Returns the (temperature, learning rate) with the best score on the validation families."""
     found = dict.fromkeys(choices, 0.0)
     for seed in range(TUNING_SEED, TUNING_SEED + seeds):
         for choice in choices:
@@ -197,13 +198,15 @@ def best(trainee, choices, epochs, seeds):
     return max(found, key=found.get)
 
 
-def tuned(trainee, temperatures, rates, epochs):
-    """The best learning rate at a temperature of 0.1, and then the best temperature at that rate."""
+def tune(trainee, temperatures, rates, epochs):
+    """Returns the best learning rate at temperature 0.1, and the best temperature at that rate."""
     at = 0.1 if 0.1 in temperatures else temperatures[0]
-    choice = best(trainee, [(at, rate) for rate in rates], epochs, 2)
+    choice = choose_best(trainee, [(at, rate) for rate in rates], epochs, 2)
     if len(temperatures) == 1:
         return choice
-    return best(trainee, [(temperature, choice[1]) for temperature in temperatures], epochs, 2)
+    return choose_best(
+        trainee, [(temperature, choice[1]) for temperature in temperatures], epochs, 2
+    )
 
 
 def with_error(values):
@@ -213,20 +216,21 @@ def with_error(values):
     )
 
 
-# One condition after the other
+# Comparison of losses
 
 
 def compare(make_lines, setting, data, conditions, seeds, split, objective=None):
-    """Print each loss at fixed temperatures, batch sizes and epochs; the learning rate is tuned for each.
+    """Prints the scores of each loss at fixed conditions, with a tuned learning rate.
 
     Args:
-        make_lines: Function of a batch size: a dict of functions of a temperature, by name.
+        make_lines: Function of a batch size. Returns a dict of functions of a temperature by name.
         setting: Name of the setting.
-        data: Its data.
+        data: Data of the setting.
         conditions: List of (temperature, batch size, epochs).
-        seeds: How many runs, besides the one that the learning rate is tuned by.
-        split: What is searched.
-        objective: `None`, or a function of a temperature: the loss over all items that is reported as well.
+        seeds: Number of runs, besides the run that tunes the learning rate.
+        split: Name of the searched split.
+        objective: `None`, or a function of a temperature. It returns a loss over all items, which
+            is reported as well.
     """
     found = {}
     for batch_size in sorted({batch_size for _, batch_size, _ in conditions}):
@@ -235,7 +239,7 @@ def compare(make_lines, setting, data, conditions, seeds, split, objective=None)
             for condition in [condition for condition in conditions if condition[1] == batch_size]:
                 temperature, _, epochs = condition
                 rates = [factor * middle_rate(setting, batch_size) for factor in FACTORS["0.02"]]
-                _, rate = best(trainee, [(temperature, rate) for rate in rates], epochs, 1)
+                _, rate = choose_best(trainee, [(temperature, rate) for rate in rates], epochs, 1)
                 runs = []
                 for seed in range(seeds):
                     trainee.train(temperature, rate, epochs, seed)

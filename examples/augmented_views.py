@@ -1,8 +1,8 @@
-"""Look at random views of images and of texts before a model is trained on them.
+"""Draws random views of images, and prints random views of texts, before you train on them.
 
-Self-supervised training sees two views of each image. If they are too much alike, there is nothing to learn; if an
-image cannot be recognized in them, there is nothing to be learned either. So look: the picture has a row for each
-emoji with views as SimCLR makes them, then a row for each single augmentation. Views of texts are printed.
+Self-supervised training compares two views of each image. The views must differ, or the task is
+trivial. They must also be recognizable, or the task is impossible. The sheet has one row of SimCLR
+views for each emoji, and one row for each single augmentation.
 
     python examples/augmented_views.py
     python examples/augmented_views.py --backend jax --strength 1.0 --seed 7
@@ -45,13 +45,16 @@ def parse_arguments():
         choices=("jax", "tensorflow", "torch"),
         help="default: KERAS_BACKEND, else Keras'",
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other views")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random views")
     parser.add_argument(
-        "--strength", type=float, default=0.5, help="of the color jitter; SimCLR's ImageNet has 1.0"
+        "--strength",
+        type=float,
+        default=0.5,
+        help="strength of the color jitter; SimCLR uses 1.0 on ImageNet",
     )
-    parser.add_argument("--views", type=int, default=8, help="how many views in a row")
+    parser.add_argument("--views", type=int, default=8, help="number of views in a row")
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the image"
     )
     return parser.parse_args()
 
@@ -67,7 +70,7 @@ import keras_contrastive as kc  # noqa: E402
 
 
 def single_augmentations(seed):
-    """Each layer by itself, as strong as it gets, and for every image."""
+    """Returns each augmentation on its own, at full strength, applied to every image."""
     aug = kc.augmentation
     return {
         "crop": aug.RandomResizedCrop(area=(0.08, 1.0), seed=seed),
@@ -84,14 +87,14 @@ def single_augmentations(seed):
 
 
 def views_of(image, layer, number):
-    """Several views of one image: a batch of equal images, each of which is drawn by itself."""
+    """Returns random views of one image. Every row of a batch of copies gets its own draw."""
     batch = np.repeat(image[None], number, axis=0)
     views = keras.ops.convert_to_numpy(layer(batch, training=True))
     return np.clip(np.rint(views), 0, 255).astype("uint8")
 
 
 def draw(blocks, path):
-    """A contact sheet: for each block a title, and for each of its rows a label, the original and the views."""
+    """Draws a sheet: a title for each block; a label, the original and its views in each row."""
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
@@ -110,9 +113,8 @@ def draw(blocks, path):
         for words, image, views in rows:
             canvas.text((12, top + cell // 2), words, "black", normal, anchor="lm")
             for column, pixels in enumerate([image, *views]):
-                left = (
-                    label + column * (cell + gap) + (2 * gap if column else 0)
-                )  # the original stands apart
+                # A wider gap separates the original from its views.
+                left = label + column * (cell + gap) + (2 * gap if column else 0)
                 sheet.paste(Image.fromarray(pixels), (left, top))
                 canvas.rectangle((left - 1, top - 1, left + cell, top + cell), outline="lightgray")
             top += cell + gap
@@ -123,7 +125,7 @@ def draw(blocks, path):
 
 
 def print_texts(seed, number=3):
-    """A few views of each text, by each operation."""
+    """Prints a few views of each text for each operation."""
     for operation in ("replacement", "insertion", "swap", "deletion", "masking"):
         eda = kc.augmentation.EDA(SYNONYMS, alpha=0.3, operations=[operation], seed=seed)
         views = [eda(TEXTS) for _ in range(number)]
@@ -143,13 +145,13 @@ def main():
         strength=arguments.strength, blur=True, seed=arguments.seed
     )
     number = arguments.views
-    together = [(name, image, views_of(image, simclr, number)) for name, image in drawings.items()]
+    combined = [(name, image, views_of(image, simclr, number)) for name, image in drawings.items()]
     example = drawings[IMAGES[2]]
     layers = single_augmentations(arguments.seed)
-    alone = [(name, example, views_of(example, layer, number)) for name, layer in layers.items()]
+    single = [(name, example, views_of(example, layer, number)) for name, layer in layers.items()]
     blocks = {
-        f"SimCLR's views at strength {arguments.strength:g}; the original is on the left": together,
-        "Each augmentation by itself": alone,
+        f"SimCLR views at strength {arguments.strength:g}; the original is on the left": combined,
+        "Each augmentation on its own": single,
     }
     draw(blocks, arguments.out / "augmented_views.png")
     print_texts(arguments.seed)

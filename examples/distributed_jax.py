@@ -1,11 +1,12 @@
-"""Emoji towers on all devices that JAX has: each holds a share of the rows, and every row is compared with all others.
+"""Trains emoji towers on all JAX devices. Every row is compared with all rows of the global batch.
 
-Nothing but the two lines with `keras.distribution` tells this from training on one device. Where there is no
-accelerator, the processor poses as four devices; with GPUs or TPUs the same script takes those.
+The only difference from training on one device is the call of `keras.distribution`. Without an
+accelerator, the CPU is split into four virtual devices. With GPUs or TPUs, the script uses those.
 
     python examples/distributed_jax.py
 
-On several hosts, start it on each of them, with `keras.distribution.initialize(...)` before the distribution is set.
+On several hosts, start the script on each of them. Call `keras.distribution.initialize(...)` before
+you set the distribution.
 
 Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 """
@@ -16,15 +17,15 @@ import os
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Train emoji towers on all devices of JAX.",
+        description="Train emoji towers on all JAX devices.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--devices", type=int, default=4, help="as how many devices a processor is to pose"
-    )
-    parser.add_argument("--batch-size", type=int, default=128, help="rows of the whole batch")
+    parser.add_argument("--devices", type=int, default=4, help="number of virtual CPU devices")
+    parser.add_argument("--batch-size", type=int, default=128, help="rows in the global batch")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training families")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights, shuffling and the loss"
+    )
     return parser.parse_args()
 
 
@@ -53,9 +54,8 @@ def main():
     model = emoji_retrieval.train(
         training, ["en"], "gamma", arguments.batch_size, arguments.epochs, arguments.seed, verbose=2
     )
-    held_out = held_out[
-        : len(held_out) // len(devices) * len(devices)
-    ]  # Keras on JAX knows even shares only
+    # Keras on JAX only splits batches into equal parts.
+    held_out = held_out[: len(held_out) // len(devices) * len(devices)]
     vectors = emoji_retrieval.embed(model, held_out, "en")
     found = kc.evaluation.retrieval(vectors["twemoji"], vectors["text"], k=(10,))["recall_at_10"]
     print(f"drawing -> name, R@10 among {len(held_out)} emoji of unseen families: {found:.3f}")

@@ -1,11 +1,12 @@
-"""Emoji towers on all devices that TensorFlow has: each takes a share of the rows, and compares it with all others.
+"""Trains emoji towers on all TensorFlow devices. Every row is compared with the global batch.
 
-Nothing but the strategy's scope tells this from training on one device: under a strategy the losses gather embeddings
-and ids of all replicas, with gradients. Where there is no GPU, the processor poses as four devices.
+The only difference from training on one device is the scope of the strategy. Under a strategy, the
+losses gather the embeddings and ids of all replicas, with gradients. Without a GPU, the CPU is
+split into four virtual devices.
 
     python examples/distributed_tensorflow.py
 
-For several hosts, take `tf.distribute.MultiWorkerMirroredStrategy()` instead, and set `TF_CONFIG`.
+On several hosts, use `tf.distribute.MultiWorkerMirroredStrategy()` and set `TF_CONFIG`.
 
 Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 """
@@ -16,15 +17,15 @@ import os
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Train emoji towers on all devices of TensorFlow.",
+        description="Train emoji towers on all TensorFlow devices.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--devices", type=int, default=4, help="as how many devices a processor is to pose"
-    )
-    parser.add_argument("--batch-size", type=int, default=128, help="rows of the whole batch")
+    parser.add_argument("--devices", type=int, default=4, help="number of virtual CPU devices")
+    parser.add_argument("--batch-size", type=int, default=128, help="rows in the global batch")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training families")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights, shuffling and the loss"
+    )
     return parser.parse_args()
 
 
@@ -39,12 +40,12 @@ import keras_contrastive as kc  # noqa: E402
 
 
 def make_strategy():
-    """All GPUs, or so many parts of the processor."""
+    """Returns a strategy for all GPUs, or for virtual CPU devices if there is none."""
     if tf.config.list_physical_devices("GPU"):
         return tf.distribute.MirroredStrategy()
     parts = [tf.config.LogicalDeviceConfiguration()] * arguments.devices
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
-    return tf.distribute.MirroredStrategy([f"CPU:{place}" for place in range(arguments.devices)])
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(arguments.devices)])
 
 
 def main():

@@ -1,12 +1,14 @@
-"""Emoji towers in several PyTorch processes: each takes a share of the rows, and compares it with all others.
+"""Trains emoji towers in several PyTorch processes. Every row is compared with the global batch.
 
-An ordinary `fit` sees the process group: the trainer gives each process its part of every batch, gathers embeddings
-with gradients, averages the gradients of the towers, and lets the first process alone print and save.
+`fit` detects the process group. The trainer gives each process its part of every batch, gathers the
+embeddings with gradients, and averages the gradients of the towers. Only the first process prints
+and saves.
 
     torchrun --nproc-per-node=4 examples/distributed_torch.py
-    python examples/distributed_torch.py     # the same: it calls torchrun itself
+    python examples/distributed_torch.py     # starts torchrun
 
-With GPUs it is one process and one GPU each; on several hosts `torchrun` takes `--nnodes` and a rendezvous.
+With GPUs, start one process for each GPU. On several hosts, pass `--nnodes` and a rendezvous to
+`torchrun`.
 
 Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 """
@@ -22,11 +24,13 @@ def parse_arguments():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--processes", type=int, default=4, help="how many, if it was not started by torchrun"
+        "--processes", type=int, default=4, help="number of processes, unless started by torchrun"
     )
-    parser.add_argument("--batch-size", type=int, default=128, help="rows of the whole batch")
+    parser.add_argument("--batch-size", type=int, default=128, help="rows in the global batch")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training families")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights, shuffling and the loss"
+    )
     return parser.parse_args()
 
 
@@ -52,17 +56,17 @@ def main():
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    first, processes = torch.distributed.get_rank() == 0, torch.distributed.get_world_size()
+    is_first, processes = torch.distributed.get_rank() == 0, torch.distributed.get_world_size()
     data = kc.datasets.load_emoji(size=32)
     training, held_out = data[data.split != "test"], data[(data.split == "test") & ~data.is_flag]
-    if first:
+    if is_first:
         print(
             f"{processes} processes, {arguments.batch_size // processes} rows of each batch in each"
         )
     model = emoji_retrieval.train(
         training, ["en"], "gamma", arguments.batch_size, arguments.epochs, arguments.seed, verbose=2
     )
-    if first:
+    if is_first:
         vectors = emoji_retrieval.embed(model, held_out, "en")
         found = kc.evaluation.retrieval(vectors["twemoji"], vectors["text"], k=(10,))[
             "recall_at_10"

@@ -1,12 +1,13 @@
-"""Train an image and a text tower on emoji, from scratch, and search with them.
+"""Trains an image tower and a text tower on emoji from scratch, and searches with them.
 
-Each emoji has two drawings, by two artists, and a name in 14 languages: three views of one item. One image
-encoder reads both drawings, one text encoder reads all languages, and a contrastive loss brings the views
-of an emoji together. Then emoji of families that were never seen are searched: the name of a drawing
-among all held-out names, the drawing of a name, the other artist's drawing.
+Each emoji has two drawings by two artists and a name in 14 languages: three views of one item. One
+image encoder embeds both drawings, one text encoder embeds the names of all languages, and a
+contrastive loss pulls the views of an emoji together. The test searches emoji of unseen families:
+the name of a drawing among all held-out names, the drawing of a name, and the drawing by the other
+artist.
 
     python examples/emoji_retrieval.py --backend jax
-    python examples/emoji_retrieval.py --loss infonce gamma --batch-size 32 256 --seeds 3   # a comparison
+    python examples/emoji_retrieval.py --loss infonce gamma --batch-size 32 256 --seeds 3
 
 Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 """
@@ -20,17 +21,17 @@ import time
 import zlib
 
 LOSSES = ("gamma", "infonce")
-TEXT_LENGTH = 96  # pieces of a name
-BUCKETS = 16384  # of the table of pieces
+TEXT_LENGTH = 96  # maximum number of pieces of a name
+BUCKETS = 16384  # rows of the embedding table of the pieces
 DIM = 128
 TEMPERATURE = 0.07
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Train image and text towers on emoji, from scratch, and search held-out emoji with them.",
-        epilog="Several losses, batch sizes or seeds make a table of means with standard errors; "
-        "the pictures are drawn for the first run.",
+        description="Train image and text towers on emoji from scratch, and search held-out emoji.",
+        epilog="With several losses, batch sizes or seeds, the table shows means with standard "
+        "errors. The images show the first run.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -39,27 +40,27 @@ def parse_arguments():
         help="default: KERAS_BACKEND, else Keras'",
     )
     parser.add_argument(
-        "--loss", choices=LOSSES, nargs="+", default=["gamma"], help="one loss or several"
+        "--loss", choices=LOSSES, nargs="+", default=["gamma"], help="one or more losses"
     )
     parser.add_argument(
-        "--batch-size", type=int, nargs="+", default=[128], help="one batch size or several"
+        "--batch-size", type=int, nargs="+", default=[128], help="one or more batch sizes"
     )
     parser.add_argument(
         "--epochs", type=int, default=60, help="passes over the emoji of the training families"
     )
     parser.add_argument(
-        "--seeds", type=int, default=1, help="how many runs of each kind, from seed 0 on"
+        "--seeds", type=int, default=1, help="number of runs of each kind, starting at seed 0"
     )
     parser.add_argument(
         "--languages",
         default="en,de,es,fr",
-        help="'all', or codes such as en,de,ja; the first is searched",
+        help="'all', or codes such as en,de,ja; the first one is searched",
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the two pictures"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the two images"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="one seed and one epoch: to see that it runs"
+        "--quick", action="store_true", help="one seed and one epoch, to check that the script runs"
     )
     parsed = parser.parse_args()
     if parsed.quick:
@@ -81,15 +82,15 @@ import keras_contrastive as kc  # noqa: E402
 
 
 def pieces(name):
-    """The words of a name and all its runs of 1 to 4 characters, in any script, as numbers."""
+    """Returns bucket numbers of the words and of all runs of 1 to 4 characters, in any script."""
     marked = f"^{name.lower()}$"
-    found = ["word " + word for word in marked[1:-1].split()]
-    found += [marked[i : i + n] for n in (1, 2, 3, 4) for i in range(len(marked) - n + 1)]
-    return [1 + zlib.crc32(piece.encode()) % (BUCKETS - 1) for piece in found]
+    strings = ["word " + word for word in marked[1:-1].split()]
+    strings += [marked[i : i + n] for n in (1, 2, 3, 4) for i in range(len(marked) - n + 1)]
+    return [1 + zlib.crc32(piece.encode()) % (BUCKETS - 1) for piece in strings]
 
 
 def encode_names(names):
-    """Numbers of the pieces of each name, `(names, TEXT_LENGTH)`, 0 where there are no more."""
+    """Returns the padded bucket numbers of the pieces of each name, `(names, TEXT_LENGTH)`."""
     encoded = np.zeros((len(names), TEXT_LENGTH), "int32")
     for row, name in zip(encoded, names, strict=True):
         numbers = pieces(name)[:TEXT_LENGTH]
@@ -98,7 +99,7 @@ def encode_names(names):
 
 
 def jitter(images, rng):
-    """Shift each picture by up to a tenth and zoom it by up to 15 %, on white."""
+    """Shifts each image by up to a tenth and zooms it by up to 15 %, on a white background."""
     size = images.shape[1]
     zoom = rng.uniform(0.87, 1.15, (len(images), 1))
     shift = rng.uniform(-0.1, 0.1, (2, len(images), 1)) * size
@@ -111,10 +112,11 @@ def jitter(images, rng):
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of both drawings and one name, in a language drawn anew each time; ids are row numbers.
+    """Batches of both drawings and one name in a random language. The ids are row numbers.
 
-    A coin decides which artist's drawing comes first, so that both calls of the encoder see both artists:
-    otherwise each would be normalized by statistics of its own, and neither by those used in the search.
+    The order of the two artists is random, so that both calls of the encoder see both artists. With
+    a fixed order, batch normalization would compute separate training statistics for each artist,
+    which differ from those of the search.
     """
 
     def __init__(self, data, languages, batch_size, seed):
@@ -126,9 +128,8 @@ class Batches(keras.utils.PyDataset):
         self.order = self.rng.permutation(len(data))
 
     def __len__(self):
-        return max(
-            len(self.order) // self.batch_size, 1
-        )  # the rest gets its turn after the next shuffle
+        # The incomplete last batch is dropped. The next shuffle puts its rows elsewhere.
+        return max(len(self.order) // self.batch_size, 1)
 
     def __getitem__(self, index):
         ids = self.order[index * self.batch_size : (index + 1) * self.batch_size]
@@ -149,16 +150,15 @@ class Batches(keras.utils.PyDataset):
 
 
 def image_encoder(size=32, width=48, dim=DIM):
-    """Strided convolutions, each followed by one that refines."""
+    """Returns a small convolutional encoder with one residual block after each strided layer."""
 
     def block(x, filters, kernel, strides=1):
         x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
         return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
 
     inputs = keras.Input((size, size, 3))
-    x = layers.Rescaling(-1 / 255, 1.0)(
-        inputs
-    )  # the white background becomes zero, as the padding is
+    # The white background becomes zero, like the padding of the convolutions.
+    x = layers.Rescaling(-1 / 255, 1.0)(inputs)
     for filters, kernel in ((width, 4), (2 * width, 2), (4 * width, 2)):
         x = block(x, filters, kernel, strides=2)
         x = layers.add([x, block(x, filters, 3)])
@@ -169,7 +169,7 @@ def image_encoder(size=32, width=48, dim=DIM):
 
 @keras.saving.register_keras_serializable(package="emoji_retrieval")
 class SumOfPieces(layers.Layer):
-    """Adds the vectors of a name's pieces, over the square root of their number."""
+    """Sums the vectors of the pieces of a name, divided by the square root of their number."""
 
     def call(self, vectors, numbers):
         present = ops.cast(ops.expand_dims(numbers != 0, -1), vectors.dtype)
@@ -179,14 +179,13 @@ class SumOfPieces(layers.Layer):
 
 
 def text_encoder(dim=DIM):
-    """A vector for each piece, their sum, and one hidden layer."""
+    """Returns an encoder of names: an embedding per piece, their sum, and one hidden layer."""
     inputs = keras.Input((TEXT_LENGTH,), dtype="int32")
     vectors = layers.Embedding(
         BUCKETS, DIM, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1)
     )(inputs)
-    vectors = layers.Dropout(0.5, noise_shape=(None, TEXT_LENGTH, 1))(
-        vectors
-    )  # forgets whole pieces
+    # Drops whole pieces.
+    vectors = layers.Dropout(0.5, noise_shape=(None, TEXT_LENGTH, 1))(vectors)
     x = layers.LayerNormalization()(SumOfPieces()(vectors, inputs))
     hidden = layers.Dropout(0.2)(layers.Dense(2 * DIM, activation="gelu")(x))
     return keras.Model(
@@ -201,7 +200,7 @@ def make_loss(name, num_items, seed):
 
 
 def train(data, languages, loss_name, batch_size, epochs, seed, verbose):
-    """Train the towers on the training families."""
+    """Trains the towers on the training families."""
     keras.utils.set_random_seed(seed)
     batches = Batches(data, languages, batch_size, seed)
     images = image_encoder(data.images.shape[2])
@@ -224,7 +223,7 @@ def train(data, languages, loss_name, batch_size, epochs, seed, verbose):
 
 
 def embed(model, data, language):
-    """Unit vectors of all drawings and names."""
+    """Returns unit vectors of all drawings and names."""
     x = {
         "drawing": data.images[:, 0],
         "other drawing": data.images[:, 1],
@@ -236,7 +235,7 @@ def embed(model, data, language):
 
 
 def evaluate(model, data, languages):
-    """Recall at 1 and 10, and chance, for each kind of search over held-out families."""
+    """Returns recall at 1 and 10, and the chance level, for each search over held-out families."""
     held_out = data[(data.split == "test") & ~data.is_flag]
     flags = data[(data.split == "test") & data.is_flag]
     vectors = embed(model, held_out, languages[0])
@@ -253,30 +252,32 @@ def evaluate(model, data, languages):
     searches["drawing -> drawing, flags"] = [(on_flags["twemoji"], on_flags["openmoji"])]
     results = {}
     for name, corpora in searches.items():
-        found = [
+        scores = [
             kc.evaluation.retrieval(queries, candidates, k=(1, 10))
             for queries, candidates in corpora
         ]
         results[name] = {
-            "r@1": np.mean([f["recall_at_1"] for f in found]),
-            "r@10": np.mean([f["recall_at_10"] for f in found]),
+            "r@1": np.mean([f["recall_at_1"] for f in scores]),
+            "r@10": np.mean([f["recall_at_10"] for f in scores]),
             "chance": 10 / len(corpora[0][1]),
         }
     return results
 
 
 def print_table(runs):
-    """One line for each search, loss and batch size; means and standard errors over the seeds."""
+    """Prints means and standard errors over the seeds for each search, loss and batch size."""
     print(
-        f"\n{'search':<37}{'loss':<9}{'batch':>5}{'R@1':>16}{'R@10':>16}{'chance R@10':>13}{'times chance':>16}"
+        f"\n{'search':<37}{'loss':<9}{'batch':>5}{'R@1':>16}{'R@10':>16}"
+        f"{'chance R@10':>13}{'times chance':>16}"
     )
     searches = next(iter(runs.values()))[0]
     for search in searches:
         for (loss, batch_size), results in runs.items():
             chance = results[0][search]["chance"]
             one, ten = (np.array([r[search][key] for r in results]) for key in ("r@1", "r@10"))
-            cells = f"{_with_error(one, 3):>16}{_with_error(ten, 3):>16}{chance:>13.3f}{_with_error(ten / chance, 1):>16}"
-            print(f"{search:<37}{loss:<9}{batch_size:>5}{cells}")
+            recalls = f"{_with_error(one, 3):>16}{_with_error(ten, 3):>16}"
+            over_chance = f"{chance:>13.3f}{_with_error(ten / chance, 1):>16}"
+            print(f"{search:<37}{loss:<9}{batch_size:>5}{recalls}{over_chance}")
 
 
 def _with_error(values, digits):
@@ -286,27 +287,27 @@ def _with_error(values, digits):
     return f"{mean} ± {values.std(ddof=1) / math.sqrt(len(values)):.{digits}f}"
 
 
-# Pictures
+# Images
 
 
 def draw_found_names(model, data, language, path, queries=8):
-    """For some held-out drawings, the five nearest names; the true one is green."""
+    """Draws the five nearest names of some held-out drawings. The true name is green."""
     vectors = embed(model, data, language)
     rows = np.linspace(0, len(data) - 1, queries).astype(int)
-    sheet = Sheet(queries, width=440, title="Held-out emoji, and the names found for them")
+    sheet = Sheet(queries, width=440, title="Held-out emoji and the names found for them")
     for place, row in enumerate(rows):
         style = place % 2
         nearest = np.argsort(-vectors["text"] @ vectors[kc.datasets.STYLES[style]][row])[:5]
-        sheet.picture(place, 0, data.images[row, style])
-        for n, found in enumerate(nearest):
-            sheet.text(place, 96, n, f"{n + 1}. {data.texts[language][found]}", right=found == row)
+        sheet.add_image(place, 0, data.images[row, style])
+        for n, hit in enumerate(nearest):
+            sheet.text(place, 96, n, f"{n + 1}. {data.texts[language][hit]}", right=hit == row)
     sheet.save(path)
 
 
 def draw_found_emoji(model, data, languages, path, queries=8):
-    """For some names, the six nearest held-out drawings; the right emoji is framed green."""
+    """Draws the six nearest held-out drawings of some names. The right emoji has a green frame."""
     rows = np.linspace(3, len(data) - 4, queries).astype(int)
-    sheet = Sheet(queries, width=760, title="Words, and the held-out emoji found for them")
+    sheet = Sheet(queries, width=760, title="Names and the held-out emoji found for them")
     vectors = {language: embed(model, data, language) for language in languages}
     for place, row in enumerate(rows):
         language = languages[place % len(languages)]
@@ -317,13 +318,13 @@ def draw_found_emoji(model, data, languages, path, queries=8):
             2,
             textwrap.shorten(f"{language}: {data.texts[language][row]}", 32, placeholder=" …"),
         )
-        for n, found in enumerate(np.argsort(-similarity)[:6]):
-            sheet.picture(place, 240 + 86 * n, data.images[found, 0], right=found == row)
+        for n, hit in enumerate(np.argsort(-similarity)[:6]):
+            sheet.add_image(place, 240 + 86 * n, data.images[hit, 0], right=hit == row)
     sheet.save(path)
 
 
 class Sheet:
-    """Rows of pictures and words."""
+    """A sheet with rows of images and text."""
 
     height, line, top = 92, 17, 44
 
@@ -331,7 +332,7 @@ class Sheet:
         import matplotlib
         from PIL import Image, ImageDraw, ImageFont
 
-        # Pillow's own font has no accents; Matplotlib brings one with the letters of most alphabets.
+        # The font of Pillow has no accents. The font of Matplotlib covers most alphabets.
         font = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
         self.image = Image.new("RGB", (width, self.top + rows * self.height + 30), "white")
         self.canvas = ImageDraw.Draw(self.image)
@@ -344,7 +345,7 @@ class Sheet:
             ImageFont.truetype(font, 10),
         )
 
-    def picture(self, row, left, pixels, right=False):
+    def add_image(self, row, left, pixels, right=False):
         from PIL import Image
 
         corner = (left + 8, self.top + row * self.height + 8)
@@ -371,15 +372,14 @@ def main():
     )
     unknown = set(languages) - set(kc.datasets.LANGUAGES)
     if unknown:
-        raise SystemExit(
-            f"--languages: {', '.join(sorted(unknown))}? There are {', '.join(kc.datasets.LANGUAGES)}."
-        )
+        codes = ", ".join(kc.datasets.LANGUAGES)
+        raise SystemExit(f"--languages: {', '.join(sorted(unknown))}? There are {codes}.")
     data = kc.datasets.load_emoji(size=32)
     training = data[data.split != "test"]
     held_out = data[(data.split == "test") & ~data.is_flag]
     print(
-        f"{keras.backend.backend()}: {len(training)} emoji to learn from, {len(held_out)} to search "
-        f"(other families, no flags), names in {len(languages)} languages"
+        f"{keras.backend.backend()}: {len(training)} emoji for training, {len(held_out)} for the "
+        f"search (unseen families, no flags), names in {len(languages)} languages"
     )
     runs, first = {}, None
     for loss_name in arguments.loss:

@@ -1,13 +1,17 @@
-"""Fine-tune a CLIP of keras-hub with the Bayesian-augmentation loss, and hand it back to keras-hub.
+"""Fine-tunes a CLIP of keras-hub with `GammaContrastive` and saves it as a keras-hub preset.
 
-keras-hub's `CLIPBackbone` has towers, projections and a logit scale, but no loss. `kc.encoders.towers` takes it apart;
-the trainer fits it to emoji, drawings and English names; `save_to_preset` writes what was learned, and keras-hub alone
-reads it again, with the same embeddings.
+The `CLIPBackbone` of keras-hub has towers, projections and a logit scale, but no loss.
+`kc.encoders.split_image_text_backbone` splits it into towers. The trainer fits the towers to the
+drawings and English names of emoji. `save_to_preset` writes the trained weights. keras-hub alone
+loads the preset and returns the same embeddings.
 
-    python examples/finetune_clip.py --backend jax                                          # a small one, from nothing
-    python examples/finetune_clip.py --preset clip_vit_base_patch32 --learning-rate 1e-5    # a published one
+    # A small model with random weights:
+    python examples/finetune_clip.py --backend jax
+    # A published model:
+    python examples/finetune_clip.py --preset clip_vit_base_patch32 --learning-rate 1e-5
 
-The same works for a SigLIP (`--model siglip`, or the name of its preset), with its bias and its sigmoid loss.
+The same works for SigLIP (`--model siglip`, or the name of its preset), with its bias and its
+sigmoid loss.
 
 Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 """
@@ -23,7 +27,7 @@ import time
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Fine-tune a CLIP or SigLIP on emoji, save it as a preset, and load it with keras-hub alone.",
+        description="Fine-tune CLIP or SigLIP on emoji, save a preset, and load it with keras-hub.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -32,27 +36,36 @@ def parse_arguments():
         help="default: KERAS_BACKEND, else Keras'",
     )
     parser.add_argument(
-        "--model", choices=("clip", "siglip"), default="clip", help="the small model that is made"
+        "--model",
+        choices=("clip", "siglip"),
+        default="clip",
+        help="kind of the small model with random weights",
     )
     parser.add_argument(
         "--preset", help="name or folder of a preset, instead of a small model with random weights"
     )
     parser.add_argument(
-        "--trainable-blocks", type=int, help="of each tower, from the end; all if not given"
+        "--trainable-blocks",
+        type=int,
+        help="trainable blocks of each tower, from the end; default: all",
     )
     parser.add_argument(
-        "--learning-rate", type=float, default=3e-4, help="of AdamW, after warming up"
+        "--learning-rate", type=float, default=3e-4, help="learning rate of AdamW after the warm-up"
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="rows of a batch")
+    parser.add_argument("--batch-size", type=int, default=64, help="rows in a batch")
     parser.add_argument(
         "--epochs", type=int, default=20, help="passes over the emoji of the training families"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of weights, shuffling and the loss")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights, shuffling and the loss"
+    )
     parser.add_argument(
         "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the new preset"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a few emoji and one epoch, to see that it runs"
+        "--quick",
+        action="store_true",
+        help="a few emoji and one epoch, to check that the script runs",
     )
     return parser.parse_args()
 
@@ -67,14 +80,14 @@ import numpy as np  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
 
-# Small models, made of the very parts of which the published ones are made
+# Small models, built from the layers of the published ones
 
 SIDE, LENGTH, VOCABULARY = 32, 24, 800
 TOWER = {"hidden_dim": 128, "num_layers": 2, "num_heads": 4, "intermediate_dim": 256}
 
 
 def small(kind, texts):
-    """A backbone with random weights, and a preprocessor whose tokenizer knows these texts."""
+    """Returns a backbone with random weights, and a preprocessor with a tokenizer for the texts."""
     models = keras_hub.models
     kinds = {
         "clip": (
@@ -99,10 +112,9 @@ def small(kind, texts):
     )
     backbone = backbone(vision, text, **({"projection_dim": 128} if kind == "clip" else {}))
     if kind == "siglip":
-        parts = kc.encoders.towers(backbone)
-        parts.temperature.log_scale.assign(
-            np.log(10.0)
-        )  # the paper's start; keras-hub's is a scale of 1 and no bias
+        # The initial values of the SigLIP paper. In keras-hub, the scale is 1 and the bias is 0.
+        parts = kc.encoders.split_image_text_backbone(backbone)
+        parts.temperature.log_scale.assign(np.log(10.0))
         parts.bias.bias.assign(-10.0)
     return backbone, preprocess
 
@@ -117,7 +129,7 @@ def clip_preprocessor(texts):
         [text.lower() for text in texts], tokenizers.trainers.BpeTrainer(**settings)
     )
     learned = json.loads(pairs.to_str())["model"]
-    # The highest number ends a text: that is where CLIP looks.
+    # CLIP pools at the highest token id, which must be the end of the text.
     words = [
         *sorted(learned["vocab"], key=learned["vocab"].get),
         "<|startoftext|>",
@@ -147,14 +159,14 @@ def siglip_preprocessor(texts):
 
 
 def converter(name):
-    """From pictures in [0, 255] to ones in [-1, 1]."""
+    """Returns a layer that maps images in [0, 255] to images in [-1, 1]."""
     return getattr(keras_hub.layers, f"{name}ImageConverter")(
         image_size=(SIDE, SIDE), scale=1 / 127.5, offset=-1.0
     )
 
 
 def load(preset):
-    """The backbone and the preprocessor of a preset, with keras-hub alone."""
+    """Loads the backbone and the preprocessor of a preset with keras-hub alone."""
     backbone = keras_hub.models.Backbone.from_preset(str(preset))
     siglip = isinstance(backbone, keras_hub.models.SigLIPBackbone)
     preprocessor = (
@@ -166,8 +178,8 @@ def load(preset):
 # Data and search
 
 
-def prepared(data, preprocess):
-    """Both drawings of each emoji with its name; the ids say that two rows are one emoji."""
+def prepare(data, preprocess):
+    """Returns both drawings of each emoji with its name, and ids that mark rows of one emoji."""
     ids = np.tile(np.arange(len(data), dtype="int32"), 2)
     images = np.concatenate([data.images[:, 0], data.images[:, 1]])
     found = preprocess({"images": images, "prompts": names(data)[ids].tolist()})
@@ -180,7 +192,7 @@ def names(data):
 
 
 def embeddings(backbone, x, rows=64):
-    """What a backbone of keras-hub makes of pictures and tokens, without anything of ours."""
+    """Returns the embeddings of a keras-hub backbone, computed with keras-hub alone."""
     methods = {"image": backbone.get_vision_embeddings, "text": backbone.get_text_embeddings}
     arrays = {"image": x["image"], "text": x["text"]["token_ids"]}
 
@@ -199,17 +211,16 @@ def embeddings(backbone, x, rows=64):
 
 
 def print_search(title, vectors, ids):
-    """Recall of either drawing among the names, and of the names among all drawings."""
-    once = slice(len(ids) // 2)  # each name stands twice
+    """Prints the recall of both drawings among the names, and of the names among all drawings."""
+    once = slice(len(ids) // 2)  # each name occurs twice
     image, text = (vectors["image"], ids), (vectors["text"][once], ids[once])
-    for search, (queries, own), (candidates, other) in (
+    for search, (queries, query_ids), (candidates, candidate_ids) in (
         ("drawing -> name", image, text),
         ("name -> drawing", text, image),
     ):
-        found = kc.evaluation.retrieval(queries, candidates, own, other, k=(1, 10))
-        print(
-            f"{title:<18}{search:<18}R@1 {found['recall_at_1']:.3f}   R@10 {found['recall_at_10']:.3f}"
-        )
+        found = kc.evaluation.retrieval(queries, candidates, query_ids, candidate_ids, k=(1, 10))
+        one, ten = found["recall_at_1"], found["recall_at_10"]
+        print(f"{title:<18}{search:<18}R@1 {one:.3f}   R@10 {ten:.3f}")
 
 
 def main():
@@ -222,14 +233,18 @@ def main():
     )
     if arguments.quick:
         learn, search = learn[:64], search[:32]
-    (x, ids), (new_x, new_ids) = (prepared(rows, preprocess) for rows in (learn, search))
+    (x, ids), (new_x, new_ids) = (prepare(rows, preprocess) for rows in (learn, search))
     print(
-        f"{keras.backend.backend()}: {type(backbone).__name__}, {backbone.count_params():,} parameters; {len(learn)} "
-        f"emoji to learn from, {len(search)} of other families to search (chance is {10 / len(search):.3f} at R@10)"
+        f"{keras.backend.backend()}: {type(backbone).__name__}, "
+        f"{backbone.count_params():,} parameters; {len(learn)} emoji for training, {len(search)} "
+        f"of unseen families for the search "
+        f"(chance is {10 / len(search):.3f} at R@10)"
     )
     print_search("before", embeddings(backbone, new_x), new_ids)
 
-    parts = kc.encoders.towers(backbone, trainable_blocks=arguments.trainable_blocks)
+    parts = kc.encoders.split_image_text_backbone(
+        backbone, trainable_blocks=arguments.trainable_blocks
+    )
     model = kc.ContrastiveTrainer(parts.encoders)
     if parts.bias is None:
         loss = kc.losses.GammaContrastive(
@@ -247,8 +262,9 @@ def main():
     losses = model.fit(x, ids, batch_size=arguments.batch_size, epochs=epochs, verbose=0).history[
         "loss"
     ]
+    seconds = time.perf_counter() - start
     print(
-        f"{type(loss).__name__}: {losses[0]:.3f} -> {losses[-1]:.3f} nats in {time.perf_counter() - start:.0f} s; "
+        f"{type(loss).__name__}: {losses[0]:.3f} -> {losses[-1]:.3f} nats in {seconds:.0f} s; "
         f"temperature {1 / float(parts.temperature.scale):.4f}"
     )
     learned = model.predict(new_x, verbose=0)
@@ -258,15 +274,16 @@ def main():
     backbone.save_to_preset(str(folder))
     preprocess.save_to_preset(str(folder))
     loaded, preprocess = load(folder)
-    again = embeddings(loaded, prepared(search, preprocess)[0])
+    again = embeddings(loaded, prepare(search, preprocess)[0])
     print_search("loaded again", again, new_ids)
-    apart = max(float(np.abs(again[name] - learned[name]).max()) for name in again)
-    if apart > 1e-4:
+    difference = max(float(np.abs(again[name] - learned[name]).max()) for name in again)
+    if difference > 1e-4:
         raise SystemExit(
-            f"The preset in {folder} embeds otherwise than what was trained: by up to {apart:.1e}."
+            f"The preset in {folder} differs from the trained model: {difference:.1e}."
         )
     print(
-        f"The preset in {folder}, read by keras-hub alone, gives the same embeddings, to {apart:.1e}."
+        f"The preset in {folder}, read by keras-hub alone, gives the same embeddings, "
+        f"to {difference:.1e}."
     )
 
 

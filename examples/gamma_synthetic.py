@@ -1,21 +1,27 @@
-"""Noisy synthetic data: the conventional loss misses its optimum, the gamma augmentation reaches it.
+"""Compares losses on noisy synthetic data with a known optimum.
 
-One anchor theta has a positive mu at a distance D from the mean of its negatives x ~ N(0, I), which are fresh at every
-step, so that there are infinitely many. With the score theta . x, the contrastive loss over all negatives is
+On these data, `InfoNCE` converges to another value, and `GammaContrastive` reaches the optimum.
 
-    L(theta) = -theta . mu + log E exp(theta . x) = -theta . mu + |theta|^2 / 2,
+An anchor theta has a positive mu at distance D from the mean of its negatives x ~ N(0, I). Each
+step draws new negatives, so their number is unlimited. With the score theta . x, the contrastive
+loss over all negatives is
 
-whose minimum is theta = mu. What is measured is c = theta . mu / |mu|^2, whose optimum is exactly 1: a loss that sees m
-negatives at a time is biased if c settles elsewhere. The noise is D, the standard deviation of the scores at the
-optimum: there, the mean square of a negative's weight is exp(D^2).
+    L(theta) = -theta . mu + log E exp(theta . x) = -theta . mu + |theta|^2 / 2.
 
-All runs of a cell are one Keras model that is trained with a loss of this library: each has its own anchor, its own
-negatives and its own initial values. c is that of the mean of theta over the second half of the steps.
+Its minimum is theta = mu. The script measures c = theta . mu / |mu|^2, which is exactly 1 at the
+optimum. A loss with m negatives per step is biased if c converges to another value. The noise D is
+the standard deviation of the scores at the optimum. There, the mean square of the weight of a
+negative is exp(D^2).
+
+All runs of a cell share one Keras model and one loss of this library. Each run has its own anchor,
+negatives and initial values. c is computed from the mean of theta over the second half of the
+steps.
 
     python examples/gamma_synthetic.py --backend jax
 
-After the synthetic experiment of Chen et al., "Why do we need large batch sizes in contrastive learning? A
-gradient-bias perspective", NeurIPS 2022, whose data are not published; these have an optimum in closed form.
+The experiment follows Chen et al., "Why do we need large batch sizes in contrastive learning? A
+gradient-bias perspective", NeurIPS 2022. Their data are not published. The data of this script have
+an optimum in closed form.
 """
 
 import argparse
@@ -27,7 +33,7 @@ DIM = 8
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Noisy synthetic data with an optimum of 1.0, for every estimator of the partition.",
+        description="Compare estimators of the partition on synthetic data with an optimum of 1.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -35,21 +41,29 @@ def parse_arguments():
         choices=("jax", "tensorflow", "torch"),
         help="default: KERAS_BACKEND, else Keras'",
     )
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0], help="D")
     parser.add_argument(
-        "--batch", type=int, nargs="+", default=[2, 8, 32, 128], help="m, negatives at a step"
+        "--noise", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0], help="values of D"
     )
     parser.add_argument(
-        "--estimators", nargs="+", metavar="NAME", help="default: all; part of a name will do"
+        "--batch",
+        type=int,
+        nargs="+",
+        default=[2, 8, 32, 128],
+        help="values of m, the negatives per step",
+    )
+    parser.add_argument(
+        "--estimators", nargs="+", metavar="NAME", help="names or parts of names; default: all"
     )
     parser.add_argument("--optimizer", choices=("adam", "sgd", "sgd-clipped"), default="adam")
-    parser.add_argument("--runs", type=int, default=10, help="of each cell")
+    parser.add_argument("--runs", type=int, default=10, help="runs of each cell")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument(
-        "--quick", action="store_true", help="two cells, two runs, few steps: to see that it runs"
+        "--quick",
+        action="store_true",
+        help="two cells, two runs and few steps, to check that it runs",
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
     )
     return parser.parse_args()
 
@@ -65,44 +79,46 @@ from keras import ops  # noqa: E402
 import keras_contrastive as kc  # noqa: E402
 
 SCORE = {"temperature": 1.0, "normalize": False, "symmetric": False}
-# One item, visited at every step. The weights of rates that contain their own batch are bounded without a cap.
-REMEMBERED = {"num_items": 1, "momentum": "visits", "max_weight": float("inf"), **SCORE}
+# Each step visits the same item. Running partitions that include their own batch bound the weights
+# without a cap.
+RUNNING_PARTITION = {"num_items": 1, "momentum": "visits", "max_weight": float("inf"), **SCORE}
 ESTIMATORS = {
     "InfoNCE": lambda: kc.losses.InfoNCE(**SCORE),
     "decoupled": lambda: kc.losses.DecoupledContrastive(all_views=False, **SCORE),
     "jackknife": lambda: kc.losses.DecoupledContrastive(
         all_views=False, bias_correction="jackknife", **SCORE
     ),
-    "GlobalContrastive": lambda: kc.losses.GlobalContrastive(**REMEMBERED),
-    "gamma, 1 draw": lambda: kc.losses.GammaContrastive(draws=1, seed=0, **REMEMBERED),
-    "gamma, 8 draws": lambda: kc.losses.GammaContrastive(draws=8, seed=0, **REMEMBERED),
-    "gamma, mean": lambda: kc.losses.GammaContrastive(**REMEMBERED),
+    "GlobalContrastive": lambda: kc.losses.GlobalContrastive(**RUNNING_PARTITION),
+    "gamma, 1 draw": lambda: kc.losses.GammaContrastive(draws=1, seed=0, **RUNNING_PARTITION),
+    "gamma, 8 draws": lambda: kc.losses.GammaContrastive(draws=8, seed=0, **RUNNING_PARTITION),
+    "gamma, mean": lambda: kc.losses.GammaContrastive(**RUNNING_PARTITION),
     "gamma, mean, weights <= 20": lambda: kc.losses.GammaContrastive(
-        **{**REMEMBERED, "max_weight": 20.0}
+        **{**RUNNING_PARTITION, "max_weight": 20.0}
     ),
     "gamma, mean, momentum 0.7": lambda: kc.losses.GammaContrastive(
-        **{**REMEMBERED, "momentum": 0.7}
+        **{**RUNNING_PARTITION, "momentum": 0.7}
     ),
 }
-RED, BLUE = "#c0392b", "#2b5fc0"  # ours and the conventional loss, as the article has them
+RED, BLUE = "#c0392b", "#2b5fc0"  # the colors of the paper: its loss and the conventional loss
 
 
 class Runs(keras.Model):
-    """Anchors that know nothing of each other, one for each run, and the loss that trains them."""
+    """A model with one independent anchor for each run, and the loss that trains them."""
 
     def __init__(self, loss, runs, negatives, steps):
         super().__init__()
         self.contrast = loss
         self.runs, self.negatives, self.steps = runs, negatives, steps
-        # Each run is a pair of views, and a direction from the first, its anchor, to the second.
-        self.directions = {(2 * run, 2 * run + 1): 1.0 for run in range(runs)}
+        # Each run is a pair of views and the direction from its anchor to its positive.
+        self.directions = {(f"anchor_{run}", f"positive_{run}"): 1.0 for run in range(runs)}
         loss.build(self.directions)
         self.loss_layers = loss.layers
         self.random = keras.random.SeedGenerator(0)
         state = {"initializer": "zeros", "trainable": False}
         self.anchors = [self.add_weight(shape=(DIM,), name=f"anchor_{run}") for run in range(runs)]
         self.positive = self.add_weight(shape=(DIM,), name="positive", **state)
-        self.total = self.add_weight(shape=(runs, DIM), name="total", **state)  # of the second half
+        # The sum of the anchors over the second half of the steps.
+        self.total = self.add_weight(shape=(runs, DIM), name="total", **state)
         self.step = self.add_weight(shape=(), name="step", **state)
 
     def call(self, x):
@@ -111,21 +127,23 @@ class Runs(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         seen = keras.random.normal((self.runs, self.negatives, DIM), seed=self.random)
         anchors = [ops.convert_to_tensor(anchor) for anchor in self.anchors]
-        late = ops.cast(self.step >= self.steps // 2, "float32")
-        self.total.assign(self.total + late * ops.stop_gradient(ops.stack(anchors)))
+        in_second_half = ops.cast(self.step >= self.steps // 2, "float32")
+        self.total.assign(self.total + in_second_half * ops.stop_gradient(ops.stack(anchors)))
         self.step.assign(self.step + 1)
-        views = [view for anchor in anchors for view in (anchor[None], self.positive[None])]
+        views = {}
+        for run, anchor in enumerate(anchors):
+            views |= {f"anchor_{run}": anchor[None], f"positive_{run}": self.positive[None]}
         return self.contrast(
             np.zeros(1, "int32"),
             views,
             training=True,
             directions=self.directions,
-            hard_negatives={2 * run + 1: seen[run] for run in range(self.runs)},
+            hard_negatives={f"positive_{run}": seen[run] for run in range(self.runs)},
         )
 
 
 class InverseRoot(keras.optimizers.schedules.LearningRateSchedule):
-    """Steps that shrink as 1 / sqrt(step), of which the averages converge."""
+    """A learning rate that decays as 1 / sqrt(step), for which averages of the weights converge."""
 
     def __init__(self, first, warm):
         self.first, self.warm = first, warm
@@ -145,8 +163,8 @@ def make_optimizer(kind):
     )
 
 
-class Watch(keras.callbacks.Callback):
-    """c of each run at the end of each epoch."""
+class RecordCurve(keras.callbacks.Callback):
+    """Records c of each run at the end of each epoch."""
 
     def __init__(self):
         super().__init__()
@@ -154,18 +172,20 @@ class Watch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.curve.append(
-            closeness(self.model, np.array([ops.convert_to_numpy(a) for a in self.model.anchors]))
+            relative_length(
+                self.model, np.array([ops.convert_to_numpy(a) for a in self.model.anchors])
+            )
         )
 
 
-def closeness(model, anchors):
-    """c: 1 at the optimum, of each row."""
+def relative_length(model, anchors):
+    """Returns c of each row; it is 1 at the optimum."""
     positive = ops.convert_to_numpy(model.positive)
     return anchors @ positive / (positive @ positive)
 
 
 def train(name, negatives, noises, runs, steps, points=40):
-    """By noise: c of the averaged anchor of each run, and its way there, `(points, runs)`."""
+    """Returns for each noise the final c of each run and its curve `(points, runs)`."""
     keras.utils.set_random_seed(0)
     model = Runs(ESTIMATORS[name](), runs, negatives, steps)
     model.compile(make_optimizer(arguments.optimizer))
@@ -173,31 +193,31 @@ def train(name, negatives, noises, runs, steps, points=40):
     model(x[:1])
     model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
-    untrained = [ops.convert_to_numpy(variable) for variable in variables]
-    found = {}
+    initial_values = [ops.convert_to_numpy(variable) for variable in variables]
+    results_by_cell = {}
     for noise in noises:
-        for variable, value in zip(variables, untrained, strict=True):
+        for variable, value in zip(variables, initial_values, strict=True):
             variable.assign(value)
         rng = np.random.default_rng(0)
         for anchor in model.anchors:
             anchor.assign(rng.normal(scale=0.3, size=DIM))
         model.positive.assign(noise * np.eye(1, DIM)[0])
-        watch = Watch()
-        model.fit(x, batch_size=1, epochs=points, shuffle=False, verbose=0, callbacks=[watch])
+        record = RecordCurve()
+        model.fit(x, batch_size=1, epochs=points, shuffle=False, verbose=0, callbacks=[record])
         seen = float(ops.convert_to_numpy(model.step)) - steps // 2
-        found[noise] = (
-            closeness(model, ops.convert_to_numpy(model.total) / seen),
-            np.array(watch.curve),
+        results_by_cell[noise] = (
+            relative_length(model, ops.convert_to_numpy(model.total) / seen),
+            np.array(record.curve),
         )
-    return found
+    return results_by_cell
 
 
-def print_table(found, noises, batches, names):
+def print_table(results_by_cell, noises, batches, names):
+    backend, steps, runs = keras.backend.backend(), arguments.steps, arguments.runs
+    print(f"\n{backend}, {arguments.optimizer}, {steps} steps, {runs} runs.")
     print(
-        f"\n{keras.backend.backend()}, {arguments.optimizer}, {arguments.steps} steps, {arguments.runs} runs."
-    )
-    print(
-        "c, mean ± standard deviation over the runs, and in how many of them it is within 5 % of its optimum, 1.\n"
+        "c, mean ± standard deviation over the runs. In brackets: the number of runs within 5 % of "
+        "the optimum, 1.\n"
     )
     print("| D | m | " + " | ".join(names) + " |")
     print("| --- | --- |" + " --- |" * len(names))
@@ -205,14 +225,14 @@ def print_table(found, noises, batches, names):
         for negatives in batches:
             cells = []
             for name in names:
-                c = found[name, negatives, noise][0]
+                c = results_by_cell[name, negatives, noise][0]
                 near = int((np.abs(c - 1) <= 0.05).sum())
                 cells.append(f"{c.mean():.3f} ± {c.std(ddof=1):.3f} ({near}/{len(c)})")
             print(f"| {noise:g} | {negatives} | " + " | ".join(cells) + " |")
 
 
-def draw(found, noises, batches, names, path):
-    """Above: the way of each run, at one batch size. Below: where the estimators end, over the batch size."""
+def draw(results_by_cell, noises, batches, names, path):
+    """Draws c over the steps (top) and the final c over the number of negatives (bottom)."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -239,7 +259,7 @@ def draw(found, noises, batches, names, path):
         above, below = rows[:, column]
         for name, color in curves.items():
             if name in names:
-                curve = found[name, shown, noise][1]
+                curve = results_by_cell[name, shown, noise][1]
                 steps = np.arange(1, len(curve) + 1) * (arguments.steps / len(curve))
                 above.plot(steps, curve, color=color, linewidth=0.8, alpha=0.7)
                 above.plot([], [], color=color, label=name)
@@ -247,7 +267,9 @@ def draw(found, noises, batches, names, path):
         above.set(title=f"D = {noise:g}, {shown} negatives", xlabel="steps", ylim=(0, 3))
         for name, color in lines.items():
             if name in names:
-                runs = np.array([found[name, negatives, noise][0] for negatives in batches])
+                runs = np.array(
+                    [results_by_cell[name, negatives, noise][0] for negatives in batches]
+                )
                 below.errorbar(
                     batches,
                     runs.mean(1),
@@ -259,7 +281,7 @@ def draw(found, noises, batches, names, path):
                 )
         below.axhline(1, color="black", linestyle=":", linewidth=1)
         below.set(
-            xlabel="negatives at a step, m",
+            xlabel="negatives per step, m",
             xscale="log",
             yscale="log",
             xticks=batches,
@@ -284,18 +306,23 @@ def main():
     names = [
         name for name in ESTIMATORS if any(part in name for part in arguments.estimators or [""])
     ]
-    found = {}
+    results_by_cell = {}
     for negatives in arguments.batch:
         for name in names:
-            of_noise = train(name, negatives, arguments.noise, arguments.runs, arguments.steps)
-            found |= {(name, negatives, noise): result for noise, result in of_noise.items()}
-            print(
-                f"m = {negatives}, {name}: "
-                + ", ".join(f"{c.mean():.3f}" for c, _ in of_noise.values()),
-                flush=True,
-            )
-    print_table(found, arguments.noise, arguments.batch, names)
-    draw(found, arguments.noise, arguments.batch, names, arguments.out / "gamma_synthetic.png")
+            results = train(name, negatives, arguments.noise, arguments.runs, arguments.steps)
+            results_by_cell |= {
+                (name, negatives, noise): result for noise, result in results.items()
+            }
+            means = ", ".join(f"{c.mean():.3f}" for c, _ in results.values())
+            print(f"m = {negatives}, {name}: {means}", flush=True)
+    print_table(results_by_cell, arguments.noise, arguments.batch, names)
+    draw(
+        results_by_cell,
+        arguments.noise,
+        arguments.batch,
+        names,
+        arguments.out / "gamma_synthetic.png",
+    )
 
 
 if __name__ == "__main__":

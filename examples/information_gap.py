@@ -1,19 +1,21 @@
-"""What exact alignment of two modalities costs, and which regularizer keeps it: Theorem 3.1 of Jiang et al., seen.
+"""Measures the cost of exact alignment of two modalities: Theorem 3.1 of Jiang et al. (2023).
 
-An image knows something of a label that its text does not know. Their *information gap* is the difference of what each
-says of the label, in nats. If the two embeddings of an item are made equal, no predictor that sees them can do better
-than the poorer modality allows: it loses at least the gap against one that sees the inputs (the paper's Theorem 3.1).
+An image contains information about a label that its text lacks. The *information gap* is the
+difference of the mutual information of each modality with the label, in nats. If both embeddings of
+an item are equal, every predictor that uses them loses at least the gap, compared with a predictor
+that uses the inputs (Theorem 3.1).
 
-1. Exact: all finite joint distributions can be summed. For some, the best predictor of aligned features is found by
-   trying every pair of encoders that agree, and its loss is held against the bound.
-2. Trained: images with a shared and a private part, texts with the shared part alone. Towers are trained by contrast
-   with the penalty scale * |z_V - z_T|^2, and a probe reads the label from the embeddings. As the scale grows,
-   the gap in the space closes and the probe loses what only the image knew; with the regularizers it is kept.
+1. Exact: for some finite joint distributions, the script tries all pairs of encoders that agree. It
+   compares the best loss with the bound.
+2. Trained: images have a shared and a private part, texts have only the shared part. Towers are
+   trained with a contrastive loss and the penalty scale * |z_V - z_T|^2, and a probe predicts the
+   label from the embeddings. As the scale grows, the distance of pairs shrinks and the probe loses
+   the information of the image. The regularizers are measured in the same way.
 
     python examples/information_gap.py --backend jax
 
-Jiang et al., "Understanding and constructing latent modality structures in multi-modal representation learning",
-CVPR 2023.
+Reference: Jiang et al., "Understanding and constructing latent modality structures in multi-modal
+representation learning", CVPR 2023.
 """
 
 import argparse
@@ -28,7 +30,7 @@ TEMPERATURE = 0.2
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="What exact alignment of two modalities costs, and which regularizer keeps it.",
+        description="Measure the cost of exact alignment of two modalities.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -36,13 +38,15 @@ def parse_arguments():
         choices=("jax", "tensorflow", "torch"),
         help="default: KERAS_BACKEND, else Keras'",
     )
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each kind, from seed 0 on")
-    parser.add_argument("--epochs", type=int, default=30, help="passes over the 1,024 pairs")
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+        "--seeds", type=int, default=5, help="number of runs of each kind, starting at seed 0"
+    )
+    parser.add_argument("--epochs", type=int, default=30, help="epochs over the 1,024 pairs")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="one seed and one epoch: to see that it runs"
+        "--quick", action="store_true", help="one seed and one epoch, to check that the script runs"
     )
     parsed = parser.parse_args()
     if parsed.quick:
@@ -69,52 +73,50 @@ def entropy(p):
 
 
 def information(joint):
-    """I(X; Y) in nats of a table `(x, y)`."""
+    """Returns the mutual information I(X; Y) of a table `(x, y)` in nats."""
     return entropy(joint.sum(1)) + entropy(joint.sum(0)) - entropy(joint.ravel())
 
 
 def information_gap(joint):
-    """Delta_p of a table `(text, image, label)`."""
+    """Returns the information gap Delta_p of a table `(text, image, label)` in nats."""
     return abs(information(joint.sum(1)) - information(joint.sum(0)))
 
 
 def best_loss(joint):
-    """H(Y | both): the expected cross-entropy of the best predictor that sees text and image."""
+    """Returns H(Y | text, image), the cross-entropy of the best predictor from the inputs."""
     table = joint.reshape(-1, joint.shape[-1])
     return entropy(table.ravel()) - entropy(table.sum(1))
 
 
 def best_loss_when_aligned(joint):
-    """The same for the best pair of encoders with equal outputs on every pair that occurs, by trying all of them."""
+    """Returns the lowest loss over all pairs of encoders that agree on each pair that occurs."""
     texts, images, labels = joint.shape
     occurs = joint.sum(-1) > 0
     best = math.inf
     codes = range(min(texts, images))
-    for of_text in itertools.product(codes, repeat=texts):
-        for of_image in itertools.product(codes, repeat=images):
-            if all(of_text[t] == of_image[v] for t, v in zip(*np.nonzero(occurs), strict=True)):
+    for text_code in itertools.product(codes, repeat=texts):
+        for image_code in itertools.product(codes, repeat=images):
+            if all(text_code[t] == image_code[v] for t, v in zip(*np.nonzero(occurs), strict=True)):
                 table = np.zeros((len(codes), labels))
-                np.add.at(table, np.array(of_text), joint.sum(1))
+                np.add.at(table, np.array(text_code), joint.sum(1))
                 best = min(best, entropy(table.ravel()) - entropy(table.sum(1)))
     return best
 
 
 def distributions():
-    """Tables `(text, image, label)` by what they are."""
+    """Returns tables `(text, image, label)` by name."""
     label_in_text = np.zeros((2, 2, 2))
     for y, v in itertools.product(range(2), repeat=2):
         label_in_text[y, v, y] = 1 / 4
-    detail_in_image = np.zeros(
-        (2, 4, 4)
-    )  # the label is a shared and a private bit, and the text has the first
+    # The label has a shared and a private bit. The text has only the shared bit.
+    detail_in_image = np.zeros((2, 4, 4))
     for shared, private in itertools.product(range(2), repeat=2):
         detail_in_image[shared, 2 * shared + private, 2 * shared + private] = 1 / 4
     same = np.zeros((3, 3, 3))
     for i in range(3):
         same[i, i, i] = 1 / 3
-    noisy = np.zeros(
-        (2, 2, 2)
-    )  # both copies of the label are right nine times and six times of ten
+    # The text equals the label with probability 0.9, the image with probability 0.6.
+    noisy = np.zeros((2, 2, 2))
     for y, t, v in itertools.product(range(2), repeat=3):
         noisy[t, v, y] = 0.5 * (0.9 if t == y else 0.1) * (0.6 if v == y else 0.4)
     return {
@@ -127,7 +129,8 @@ def distributions():
 
 def exact_table():
     print(
-        "Nats. Lost: H(Y | aligned features) - H(Y | text, image), at its best over all encoders that agree."
+        "Nats. Lost: H(Y | aligned features) - H(Y | text, image), the minimum over all encoders "
+        "that agree."
     )
     print(f"{'distribution':<38}{'gap':>8}{'lost':>8}")
     for name, joint in distributions().items():
@@ -138,18 +141,15 @@ def exact_table():
 # Trained
 
 ROWS = 1024
-SHARED, PRIVATE, NOISE = (
-    4,
-    4,
-    0.1,
-)  # values of the label's two parts, and of the noise in the inputs
-GAP = math.log(PRIVATE)  # the image says all of the label, the text its shared part
+SHARED, PRIVATE = 4, 4  # number of values of the two parts of the label
+NOISE = 0.1  # standard deviation of the noise of the inputs
+GAP = math.log(PRIVATE)  # the image determines the label, the text only its shared part
 
 
 def make_data(rows, rng):
-    """Images that show both parts of the label, each with a hidden cause of its own; texts that show the shared one."""
+    """Returns images with both parts of the label, texts with the shared part, and the labels."""
     shared, private = rng.integers(SHARED, size=rows), rng.integers(PRIVATE, size=rows)
-    style = rng.normal(size=(rows, 4))  # seen in both, so that items can be told apart
+    style = rng.normal(size=(rows, 4))  # in both modalities, so that items differ
     image = np.concatenate([np.eye(SHARED)[shared], np.eye(PRIVATE)[private], style], axis=1)
     text = np.concatenate([np.eye(SHARED)[shared], style], axis=1)
     noisy = (x + NOISE * rng.normal(size=x.shape) for x in (image, text))
@@ -158,8 +158,8 @@ def make_data(rows, rng):
 
 
 @keras.saving.register_keras_serializable(package="information_gap")
-class Pull(kc.layers.ViewRegularizer):
-    """The mean square distance between the two views of an item."""
+class PairDistance(kc.layers.ViewRegularizer):
+    """Computes the mean squared distance between the two views of an item."""
 
     def __init__(self, weight, **kwargs):
         super().__init__({"pull": 1.0}, weight, **kwargs)
@@ -188,14 +188,14 @@ KINDS = {f"alignment x {scale:g}": scale for scale in SCALES} | {
 COMPILED = {}
 
 
-def once_compiled(key, model):
-    """This model, or the one before it with this key, as new: its step is traced and compiled only once."""
+def reuse_compiled(key, model):
+    """Returns the first model with this key, reset to the weights of `model`: it compiles once."""
     model.optimizer.build(model.trainable_variables)
-    known = COMPILED.setdefault(key, model)
-    states = ([*each.variables, *each.optimizer.variables] for each in (known, model))
+    first = COMPILED.setdefault(key, model)
+    states = ([*each.variables, *each.optimizer.variables] for each in (first, model))
     for variable, fresh in zip(*states, strict=True):
         variable.assign(fresh)
-    return known
+    return first
 
 
 def train(kind, x, epochs, seed):
@@ -204,20 +204,24 @@ def train(kind, x, epochs, seed):
         layer, settings = KINDS[kind]
         regularizers = [layer(**settings)]
     else:
-        regularizers = [Pull(KINDS[kind])]
+        regularizers = [PairDistance(KINDS[kind])]
     noise = {name: keras.layers.GaussianNoise(0.2, seed=seed) for name in x}
     encoders = {name: tower(rows.shape[1]) for name, rows in x.items()}
-    # No contrast within a modality but in the regularizers: it is alignment between modalities that is on trial.
+    # The loss has no contrast within a modality, because the experiment is about alignment between
+    # modalities.
     model = kc.ContrastiveTrainer(encoders, noise, regularizers=regularizers, in_modal_weight=0.0)
     model({name: rows[:1] for name, rows in x.items()})
     model.compile(keras.optimizers.Adam(3e-3), kc.losses.InfoNCE(temperature=TEMPERATURE))
-    model = once_compiled(kind, model)
+    model = reuse_compiled(kind, model)
     model.fit(x, batch_size=256, epochs=epochs, verbose=0)
     return model
 
 
 def softmax_regression(rows, labels, classes, steps=400):
-    """Log-probabilities of the classes, as a function of rows: Adam on all rows, a little weight decay."""
+    """Fits softmax regression with Adam and weight decay; returns a function of rows.
+
+    The function returns the log-probabilities of the classes.
+    """
 
     def logits(rows):
         x = np.concatenate([rows, np.ones((len(rows), 1))], axis=1) @ weights
@@ -237,20 +241,20 @@ def softmax_regression(rows, labels, classes, steps=400):
 
 
 def probe(features, labels, new_features, new_labels):
-    """Cross-entropy on new rows, in nats, of softmax regression."""
+    """Returns the cross-entropy of softmax regression on new rows, in nats."""
     log_probabilities = softmax_regression(features, labels, SHARED * PRIVATE)(new_features)
     return float(-log_probabilities[np.arange(len(new_labels)), new_labels].mean())
 
 
-def joined(vectors):
-    """All that a model gives of an item, each part on the unit sphere, side by side."""
+def concatenate_units(vectors):
+    """Concatenates all outputs of a model for an item, each normalized to unit length."""
     return np.concatenate(
         [v / np.linalg.norm(v, axis=1, keepdims=True) for _, v in sorted(vectors.items())], axis=1
     )
 
 
 def measure(kind, epochs, seed):
-    """The distance of pairs and the probe's loss, from the two embeddings and from all that the model gives."""
+    """Returns the distance of pairs and the probe loss from embeddings, all outputs and inputs."""
     rng = np.random.default_rng(seed)
     (x, labels), (new_x, new_labels) = make_data(ROWS, rng), make_data(ROWS, rng)
     model = train(kind, x, epochs, seed)
@@ -258,15 +262,17 @@ def measure(kind, epochs, seed):
     distance = kc.metrics.Alignment(alpha=1)
     distance.update_state(None, [new_vectors[name] for name in ("image", "text")])
     both, new_both = ({name: v[name] for name in ("image", "text")} for v in (vectors, new_vectors))
-    loss = probe(joined(both), labels, joined(new_both), new_labels)
-    with_own = loss
+    loss = probe(concatenate_units(both), labels, concatenate_units(new_both), new_labels)
+    with_independent = loss
     if len(vectors) > 2:
-        with_own = probe(joined(vectors), labels, joined(new_vectors), new_labels)
+        with_independent = probe(
+            concatenate_units(vectors), labels, concatenate_units(new_vectors), new_labels
+        )
     inputs, new_inputs = (
         np.concatenate([part["image"], part["text"]], axis=1) for part in (x, new_x)
     )
     floor = probe(inputs, labels, new_inputs, new_labels) if kind == next(iter(KINDS)) else None
-    return float(distance.result()), loss, with_own, floor
+    return float(distance.result()), loss, with_independent, floor
 
 
 def with_error(values):
@@ -283,28 +289,30 @@ def draw(results, floor, path):
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for kind, runs in results.items():
-        distance, loss, with_own, _ = map(list, zip(*runs, strict=True))
+        distance, loss, with_independent, _ = map(list, zip(*runs, strict=True))
         (line,) = axes.plot(distance, loss, "o", alpha=0.5)
         axes.plot(
             np.mean(distance), np.mean(loss), "D", markersize=9, color=line.get_color(), label=kind
         )
-        if with_own != loss:
+        if with_independent != loss:
             label = f"{kind}, with independent features"
             axes.plot(
                 np.mean(distance),
-                np.mean(with_own),
+                np.mean(with_independent),
                 "*",
                 markersize=14,
                 color=line.get_color(),
                 label=label,
             )
     axes.axhline(floor + GAP, color="black", linestyle="--", linewidth=1)
-    axes.text(axes.get_xlim()[1], floor + GAP, "bound of exact alignment ", ha="right", va="bottom")
+    axes.text(
+        axes.get_xlim()[1], floor + GAP, "bound for exact alignment ", ha="right", va="bottom"
+    )
     axes.axhline(floor, color="gray", linestyle=":", linewidth=1)
     axes.text(axes.get_xlim()[1], floor, "from the inputs ", ha="right", va="bottom", color="gray")
     axes.set(
-        xlabel="mean distance of an item's two embeddings",
-        ylabel="loss of a probe for the label, nats",
+        xlabel="mean distance between the two embeddings of an item",
+        ylabel="loss of a probe for the label (nats)",
     )
     axes.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -319,17 +327,15 @@ def main():
         for kind in KINDS
     }
     floor = np.mean([run[-1] for run in next(iter(results.values()))])
-    print(
-        f"\n{keras.backend.backend()}, {arguments.seeds} seeds. Loss of a probe, in nats, on new items: from the inputs"
-    )
-    print(
-        f"{floor:.3f}; the information gap is log({PRIVATE}) = {GAP:.3f}; bound for exact alignment {floor + GAP:.3f}."
-    )
+    print(f"\n{keras.backend.backend()}, {arguments.seeds} seeds.")
+    print(f"Loss of a probe on new items, in nats: {floor:.3f} from the inputs.")
+    print(f"The information gap is log({PRIVATE}) = {GAP:.3f}.")
+    print(f"The bound for exact alignment is {floor + GAP:.3f}.")
     print(f"{'':<20}{'distance of pairs':>20}{'from embeddings':>20}{'with independent':>20}")
     for kind, runs in results.items():
-        distance, loss, with_own, _ = map(list, zip(*runs, strict=True))
+        distance, loss, with_independent, _ = map(list, zip(*runs, strict=True))
         print(
-            f"{kind:<20}{with_error(distance):>20}{with_error(loss):>20}{with_error(with_own):>20}"
+            f"{kind:<20}{with_error(distance):>20}{with_error(loss):>20}{with_error(with_independent):>20}"
         )
     draw(results, floor, arguments.out / "information_gap.png")
 

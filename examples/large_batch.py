@@ -1,8 +1,9 @@
-"""A batch of 8,192 in the memory of a small one: `micro_batch_size`, beside the same batch at once.
+"""Compares the memory of a batch of 8,192 with and without `micro_batch_size`.
 
-Gradient accumulation adds no negatives: each small batch is compared with itself. Here the encoders see the rows chunk
-by chunk, and once more for the gradient, while the loss sees them all. Both runs take the same steps from the same
-weights, in a process of their own, which says how much memory it held at most, and how much before its first step.
+Gradient accumulation adds no negatives, because each small batch is compared only with itself. With
+`micro_batch_size`, the encoders process the rows in chunks, and again in the backward pass, while
+the loss sees the whole batch. Both runs take the same steps from the same weights. Each runs in its
+own process, which prints its memory before the first step and its peak.
 
     python examples/large_batch.py --backend torch
 
@@ -19,7 +20,7 @@ import time
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Train on one very large batch, in micro-batches and at once.",
+        description="Train on one very large batch, with and without micro-batches.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -27,9 +28,13 @@ def parse_arguments():
         choices=("jax", "tensorflow", "torch"),
         help="default: KERAS_BACKEND, else Keras'",
     )
-    parser.add_argument("--batch-size", type=int, default=8192, help="rows of the batch")
+    parser.add_argument("--batch-size", type=int, default=8192, help="rows in the batch")
     parser.add_argument(
-        "--micro-batch-size", type=int, nargs="+", default=[256, 0], help="rows at a time; 0: all"
+        "--micro-batch-size",
+        type=int,
+        nargs="+",
+        default=[256, 0],
+        help="rows per chunk; 0 means all",
     )
     parser.add_argument("--steps", type=int, default=1, help="steps of each run")
     parser.add_argument("--one-run", action="store_true", help=argparse.SUPPRESS)
@@ -42,7 +47,7 @@ if arguments is not None and arguments.backend:
 
 
 def peak():
-    """The most memory that this process has held, in MB."""
+    """Returns the peak resident memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -56,7 +61,8 @@ def one_run(micro_batch_size):
     keras.utils.set_random_seed(0)
     data = kc.datasets.load_emoji(size=32)
     data = data[data.split != "test"]
-    # More rows than there are emoji: each comes several times, moved, and the loss knows which are the same.
+    # The batch has more rows than there are emoji, so each emoji occurs several times, shifted.
+    # Equal ids mark these rows, so the loss does not use them as negatives of each other.
     ids = np.arange(arguments.batch_size) % len(data)
     drawings = emoji_retrieval.jitter(data.images[ids, ids % 2], np.random.default_rng(0))
     x = {"drawing": drawings, "name": emoji_retrieval.encode_names(data.texts["en"])[ids]}
@@ -64,7 +70,8 @@ def one_run(micro_batch_size):
         "drawing": emoji_retrieval.image_encoder(32, width=24),
         "name": emoji_retrieval.text_encoder(),
     }
-    # So that the two losses can be compared: statistics of a chunk are not those of the batch, nor are its draws.
+    # Batch statistics and dropout differ between a chunk and the whole batch. Both are switched
+    # off, so that the two losses are equal.
     for layer in (*towers["drawing"].layers, *towers["name"].layers):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
@@ -80,7 +87,8 @@ def one_run(micro_batch_size):
     seconds = (time.perf_counter() - start) / arguments.steps
     loss = history.history["loss"][-1]
     print(
-        f"{micro_batch_size or 'all':>12}{before:>12.0f}{peak():>12.0f}{seconds:>12.1f}{loss:>12.5f}",
+        f"{micro_batch_size or 'all':>12}{before:>12.0f}{peak():>12.0f}{seconds:>12.1f}"
+        f"{loss:>12.5f}",
         flush=True,
     )
 

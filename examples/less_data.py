@@ -1,10 +1,11 @@
-"""How much data a loss needs: drawings of unseen families searched, over the share of the families learned from.
+"""Measures how much training data a loss needs for the retrieval of unseen drawings.
 
-Two small towers of dense layers match the two drawings of an emoji, shifted and zoomed anew each time, from an eighth,
-a quarter, half or all of the training families; a smaller share is a part of the larger one, each seed draws its own.
-All runs take the **same number of steps**: from an eighth of the data, an emoji is seen eight times as often. The
-temperature of each loss is chosen at each share on the validation families, with a seed of its own; the test families
-are searched once.
+Two small dense towers match the two drawings of an emoji, randomly shifted and zoomed. They are
+trained on an eighth, a quarter, half or all of the training families. A smaller share is a subset
+of the larger one, and each seed draws its own subsets. All runs take the **same number of steps**:
+with an eighth of the data, each emoji is seen eight times as often. The temperature of each loss is
+chosen for each share on the validation families, with a separate seed. The test families are
+searched once.
 
     python examples/less_data.py --backend jax
 
@@ -19,7 +20,7 @@ import pathlib
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Search drawings of unseen families, over the share of the families learned from.",
+        description="Compare losses over the share of the training families.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -27,24 +28,26 @@ def parse_arguments():
         choices=("jax", "tensorflow", "torch"),
         help="default: KERAS_BACKEND, else Keras'",
     )
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each kind, from seed 0 on")
-    parser.add_argument("--steps", type=int, default=600, help="of each run, whatever the share")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="number of runs of each kind, starting at seed 0"
+    )
+    parser.add_argument("--steps", type=int, default=600, help="steps of each run, for every share")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument(
-        "--temperature", type=float, nargs="+", default=[0.05, 0.1, 0.2, 0.4], help="tried"
+        "--temperature", type=float, nargs="+", default=[0.05, 0.1, 0.2, 0.4], help="candidates"
     )
     parser.add_argument(
         "--share",
         type=float,
         nargs="+",
         default=[1 / 8, 1 / 4, 1 / 2, 1],
-        help="of training families",
+        help="shares of the training families",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="two shares, 60 steps, one seed, nothing chosen"
+        "--quick", action="store_true", help="two shares, 60 steps, one seed, a fixed temperature"
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
     )
     arguments = parser.parse_args()
     if arguments.quick:
@@ -64,11 +67,11 @@ if arguments is not None and arguments.backend:
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from emoji_retrieval import jitter  # noqa: E402
-from information_gap import once_compiled  # noqa: E402
+from information_gap import reuse_compiled  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
 
-SEARCH_SEED = 1000  # the search has seeds of its own, from here on
+SEARCH_SEED = 1000  # first seed of the runs that choose the temperature
 COLORS = {
     "InfoNCE": "#2b5fc0",
     "DecoupledContrastive": "#16a085",
@@ -91,7 +94,7 @@ def make_loss(name, temperature, num_items):
 
 
 def tower():
-    """One hidden layer, from 16 x 16 pixels to the embedding."""
+    """Returns a tower with one hidden layer for images of 16 x 16 pixels."""
     return keras.Sequential(
         [
             keras.Input((16 * 16 * 3,)),
@@ -101,14 +104,14 @@ def tower():
     )
 
 
-def share_of(data, share, seed):
-    """Emoji of so many of the families, in an order that the seed draws."""
+def take_share(data, share, seed):
+    """Returns the emoji of a random share of the families."""
     families = np.random.default_rng(seed).permutation(np.unique(data.family))
     return data[np.isin(data.family, families[: round(share * len(families))])]
 
 
-def pixels(images):
-    """Every second pixel, flattened, the white background as zeros."""
+def to_pixels(images):
+    """Returns every second pixel, flattened, with a background of zeros."""
     return (1 - images[:, ::2, ::2] / 255.0).astype("float32").reshape(len(images), -1)
 
 
@@ -117,17 +120,17 @@ def train(name, temperature, data, num_items, seed):
     model = kc.ContrastiveTrainer({style: tower() for style in kc.datasets.STYLES})
     model({style: np.zeros((1, 16 * 16 * 3)) for style in kc.datasets.STYLES})
     model.compile(keras.optimizers.Adam(1e-3), make_loss(name, temperature, num_items))
-    model = once_compiled((name, temperature, num_items), model)
+    model = reuse_compiled((name, temperature, num_items), model)
     rng, batch_size = np.random.default_rng(seed), arguments.batch_size
     per_epoch = len(data) // batch_size
-    # Epochs of whole batches, one after the other, as one epoch of Keras.
+    # Several passes over the data, concatenated into one epoch of Keras.
     epochs = [
         rng.permutation(len(data))[: per_epoch * batch_size]
         for _ in range(-(-arguments.steps // per_epoch))
     ]
     ids = np.concatenate(epochs)[: arguments.steps * batch_size].astype("int32")
     x = {
-        style: pixels(jitter(data.images[ids, i], rng))
+        style: to_pixels(jitter(data.images[ids, i], rng))
         for i, style in enumerate(kc.datasets.STYLES)
     }
     model.fit(x, ids, batch_size, shuffle=False, verbose=0)
@@ -135,25 +138,25 @@ def train(name, temperature, data, num_items, seed):
 
 
 def recall(model, data):
-    """R@10 from each artist's drawings to the other's."""
-    x = {style: pixels(data.images[:, i]) for i, style in enumerate(kc.datasets.STYLES)}
+    """Returns R@10 between the drawings of the two artists, the mean of both directions."""
+    x = {style: to_pixels(data.images[:, i]) for i, style in enumerate(kc.datasets.STYLES)}
     vectors = model.predict(x, batch_size=len(data), verbose=0).values()
     return np.mean(
         [kc.evaluation.retrieval(a, b)["recall_at_10"] for a, b in itertools.permutations(vectors)]
     )
 
 
-def chosen_temperature(name, share, training, validation):
-    """The one whose search of the validation families is best."""
+def choose_temperature(name, share, training, validation):
+    """Returns the temperature with the best recall on the validation families."""
     if len(arguments.temperature) == 1:
         return arguments.temperature[0]
-    part = share_of(training, share, SEARCH_SEED)
+    part = take_share(training, share, SEARCH_SEED)
     runs = {t: train(name, t, part, len(training), SEARCH_SEED) for t in arguments.temperature}
     return max(runs, key=lambda t: recall(runs[t], validation))
 
 
 def error(runs):
-    """The standard error of the mean over the last axis."""
+    """Returns the standard error of the mean over the last axis."""
     count = np.shape(runs)[-1]
     return (
         np.std(runs, axis=-1, ddof=1) / np.sqrt(count) if count > 1 else 0 * np.mean(runs, axis=-1)
@@ -193,16 +196,16 @@ def main():
     )
     found, items = {}, {}
     for share, name in itertools.product(arguments.share, COLORS):
-        temperature = chosen_temperature(name, share, training, validation)
-        parts = [share_of(training, share, seed) for seed in range(arguments.seeds)]
+        temperature = choose_temperature(name, share, training, validation)
+        parts = [take_share(training, share, seed) for seed in range(arguments.seeds)]
         items[share] = np.mean([len(part) for part in parts])
         found[name, share] = [
             recall(train(name, temperature, part, len(training), seed), test)
             for seed, part in enumerate(parts)
         ]
-        print(f"share {share:g}, {name}: temperature {temperature:g} taken", flush=True)
+        print(f"share {share:g}, {name}: temperature {temperature:g} chosen", flush=True)
     print(
-        f"\n{keras.backend.backend()}: R@10 among {len(test)} emoji of other families, no flags\n"
+        f"\n{keras.backend.backend()}: R@10 among {len(test)} emoji of unseen families, no flags\n"
     )
     print(
         "| share (emoji) | "

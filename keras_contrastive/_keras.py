@@ -108,4 +108,6 @@ def repr_from_config(instance: Any, first: str | None = None) -> str:
 
 
 def _argument(instance: Any, name: str | None, config: Config) -> str:
-    return repr(getattr(instance, str(name), config.get(str(name))))
+    value = config[str(name)]
+    # The config of a layer is a dict, which is longer than the text of the layer.
+    return repr(getattr(instance, str(name), value) if isinstance(value, dict) else value)

@@ -1,4 +1,4 @@
-"""Names to be assigned to one of two pictures, or to neither: pre-training for tasks on two pictures."""
+"""Names that belong to the first picture, the second, or neither: pre-training for two pictures."""
 
 import numpy as np
 
@@ -14,38 +14,42 @@ ASSIGNMENT_ANSWERS = ("first", "second", "neither")
 def emoji_assignments(
     size=72, style="twemoji", groups=1000, test_groups=200, seed=0, cache_dir=None, verbose=True
 ):
-    """Load English names of emoji, each with two pictures: is it the name of the first, of the second or of neither?
+    """Loads names of emoji with two pictures. A name belongs to the first, the second or neither.
 
-    Composed from emoji art and Unicode facts. This is the step between pre-training on pairs of image and text and
-    fine-tuning on two pictures: it teaches a model which picture is which, and needs no labels but the pairs. Each
-    picture has the grid of `emoji_comparisons`, with one drawing somewhere in it, so that a model goes from one to the
-    other as it is.
+    The task is composed from emoji art and Unicode facts. It comes between pre-training on
+    image-text pairs and fine-tuning on two pictures. It trains a model to distinguish the two
+    pictures, and needs no labels except the pairs. Each picture has the grid of
+    `emoji_comparisons`, with one drawing in it, so that a model can be used for both tasks without
+    changes.
 
-    The examples come in groups of nine, on three emoji of different families: three pairs of pictures, each with the
-    three names. Each name is once that of the first, once that of the second and once that of neither, and each pair of
-    pictures once with each answer: the name alone gives exactly a third, and so do the pictures alone. Half of the
-    groups are of emoji of one subgroup, such as three birds, which are harder to tell apart.
+    A group of nine examples is about three emoji of different families: three pairs of pictures,
+    each with the three names. Each name occurs once with each answer, and so does each pair of
+    pictures. The accuracy of the name alone is therefore exactly 1/3, and so is that of the
+    pictures alone. In half of the groups the emoji have the same subgroup, such as three birds,
+    which are harder to distinguish.
 
     Args:
-        size: Positive int that 3 divides, height and width of each picture.
-        style: The drawing style seen in training, `"twemoji"` or `"openmoji"`; the other is that of the tests with an
-            unseen style.
-        groups: Positive int, how many groups of nine examples there are in training.
-        test_groups: Positive int, how many there are in validation and in each test.
-        seed: Non-negative int; equal seeds compose the same examples.
+        size: Positive int divisible by 3, height and width of each picture.
+        style: Drawing style in training, `"twemoji"` or `"openmoji"`. The tests of an unseen style
+            use the other one.
+        groups: Positive int, number of groups of nine examples in training.
+        test_groups: Positive int, number of groups in validation and in each test.
+        seed: Non-negative int. Equal seeds give equal examples.
         cache_dir: See `load_emoji`.
         verbose: See `load_emoji`.
 
     Returns:
-        An `EmojiTask`: two pictures of nine places, the name, and 0 for the first, 1 for the second, 2 for neither.
-        Its `kind` is `"alike"` where the emoji are of one subgroup, else `"any"`.
+        An `EmojiTask`: two pictures of nine places, the name, and the label 0 for the first, 1 for
+        the second, 2 for neither. Its `kind` is `"alike"` if the emoji have the same subgroup, else
+        `"any"`.
 
     Raises:
-        ImportError: A package with drawings or names is not installed; the message has the command.
-        ValueError: An argument out of range.
+        ImportError: If a package with drawings or names is not installed.
+        ValueError: If an argument is out of range.
 
     Reference:
-        - [Li et al., 2021](https://arxiv.org/abs/2107.07651), Sec. 4, "Natural Language for Visual Reasoning".
+        - [Li et al., 2021](https://arxiv.org/abs/2107.07651), Sec. 4, "Natural
+          Language for Visual Reasoning".
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
@@ -56,7 +60,7 @@ def emoji_assignments(
 
 
 def assign(data, style, groups, test_groups, seed):
-    """The names and pictures of an `Emoji`; see `emoji_assignments`."""
+    """Composes the task from an `Emoji`. See `emoji_assignments`."""
     rng = np.random.default_rng((seed, 4))
     collector = Collector(data, style)
     plain = ~np.array([any(c in TONES for c in character) for character in data.characters], bool)
@@ -72,7 +76,7 @@ def assign(data, style, groups, test_groups, seed):
 
 
 def _three(pool, family, rng):
-    """Three rows of different families."""
+    """Draws three rows of different families."""
     while True:
         three = rng.choice(pool, 3, replace=False)
         if len(set(family[three])) == 3:
@@ -80,7 +84,7 @@ def _three(pool, family, rng):
 
 
 def _add_three(collector, split, three, kind, rng):
-    """Three pairs of pictures, each with the three names."""
+    """Adds three pairs of pictures, each with the three names."""
     for turn in range(3):
         first, second, neither = np.roll(three, -turn)
         cells = [alone(row, ACROSS**2, rng) for row in (first, second)]

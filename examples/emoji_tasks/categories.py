@@ -1,4 +1,4 @@
-"""Kinds of things: Unicode's subgroups, without the members that are no good example of them."""
+"""Kinds of things: Unicode's subgroups without unclear members."""
 
 import dataclasses
 
@@ -12,14 +12,15 @@ class Kind:
     """A kind of thing that a sentence can name.
 
     Attributes:
-        many: Its plural.
-        subgroups: Unicode's subgroups that hold it.
-        without: English names in those subgroups that are left out: a part or a trace of the thing (a feather is no
-            bird), a member that another kind could claim too (a dolphin is a mammal in the sea), and a drawing with
-            another kind in it (a smiley with hearts).
-        several: English names of members whose drawing shows more than one: left out where things are counted.
-        only: If there are any, only these.
-        parts: Names of the kinds that it is made of, instead of all that.
+        many: Plural of the name.
+        subgroups: Unicode's subgroups of this kind.
+        without: English names in those subgroups that are excluded: a part or a trace of the thing
+            (a feather is not a bird), a member that also fits another kind (a dolphin is a mammal
+            in the sea), and a drawing that contains another kind (a smiley with hearts).
+        several: English names of members whose drawing shows more than one thing. They are excluded
+            from counts.
+        only: If not empty, the only members.
+        parts: Names of other kinds whose union this kind is. It then has no other attributes.
     """
 
     many: str
@@ -65,9 +66,10 @@ KINDS = {
         "land vehicles",
         ("transport-ground",),
         _names(
-            "station, manual wheelchair, motorized wheelchair, skateboard, roller skate, bus stop, motorway, "
-            "railway track, oil drum, fuel pump, wheel, police car light, horizontal traffic light, "
-            "vertical traffic light, stop sign, construction, mountain railway"
+            "station, manual wheelchair, motorized wheelchair, skateboard, roller skate, bus stop, "
+            "motorway, railway track, oil drum, fuel pump, wheel, police car light, "
+            "horizontal traffic light, vertical traffic light, stop sign, construction, "
+            "mountain railway"
         ),
     ),
     "boat": Kind("boats", ("transport-water",), _names("anchor, ring buoy")),
@@ -81,8 +83,8 @@ KINDS = {
         "buildings",
         ("place-building", "place-religious"),
         _names(
-            "building construction, brick, rock, wood, house with garden, love hotel, wedding, Tokyo tower, "
-            "Statue of Liberty, shinto shrine"
+            "building construction, brick, rock, wood, house with garden, love hotel, wedding, "
+            "Tokyo tower, Statue of Liberty, shinto shrine"
         ),
         _names("houses"),
     ),
@@ -94,16 +96,16 @@ KINDS = {
         ("tool",),
         several=_names("hammer and pick, hammer and wrench"),
         only=_names(
-            "hammer, axe, pick, hammer and pick, hammer and wrench, carpentry saw, wrench, screwdriver, clamp, "
-            "toolbox, ladder, shovel"
+            "hammer, axe, pick, hammer and pick, hammer and wrench, carpentry saw, wrench, "
+            "screwdriver, clamp, toolbox, ladder, shovel"
         ),
     ),
     "piece of clothing": Kind(
         "pieces of clothing",
         ("clothing",),
         _names(
-            "glasses, sunglasses, folding hand fan, purse, handbag, clutch bag, shopping bags, backpack, hair pick, "
-            "crown, prayer beads, lipstick, ring, gem stone"
+            "glasses, sunglasses, folding hand fan, purse, handbag, clutch bag, shopping bags, "
+            "backpack, hair pick, crown, prayer beads, lipstick, ring, gem stone"
         ),
         _names("gloves, socks, bikini, thong sandal, ballet shoes"),
     ),
@@ -122,7 +124,8 @@ KINDS = {
             "face-concerned",
         ),
         _names(
-            "smiling face with hearts, smiling face with heart-eyes, face blowing a kiss, face with head-bandage"
+            "smiling face with hearts, smiling face with heart-eyes, face blowing a kiss, "
+            "face with head-bandage"
         ),
     ),
     "heart": Kind(
@@ -135,40 +138,43 @@ KINDS = {
 
 
 def emoji_kinds(data):
-    """Which emoji are of each kind of thing that the tasks composed from emoji speak of.
+    """Returns the members of each kind of thing that the tasks name.
 
-    Captions for pre-training: "a bird", or "an animal", which is made of kinds as well.
+    The names can be captions for pre-training: "a bird", or "an animal", a union of kinds.
 
     Args:
-        data: An `Emoji`, as `load_emoji` returns it.
+        data: An `Emoji`, as returned by `load_emoji`.
 
     Returns:
-        Dict from the name of a kind, in the singular, to bool `(items,)`. No emoji with a skin tone is of any kind.
+        Dict from the singular name of a kind to bool `(items,)`. An emoji with a skin tone is not a
+        member of any kind.
     """
     return {name: members(data, name) for name in KINDS}
 
 
 def members(data, name, single=False):
-    """Which emoji are of a kind, `(items,)` bool; none with a skin tone is.
+    """Returns the members of a kind, bool `(items,)`. An emoji with a skin tone is never a member.
 
     Args:
         data: An `Emoji`.
         name: A key of `KINDS`.
-        single: Whether to leave out the drawings that show more than one.
+        single: Whether to exclude drawings that show more than one thing.
     """
     kind = KINDS[name]
     if kind.parts:
         return np.any([members(data, part, single) for part in kind.parts], axis=0)
     names = data.texts["en"]
-    found = np.isin(data.subgroup, kind.subgroups) & ~np.isin(names, list(kind.without))
-    found &= ~np.array([any(c in TONES for c in character) for character in data.characters], bool)
+    is_member = np.isin(data.subgroup, kind.subgroups) & ~np.isin(names, list(kind.without))
+    is_member &= ~np.array(
+        [any(c in TONES for c in character) for character in data.characters], bool
+    )
     if single:
-        found &= ~np.isin(names, list(kind.several))
-    return found & np.isin(names, list(kind.only)) if kind.only else found
+        is_member &= ~np.isin(names, list(kind.several))
+    return is_member & np.isin(names, list(kind.only)) if kind.only else is_member
 
 
 def with_article(name):
-    """A noun with "a" or "an".
+    """Returns a noun with "a" or "an".
 
     Example:
 

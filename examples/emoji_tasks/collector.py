@@ -1,26 +1,26 @@
-"""Makes an `EmojiTask` of examples that are added one by one."""
+"""Builds an `EmojiTask` from single examples."""
 
 import numpy as np
 
 from emoji_tasks.task import TASK_SPLITS, EmojiTask
-from keras_contrastive.datasets._emoji import STYLES
+from keras_contrastive.datasets import STYLES
 
-EMPTY, COVER = -1, -2  # in a place without a drawing, and under a gray card
+EMPTY, COVER = -1, -2  # a place without a drawing, and a place under a gray card
 
 
 def alone(row, places, rng):
-    """One drawing in a random place."""
+    """Returns the cells of a picture with one drawing in a random place."""
     cells = np.full(places, EMPTY)
     cells[rng.integers(places)] = row
     return cells
 
 
 class Collector:
-    """Collects the examples of a task, and keeps the drawings that they show.
+    """Collects the examples of a task and the drawings that they show.
 
     Args:
         data: An `Emoji`.
-        style: The style that is seen in training.
+        style: Drawing style in training.
     """
 
     def __init__(self, data, style):
@@ -33,12 +33,19 @@ class Collector:
         self.splits: list = []
 
     def rows(self, split):
-        """Which emoji may be shown in a split, `(items,)` bool."""
+        """Returns which emoji a split can show, bool `(items,)`."""
         side = {"test_family": "test", "test_both": "test", "test_style": "train"}.get(split, split)
         return self.data.split == side
 
     def add(self, split, cells, text, label, kind):
-        """Add an example. `cells`: `(pictures, places)` of rows of the data, `EMPTY` or `COVER`."""
+        """Adds an example.
+
+        Args:
+            cells: `(pictures, places)`, rows of the data, `EMPTY` or `COVER`.
+            text: String.
+            label: Int, position in the answers.
+            kind: String.
+        """
         self.cells.append(cells)
         self.texts.append(text)
         self.labels.append(label)
@@ -46,7 +53,7 @@ class Collector:
         self.splits.append(split)
 
     def task(self, answers, rng):
-        """The `EmojiTask` of all that was added, in random order within each split."""
+        """Returns the `EmojiTask` of all examples, in random order inside each split."""
         splits = np.array(self.splits)
         shuffled = rng.permutation(len(splits))
         order = shuffled[
@@ -56,7 +63,7 @@ class Collector:
         cells = np.array(self.cells, "int32")[order]
         unseen = np.isin(splits, ("test_style", "test_both"))[:, None, None]
         pictures = np.where(cells < 0, cells, 2 * cells + np.where(unseen, self.unseen, self.seen))
-        used, places = np.unique(pictures, return_inverse=True)
+        used, positions = np.unique(pictures, return_inverse=True)
         items, styles = used // 2, used % 2
         shown = used != EMPTY
         tables = {
@@ -73,7 +80,7 @@ class Collector:
         rows = np.where(shown, np.cumsum(shown) - 1, -1)
         return EmojiTask(
             **{name: table[shown] for name, table in tables.items()},
-            cells=rows[places].reshape(cells.shape).astype("int32"),
+            cells=rows[positions].reshape(cells.shape).astype("int32"),
             texts=np.array(self.texts)[order],
             labels=np.array(self.labels, "int32")[order],
             answers=tuple(answers),
@@ -83,7 +90,7 @@ class Collector:
 
 
 def _cover(side):
-    """A gray card that hides a drawing."""
+    """Returns a gray card that hides a drawing."""
     card = np.full((side, side, 3), 255, "uint8")
     edge = side // 12
     card[edge : side - edge, edge : side - edge] = 128

@@ -1,4 +1,4 @@
-"""Statements on two pictures, true or false."""
+"""True and false statements about two pictures."""
 
 import numpy as np
 
@@ -10,12 +10,10 @@ from emoji_tasks.task import TASK_SPLITS
 
 ACROSS = 3  # places of a grid, in each direction
 STATEMENT_KINDS = ("presence", "count", "comparison")
-_LEAST = {
-    "presence": 1,
-    "count": 3,
-    "comparison": 2,
-}  # drawings in a picture, that each kind can be true
-_FIRST, _SECOND, _OTHER, _NOTHING = 0, 1, 2, 3  # what a place of a plan holds
+# Smallest `most` with which a statement of each kind can be true.
+_LEAST = {"presence": 1, "count": 3, "comparison": 2}
+# Contents of a place in a plan: the first kind, the second, another one, no drawing.
+_FIRST, _SECOND, _OTHER, _NOTHING = 0, 1, 2, 3
 
 
 def emoji_comparisons(
@@ -29,39 +27,42 @@ def emoji_comparisons(
     cache_dir=None,
     verbose=True,
 ):
-    """Load statements on two pictures, each true or false: what is there, how many, and where there are more.
+    """Loads true and false statements about two pictures: presence, counts and comparisons.
 
-    Composed from emoji art and Unicode facts; not NLVR2, and no figure on it can be compared with one on NLVR2. Each
-    picture is a grid of 3 by 3 places, of which one to `most` hold a drawing. The statements are about kinds of things:
-    Unicode's subgroups, such as birds and vegetables, without the members that are no good example of them.
+    The task is composed from emoji art and Unicode facts. It is not NLVR2, and results on it cannot
+    be compared with results on NLVR2. Each picture is a grid of 3 by 3 places, of which one to
+    `most` hold a drawing. The statements are about kinds of things: Unicode's subgroups, such as
+    birds and vegetables, without unclear members.
 
-    The examples come in groups of four: two statements, such as "There is a bird in the left picture." and "There is a
-    fruit in the left picture.", and two pairs of pictures with drawings in the same places, where the kinds have
-    changed places. Each statement is true of one pair and false of the other, and each pair makes one statement true
-    and the other false. So in every split the statement alone gives exactly 50 %, the pictures alone exactly 50 %, and
-    so do the places and the numbers of the drawings.
+    A group has four examples: two statements, such as "There is a bird in the left picture." and
+    "There is a fruit in the left picture.", and two pairs of pictures with drawings in the same
+    places, where the two kinds are exchanged. Each statement is true for one pair and false for the
+    other. Each pair makes one statement true and the other false. In every split, the accuracy of
+    the statement alone is therefore exactly 50 %. The same holds for the pictures alone, and for
+    the places and the numbers of the drawings.
 
-    That leaves nothing but what text and pictures say together, which is slow to learn from nothing. Begin with
-    `kinds=("presence",), most=1`, or with a model that knows the drawings from pre-training.
+    Only text and pictures together tell the answer, which is slow to learn from scratch. Begin with
+    `kinds=("presence",), most=1`, or with a model that was pre-trained on the drawings.
 
     Args:
-        size: Positive int that 3 divides, height and width of each picture.
-        style: The drawing style seen in training, `"twemoji"` or `"openmoji"`; the other is that of the tests with an
-            unseen style.
-        groups: Positive int, how many groups of four examples there are in training.
-        test_groups: Positive int, how many there are in validation and in each test.
-        kinds: Some of `"presence"`, `"count"` and `"comparison"`, what the statements are about.
-        most: Int from 1 to 9, how many drawings a picture holds at most; with comparisons at least 2, with counts 3.
-        seed: Non-negative int; equal seeds compose the same examples.
+        size: Positive int divisible by 3, height and width of each picture.
+        style: Drawing style in training, `"twemoji"` or `"openmoji"`. The tests of an unseen style
+            use the other one.
+        groups: Positive int, number of groups of four examples in training.
+        test_groups: Positive int, number of groups in validation and in each test.
+        kinds: Some of `"presence"`, `"count"` and `"comparison"`, the kinds of statements.
+        most: Int from 1 to 9, largest number of drawings in a picture. Comparisons need at least 2,
+            counts at least 3.
+        seed: Non-negative int. Equal seeds give equal examples.
         cache_dir: See `load_emoji`.
         verbose: See `load_emoji`.
 
     Returns:
-        An `EmojiTask`: two pictures of nine places, the statement, and 1 where it is true.
+        An `EmojiTask`: two pictures of nine places, the statement, and the label 1 if it is true.
 
     Raises:
-        ImportError: A package with drawings or names is not installed; the message has the command.
-        ValueError: An argument out of range.
+        ImportError: If a package with drawings or names is not installed.
+        ValueError: If an argument is out of range.
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
@@ -83,26 +84,26 @@ def _check_kinds_and_most(kinds, most):
 
 
 def compare(data, style, groups, test_groups, seed, kinds=STATEMENT_KINDS, most=6):
-    """The statements on pictures of an `Emoji`; see `emoji_comparisons`."""
+    """Composes the task from an `Emoji`. See `emoji_comparisons`."""
     rng = np.random.default_rng((seed, 2))
     collector = Collector(data, style)
-    of_kind = {name: members(data, name, single=True) for name in KINDS}
+    is_kind = {name: members(data, name, single=True) for name in KINDS}
     templates = [template for template in TEMPLATES if template.kind in kinds]
     for split in TASK_SPLITS:
         rows = collector.rows(split)
-        here = {name: rows & mask for name, mask in of_kind.items()}
-        anything = np.any(list(here.values()), axis=0)
-        names = [name for name in KINDS if here[name].any()]
+        shown = {name: rows & mask for name, mask in is_kind.items()}
+        anything = np.any(list(shown.values()), axis=0)
+        names = [name for name in KINDS if shown[name].any()]
         for _ in range(groups if split == "train" else test_groups):
             template = templates[rng.integers(len(templates))]
             wording, n = rng.integers(len(template.wordings)), int(rng.choice(template.numbers))
-            first, second = _two_kinds(names, of_kind, rng)
-            pools = [np.flatnonzero(mask) for mask in (here[first], here[second])]
-            pools.append(np.flatnonzero(anything & ~of_kind[first] & ~of_kind[second]))
+            first, second = _two_kinds(names, is_kind, rng)
+            pools = [np.flatnonzero(mask) for mask in (shown[first], shown[second])]
+            pools.append(np.flatnonzero(anything & ~is_kind[first] & ~is_kind[second]))
             plan = _plan(template, n, most, rng)
             for pair, exchanged in ((plan, False), (_exchange(plan), True)):
                 cells = [
-                    [rng.choice(pools[what]) if what != _NOTHING else EMPTY for what in picture]
+                    [rng.choice(pools[i]) if i != _NOTHING else EMPTY for i in picture]
                     for picture in pair
                 ]
                 collector.add(
@@ -122,23 +123,26 @@ def compare(data, style, groups, test_groups, seed, kinds=STATEMENT_KINDS, most=
     return collector.task(("false", "true"), rng)
 
 
-def _two_kinds(names, of_kind, rng):
-    """Two kinds without a common member."""
+def _two_kinds(names, is_kind, rng):
+    """Draws two kinds without a common member."""
     while True:
         first, second = rng.choice(names, 2, replace=False).tolist()
-        if not (of_kind[first] & of_kind[second]).any():
+        if not (is_kind[first] & is_kind[second]).any():
             return first, second
 
 
 def _plan(template, n, most, rng):
-    """What each place of both pictures holds, `(2, places)`: the statement is true, and false of exchanged kinds."""
+    """Draws the contents of both pictures, `(2, places)`.
+
+    The statement is true for the plan, and false if the two kinds are exchanged.
+    """
     while True:
         plan = np.full((2, ACROSS**2), _NOTHING)
         for picture in plan:
             places = rng.permutation(ACROSS**2)[: rng.integers(1, most + 1)]
             picture[places] = rng.choice([_FIRST, _SECOND, _OTHER], len(places), p=[0.4, 0.4, 0.2])
         if template.kind == "comparison" and not {_FIRST, _SECOND} <= set(plan.ravel()):
-            continue  # nobody says "as many birds" where there are none
+            continue  # "as many birds" is not natural if there are no birds
         (left, right), (left_exchanged, right_exchanged) = counts(plan), counts(_exchange(plan))
         if template.holds(left, right, n) and not template.holds(
             left_exchanged, right_exchanged, n
@@ -147,7 +151,7 @@ def _plan(template, n, most, rng):
 
 
 def counts(plan):
-    """How many of the first and of the second kind each picture holds, `(2, 2)`."""
+    """Counts the drawings of the first and the second kind in each picture, `(2, 2)`."""
     return np.stack([(plan == _FIRST).sum(axis=1), (plan == _SECOND).sum(axis=1)], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Sentences that a picture entails, contradicts, or leaves open."""
+"""Sentences that a picture entails, contradicts or leaves open."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from emoji_tasks.checks import check_kinds, load_for
 from emoji_tasks.collector import COVER, Collector, alone
 from emoji_tasks.task import TASK_SPLITS
 
-ACROSS = 2  # places of a picture, in each direction
+ACROSS = 2  # places across a picture
 ENTAILMENT_KINDS = ("count", "person")
 ENTAILMENT_ANSWERS = ("contradiction", "neutral", "entailment")
 _CONTRADICTION, _NEUTRAL, _ENTAILMENT = range(3)
@@ -22,7 +22,7 @@ AT_MOST_ONE = (
     "The picture holds no more than one {one}.",
     "Fewer than two of the drawings are {many}.",
 )
-_NO_ROLE = ("hair", "beard")  # a judge may have these, as a judge is a person
+_NO_ROLE = ("hair", "beard")  # excluded figures, since a figure with a role can have these too
 PEOPLE = ("This is {who}.", "The picture shows {who}.", "Here you can see {who}.")
 
 
@@ -36,40 +36,42 @@ def emoji_entailment(
     cache_dir=None,
     verbose=True,
 ):
-    """Load sentences that a picture entails, contradicts or leaves open.
+    """Loads sentences that a picture entails, contradicts or leaves open.
 
-    Composed from emoji art and Unicode facts; not SNLI-VE, and no figure on it can be compared with one on SNLI-VE.
-    Sentences are neutral in two ways:
+    The task is composed from emoji art and Unicode facts. It is not SNLI-VE, and results on it
+    cannot be compared with results on SNLI-VE. Sentences are neutral in two ways:
 
-    * `"count"`: of the four drawings in the picture, one is under a gray card. "There are at least two birds." is
-      entailed by two birds, open with one, contradicted by none; "There is at most one bird." the other way round.
-    * `"person"`: Unicode draws most people as a woman, a man or a person whose gender is open, and in five skin tones
-      or in yellow, which leaves the tone open. "This is a firefighter who is a woman." is entailed by a woman, open
-      with a person in some tone, contradicted by a man, or by a woman who is a judge.
+    * `"count"`: the picture has four drawings, one of them under a gray card. "There are at least
+      two birds." is entailed by two birds, open with one, and contradicted by none. "There is at
+      most one bird." is the opposite.
+    * `"person"`: Unicode draws most people as a woman, a man or a person of open gender, and in
+      five skin tones or in yellow, an open tone. "This is a firefighter who is a woman." is
+      entailed by a woman, open with a person in some tone, and contradicted by a man, or by a woman
+      who is a judge.
 
-    The sentences of the three answers are the same, and so are the pictures: within each group of examples each
-    sentence is once entailed, once open and once contradicted, and so is what each picture makes of three sentences.
-    So in every split the sentence alone gives exactly a third, and so does the picture alone.
+    In each group of examples, each sentence occurs once with each answer, and so does each picture
+    with three sentences. In every split, the accuracy of the sentence alone is therefore exactly
+    1/3, and so is that of the picture alone.
 
     Args:
-        size: Positive int that 2 divides, height and width of the picture.
-        style: The drawing style seen in training, `"twemoji"` or `"openmoji"`; the other is that of the tests with an
-            unseen style.
-        groups: Positive int, how many groups there are in training: as many of nine examples on counts, and a quarter
-            as many, rounded up, of 24 examples on people.
-        test_groups: Positive int, how many there are in validation and in each test.
-        kinds: One or both of `"count"` and `"person"`, what the sentences are about.
-        seed: Non-negative int; equal seeds compose the same examples.
+        size: Positive int divisible by 2, height and width of the picture.
+        style: Drawing style in training, `"twemoji"` or `"openmoji"`. The tests of an unseen style
+            use the other one.
+        groups: Positive int, number of groups in training: as many groups of nine examples about
+            counts, and a quarter as many, rounded up, of 24 examples about people.
+        test_groups: Positive int, number of groups in validation and in each test.
+        kinds: One or both of `"count"` and `"person"`, the kinds of sentences.
+        seed: Non-negative int. Equal seeds give equal examples.
         cache_dir: See `load_emoji`.
         verbose: See `load_emoji`.
 
     Returns:
-        An `EmojiTask`: one picture of four places, the sentence, and 0 for contradiction, 1 for neutral, 2 for
-        entailment.
+        An `EmojiTask`: one picture of four places, the sentence, and the label 0 for contradiction,
+        1 for neutral, 2 for entailment.
 
     Raises:
-        ImportError: A package with drawings or names is not installed; the message has the command.
-        ValueError: An argument out of range.
+        ImportError: If a package with drawings or names is not installed.
+        ValueError: If an argument is out of range.
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
@@ -81,26 +83,29 @@ def emoji_entailment(
 
 
 def entail(data, style, groups, test_groups, seed, kinds=ENTAILMENT_KINDS):
-    """The sentences on pictures of an `Emoji`; see `emoji_entailment`."""
+    """Composes the task from an `Emoji`. See `emoji_entailment`."""
     rng = np.random.default_rng((seed, 3))
     collector = Collector(data, style)
-    of_kind = {name: members(data, name, single=True) for name in KINDS}
+    is_kind = {name: members(data, name, single=True) for name in KINDS}
     people = _people(data)
     for split in TASK_SPLITS:
         rows = collector.rows(split)
         count = groups if split == "train" else test_groups
-        pools = {name: np.flatnonzero(rows & mask) for name, mask in of_kind.items()}
+        pools = {name: np.flatnonzero(rows & mask) for name, mask in is_kind.items()}
         pools = {name: pool for name, pool in pools.items() if len(pool) and not KINDS[name].parts}
         for _ in range(count if "count" in kinds else 0):
             _add_counts(collector, split, pools, rng)
-        here = [person for person in people if rows[person["man"]]]
+        shown = [person for person in people if rows[person["man"]]]
         for _ in range(-(-count // 4) if "person" in kinds else 0):
-            _add_people(collector, split, here, rng)
+            _add_people(collector, split, shown, rng)
     return collector.task(ENTAILMENT_ANSWERS, rng)
 
 
 def _add_counts(collector, split, pools, rng):
-    """Three kinds, of which three pictures show none, one and two, and the same sentence on each kind."""
+    """Adds nine examples: three pictures, with zero, one and two drawings of three kinds in turn.
+
+    The same sentence is asked for each kind.
+    """
     kinds = rng.choice(list(pools), 3, replace=False).tolist()
     wordings, labels = (
         (AT_LEAST_TWO, (_CONTRADICTION, _NEUTRAL, _ENTAILMENT)),
@@ -121,8 +126,11 @@ def _add_counts(collector, split, pools, rng):
 
 
 def _people(data):
-    """For each figure, the name, the rows of the yellow woman and man, and those of the person in each tone."""
-    found = []
+    """Returns a dict for each figure.
+
+    It has the name, the rows of the yellow woman and man, and the rows of the person in each tone.
+    """
+    people = []
     for genders in facts.figures(data).values():
         tones = genders["person"]
         name = data.texts["en"][tones[None]] if None in tones else ""
@@ -133,7 +141,7 @@ def _people(data):
         )
         if complete and name not in ("", "person") and not any(word in name for word in _NO_ROLE):
             toned = {tone: tones[tone] for tone in facts.TONES.values()}
-            found.append(
+            people.append(
                 {
                     "name": str(name),
                     "woman": genders["woman"][None],
@@ -141,26 +149,30 @@ def _people(data):
                     **toned,
                 }
             )
-    return found
+    return people
 
 
 def _add_people(collector, split, people, rng):
-    """Two figures, each as a woman and a man without a tone, and in two tones without a gender; and the sentences."""
+    """Adds 24 examples about two figures.
+
+    Each is shown as a woman and a man without a tone, and in two tones without a gender.
+    """
     pair = [people[i] for i in rng.choice(len(people), 2, replace=False)]
     tones = rng.choice(list(facts.TONES.values()), 2, replace=False).tolist()
     wording = PEOPLE[rng.integers(len(PEOPLE))]
-    by_role = bool(rng.integers(2))  # a contradiction is another figure, or another gender or tone
+    # A contradiction is another figure, or another gender or tone.
+    by_role = bool(rng.integers(2))
     cells = [
         {look: [alone(person[look], ACROSS**2, rng)] for look in ("woman", "man", *tones)}
         for person in pair
     ]
     other = {"woman": "man", "man": "woman", tones[0]: tones[1], tones[1]: tones[0]}
-    leaves_open = {"woman": tones[0], "man": tones[1], tones[0]: "woman", tones[1]: "man"}
+    neutral = {"woman": tones[0], "man": tones[1], tones[0]: "woman", tones[1]: "man"}
     for who, person in enumerate(pair):
         for look in other:
             trait = f"who is a {look}" if look in ("woman", "man") else f"with {look} skin"
             text = wording.format(who=f"{with_article(person['name'])} {trait}")
             contradicts = cells[1 - who][look] if by_role else cells[who][other[look]]
             collector.add(split, cells[who][look], text, _ENTAILMENT, "person")
-            collector.add(split, cells[who][leaves_open[look]], text, _NEUTRAL, "person")
+            collector.add(split, cells[who][neutral[look]], text, _NEUTRAL, "person")
             collector.add(split, contradicts, text, _CONTRADICTION, "person")

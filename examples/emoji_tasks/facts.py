@@ -1,4 +1,4 @@
-"""What an emoji's code points and English name say about its drawing."""
+"""Facts about an emoji from its code points and its English name."""
 
 import re
 
@@ -41,15 +41,15 @@ _DIRECTION = {
 }
 _COLORS = re.compile(r"(?<!light )\b(red|orange|yellow|green|blue|purple|brown|black|white)\b")
 _OF_ONE_COLOR = re.compile(
-    r"heart|circle|square|diamond|triangle|book|apple|envelope|question mark|exclamation mark|paper lantern"
-    r"|black cat|brown mushroom"
+    r"heart|circle|square|diamond|triangle|book|apple|envelope|question mark|exclamation mark"
+    r"|paper lantern|black cat|brown mushroom"
 )
-# Drawn with next to no skin by one of the artists.
+# One of the artists draws almost no skin here.
 _HARDLY_ANY_SKIN = ("in bed", "taking bath", "swimming", "rowing boat", "snowboarder")
-# People whom both artists draw large enough to tell the woman from the man, but for these two.
+# Subgroups of people that both artists draw large enough to show the gender, with two exceptions.
 _PORTRAITS = ("person", "person-gesture", "person-role", "person-fantasy")
 _ALIKE = ("bald", "astronaut")
-# Territories with the flag of another, and two countries with the same flag.
+# Territories with the flag of another one, and two countries with the same flag.
 _SAME_FLAG = {
     "BV",
     "CP",
@@ -72,33 +72,35 @@ _SAME_FLAG = {
 
 
 def tone_of(character):
-    """The skin tone, if there is exactly one; else `None`.
+    """Returns the skin tone if there is exactly one, else `None`.
 
     Example:
 
     >>> tone_of("\U0001f44b\U0001f3ff"), tone_of("\U0001f44b")
     ('dark', None)
     """
-    found = [TONES[c] for c in character if c in TONES]
-    return found[0] if len(found) == 1 else None
+    tones = [TONES[c] for c in character if c in TONES]
+    return tones[0] if len(tones) == 1 else None
 
 
 def gender_of(character):
-    """`"woman"` or `"man"` where the code points say so, `"person"` where they do not; `None` for several people.
+    """Returns `"woman"`, `"man"`, or `"person"` for an open gender; `None` for several people.
 
     Example:
 
     >>> gender_of("\U0001f469\u200d\U0001f680"), gender_of("\U0001f9d1\u200d\U0001f680")
     ('woman', 'person')
     """
-    found = [_GENDERS[c] for c in character if c in _GENDERS]
-    if len(found) > 1 or sum(c in _ADULTS for c in character) > 1:
+    genders = [_GENDERS[c] for c in character if c in _GENDERS]
+    if len(genders) > 1 or sum(c in _ADULTS for c in character) > 1:
         return None
-    return found[0] if found else "person"
+    return genders[0] if genders else "person"
 
 
 def figure_of(character):
-    """The emoji without its tone and gender: the same for the woman, the man and the person who do the same.
+    """Returns the emoji without its tone and gender.
+
+    The result is the same for the woman, the man and the person with the same role.
 
     Example:
 
@@ -116,7 +118,9 @@ def figure_of(character):
 
 
 def hair_of(character):
-    """`"red"`, `"curly"`, `"white"`, `"bald"` or `"blond"`; `None` where nothing is said of hair, or it is no person.
+    """Returns `"red"`, `"curly"`, `"white"`, `"bald"` or `"blond"`.
+
+    Returns `None` if the code points do not define the hair, or if the emoji is not a person.
 
     Example:
 
@@ -129,7 +133,7 @@ def hair_of(character):
 
 
 def time_of(character):
-    """What a clock face shows, else `None`.
+    """Returns the time of a clock face, else `None`.
 
     Example:
 
@@ -140,7 +144,7 @@ def time_of(character):
 
 
 def key_of(character):
-    """What is written on a keycap, else `None`.
+    """Returns the label of a keycap, else `None`.
 
     Example:
 
@@ -153,7 +157,9 @@ def key_of(character):
 
 
 def direction_of(character):
-    """Where an arrow, a button or a hand points: `"up"`, `"down"`, `"left"` or `"right"`; else `None`.
+    """Returns the direction of an arrow, a button or a hand.
+
+    It is `"up"`, `"down"`, `"left"` or `"right"`, else `None`.
 
     Example:
 
@@ -165,27 +171,29 @@ def direction_of(character):
 
 
 def color_of(name):
-    """The color in the English name of a thing that has one color, such as a heart or a book; else `None`.
+    """Returns the color in the English name of a thing of one color, such as a heart, else `None`.
 
     Example:
 
-    >>> color_of("red heart"), color_of("black cat"), color_of("light blue heart"), color_of("man red hair")
-    ('red', 'black', None, None)
+    >>> color_of("red heart"), color_of("black cat")
+    ('red', 'black')
+    >>> color_of("light blue heart"), color_of("man red hair")
+    (None, None)
     """
-    found = _COLORS.search(name)
-    if not found or not _OF_ONE_COLOR.search(name) or "button" in name:
+    match = _COLORS.search(name)
+    if not match or not _OF_ONE_COLOR.search(name) or "button" in name:
         return None
-    return found.group()
+    return match.group()
 
 
-def has_flag_of_its_own(character):
-    """Whether an emoji is a country's or region's flag, and no other has the same one.
+def has_unique_flag(character):
+    """Returns whether an emoji is the flag of a country or region, and no other has the same flag.
 
     Example:
 
     >>> france, svalbard, cat = "\U0001f1eb\U0001f1f7", "\U0001f1f8\U0001f1ef", "\U0001f408"
-    >>> has_flag_of_its_own(france), has_flag_of_its_own(svalbard), has_flag_of_its_own(cat)
-    (True, False, False)
+    >>> [has_unique_flag(character) for character in (france, svalbard, cat)]
+    [True, False, False]
     """
     letters = "".join(
         chr(ord(c) - 0x1F1E6 + ord("A")) for c in character if 0x1F1E6 <= ord(c) <= 0x1F1FF
@@ -194,7 +202,7 @@ def has_flag_of_its_own(character):
 
 
 def skin_tones(data):
-    """The one skin tone of each emoji of an `Emoji` that shows skin, `(items,)`; else `""`."""
+    """Returns the skin tone of each emoji of an `Emoji` that shows skin, `(items,)`, else `""`."""
     names = data.texts["en"]
     shown = (data.group == "people-and-body") & ~np.array(
         [any(w in name for w in _HARDLY_ANY_SKIN) for name in names]
@@ -203,21 +211,22 @@ def skin_tones(data):
 
 
 def figures(data):
-    """People of whom there is a woman, a man and a person, where the drawings tell the woman from the man.
+    """Returns people that exist as a woman, a man and a person, if the drawings show the gender.
 
     Args:
         data: An `Emoji`.
 
     Returns:
-        A dict by `figure_of`, of dicts by gender, of dicts by skin tone (`None` for no tone), of rows.
+        A dict by `figure_of`, of dicts by gender, of dicts from the skin tone (`None` for no tone)
+        to the row.
     """
-    found: dict = {}
+    people: dict = {}
     for row, character in enumerate(data.characters):
         gender = gender_of(character)
         alike = any(word in data.texts["en"][row] for word in _ALIKE)
         if gender is None or alike or data.subgroup[row] not in _PORTRAITS:
             continue
-        tones = found.setdefault(figure_of(character), {}).setdefault(gender, {})
+        tones = people.setdefault(figure_of(character), {}).setdefault(gender, {})
         if tone_of(character) or not any(c in TONES for c in character):
             tones[tone_of(character)] = row
-    return {figure: genders for figure, genders in found.items() if len(genders) == 3}
+    return {figure: genders for figure, genders in people.items() if len(genders) == 3}

@@ -1,4 +1,4 @@
-"""Pictures composed of drawings, on demand."""
+"""Pictures composed of drawings."""
 
 import math
 
@@ -6,15 +6,18 @@ import numpy as np
 
 
 def compose(drawings, cells):
-    """Lay drawings out on square grids, on white.
+    """Places drawings on square grids with a white background.
 
     Args:
         drawings: `(drawings, side, side, 3)` uint8.
-        cells: `(..., places)` int, rows of `drawings` from left to right and from the top down; -1 leaves a place
-            empty. `places` is a square number.
+        cells: `(..., places)` int, rows of `drawings` from left to right and from top to bottom. -1
+            is an empty place. `places` is a square number.
 
     Returns:
         `(..., size, size, 3)` uint8, where `size` is `side` times the square root of `places`.
+
+    Raises:
+        ValueError: If the number of places is not a square.
 
     Example:
 

@@ -76,7 +76,8 @@ WORDINGS = {
         "What does the picture show?",
     ),
 }
-# Where the answer is the emoji itself, an unseen family has an unseen answer: only the style can be new.
+# The answer is the emoji itself. An unseen family has an unseen answer, so that only the style can
+# be new.
 _ASKS_FOR_THE_FAMILY = {"hair", "clock", "key", "country"}
 _KINDS = {
     "animal": ("mammal", "bird", "bug", "sea animal"),
@@ -95,25 +96,27 @@ _KINDS = {
 
 
 def emoji_questions(size=72, style="twemoji", most=40, seed=0, cache_dir=None, verbose=True):
-    """Load questions about drawings of emoji, with short answers from a closed set.
+    """Loads questions about drawings of emoji, with short answers from a closed set.
 
-    Composed from emoji art and Unicode facts; not VQA, and no figure on it can be compared with one on VQA. There are
-    eleven kinds of questions, of four wordings each: the skin tone, gender and hair of people; the time on a clock,
-    the key, where an arrow or a hand points, the color of a heart, a circle or a book, whose flag it is, which kind of
-    animal or food, and what it is at all. The answers are those of the emoji's code points, its English name and
-    Unicode's subgroups. What one of the artists does not show is not asked: the gender of small figures, for one.
+    The task is composed from emoji art and Unicode facts. It is not VQA, and results on it cannot
+    be compared with results on VQA. There are eleven kinds of questions with four wordings each:
+    the skin tone, gender and hair of people, the time on a clock, the key, the direction of an
+    arrow or a hand, the color of a heart, a circle or a book, the country of a flag, the kind of
+    animal or food, and the kind of thing. The answers come from the code points, the English name
+    and the subgroup of the emoji. A question is not asked if one of the artists does not show the
+    answer, such as the gender of small figures.
 
-    In validation and tests, each wording is asked of equally many emoji of each of its answers: whoever sees only the
-    question is right once in as many times as it has answers, whatever was learned. The questions of training are not
-    balanced where an answer has few emoji. The time, the key, the hair and the flag are asked only in `"train"` and
-    `"test_style"`: an emoji whose family was never seen has an answer that was never seen.
+    In validation and tests, each wording is asked for equally many emoji of each of its answers.
+    The accuracy of the question alone is therefore 1 / (number of its answers). The questions of
+    training are not balanced if an answer has few emoji. The time, the key, the hair and the flag
+    are asked only in `"train"` and `"test_style"`, since an unseen family has an unseen answer.
 
     Args:
         size: Positive int, height and width of the images.
-        style: The drawing style seen in training, `"twemoji"` or `"openmoji"`; the other is that of the tests with an
-            unseen style.
-        most: Positive int, of how many emoji with the same answer each wording is asked, if there are so many.
-        seed: Non-negative int; equal seeds choose the same emoji.
+        style: Drawing style in training, `"twemoji"` or `"openmoji"`. The tests of an unseen style
+            use the other one.
+        most: Positive int, largest number of emoji with the same answer for each wording.
+        seed: Non-negative int. Equal seeds give equal examples.
         cache_dir: See `load_emoji`.
         verbose: See `load_emoji`.
 
@@ -121,8 +124,8 @@ def emoji_questions(size=72, style="twemoji", most=40, seed=0, cache_dir=None, v
         An `EmojiTask`: one picture of one drawing, the question, and the answer.
 
     Raises:
-        ImportError: A package with drawings or names is not installed; the message has the command.
-        ValueError: An argument out of range.
+        ImportError: If a package with drawings or names is not installed.
+        ValueError: If an argument is out of range.
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
@@ -130,15 +133,14 @@ def emoji_questions(size=72, style="twemoji", most=40, seed=0, cache_dir=None, v
 
 
 def ask(data, style, most, seed):
-    """The questions about an `Emoji`; see `emoji_questions`."""
+    """Composes the task from an `Emoji`. See `emoji_questions`."""
     rng = np.random.default_rng((seed, 1))
     collector = Collector(data, style)
     answers = {kind: answers_of(data, kind) for kind in WORDINGS}
     training = collector.rows("train")
-    known = {kind: np.unique(found[training & (found != "")]) for kind, found in answers.items()}
-    known = {
-        kind: found for kind, found in known.items() if len(found) > 1
-    }  # else there is nothing to choose from
+    known = {kind: np.unique(values[training & (values != "")]) for kind, values in answers.items()}
+    # A kind with one answer has nothing to choose from.
+    known = {kind: values for kind, values in known.items() if len(values) > 1}
     names = np.unique(np.concatenate(list(known.values()))).tolist()
     for split in TASK_SPLITS:
         for kind in known:
@@ -161,37 +163,37 @@ def ask(data, style, most, seed):
 
 
 def answers_of(data, kind):
-    """The answer of each emoji to a kind of question, `(items,)`; `""` where it cannot be asked.
+    """Returns the answer of each emoji to a kind of question, `(items,)`, or `""` if there is none.
 
     Args:
         data: An `Emoji`.
         kind: A key of `WORDINGS`.
     """
     if kind in _KINDS:
-        found = np.full(len(data), "", object)
+        answers = np.full(len(data), "", object)
         for name in _KINDS[kind]:
-            found[members(data, name)] = with_article(name)
-        return found.astype(str)
+            answers[members(data, name)] = with_article(name)
+        return answers.astype(str)
     if kind == "skin tone":
         return facts.skin_tones(data)
     if kind == "gender":
         return _genders(data)
     people = data.group == "people-and-body"
     names = data.texts["en"]
-    of = {
+    answer = {
         "hair": lambda i: facts.hair_of(data.characters[i]) if people[i] else None,
         "clock": lambda i: facts.time_of(data.characters[i]),
         "key": lambda i: facts.key_of(data.characters[i]),
         "direction": lambda i: facts.direction_of(data.characters[i]),
         "color": lambda i: facts.color_of(names[i]),
-        "country": lambda i: names[i] if facts.has_flag_of_its_own(data.characters[i]) else None,
+        "country": lambda i: names[i] if facts.has_unique_flag(data.characters[i]) else None,
     }[kind]
-    return np.array([of(i) or "" for i in range(len(data))])
+    return np.array([answer(i) or "" for i in range(len(data))])
 
 
 def _genders(data):
-    found = np.full(len(data), "", "<U5")
+    answers = np.full(len(data), "", "<U5")
     for genders in facts.figures(data).values():
         for gender in ("woman", "man"):
-            found[list(genders[gender].values())] = gender
-    return found
+            answers[list(genders[gender].values())] = gender
+    return answers

@@ -1,4 +1,4 @@
-"""Statements on what two pictures show, and whether they hold."""
+"""Templates of statements about two pictures."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,13 +10,15 @@ NUMBERS = {2: "two", 3: "three"}
 
 @dataclasses.dataclass(frozen=True)
 class Template:
-    """A statement on one or two kinds of things, in several wordings.
+    """A statement about one or two kinds of things, in several wordings.
 
     Attributes:
         kind: `"presence"`, `"count"` or `"comparison"`.
-        wordings: With `{one}`, `{a}` and `{many}` of the first kind, `{others}` of the second, and `{n}`.
-        holds: A function of the numbers of both kinds on the left, of both on the right, and `n`.
-        numbers: What `n` may be.
+        wordings: Format strings with `{one}`, `{a}` and `{many}` of the first kind, `{others}` of
+            the second kind, and `{n}`.
+        holds: Function of three arguments: the numbers of both kinds on the left, the numbers of
+            both kinds on the right, and `n`. Returns whether the statement is true.
+        numbers: Possible values of `n`.
     """
 
     kind: str
@@ -25,7 +27,7 @@ class Template:
     numbers: tuple[int, ...] = (0,)
 
     def text(self, wording, first, second, n):
-        """The statement on two of `KINDS`."""
+        """Returns the statement about two of `KINDS`."""
         return self.wordings[wording].format(
             one=first,
             a=with_article(first),

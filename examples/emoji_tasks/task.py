@@ -11,34 +11,35 @@ TASK_SPLITS = ("train", "validation", "test_family", "test_style", "test_both")
 
 @dataclasses.dataclass(frozen=True)
 class EmojiTask:
-    """Pictures with texts and labels: what `emoji_questions` and the other tasks on emoji return.
+    """Pictures with texts and labels, the result of `emoji_questions` and the other tasks.
 
-    The drawings are there once, however many examples show them; `images` composes the pictures of the examples that
-    are asked for. The split of an example is one of
+    Each drawing is stored once. `images` composes the pictures of the selected examples. The split
+    of an example is one of
 
     | split | families of the emoji | drawing style |
     | --- | --- | --- |
-    | `"train"` | of training | seen |
-    | `"validation"` | others | seen |
-    | `"test_family"` | others again | seen |
-    | `"test_style"` | of training | unseen |
-    | `"test_both"` | those of `"test_family"` | unseen |
+    | `"train"` | training | seen |
+    | `"validation"` | validation | seen |
+    | `"test_family"` | test | seen |
+    | `"test_style"` | training | unseen |
+    | `"test_both"` | test | unseen |
 
-    The families of a side are those that `load_emoji` puts there, so a model that was pre-trained on its training
-    families, in the seen style alone, has seen nothing of the tests.
+    The families have the same split as in `load_emoji`. A model that was pre-trained on its
+    training families, in the seen style only, has seen nothing of the tests.
 
     Attributes:
         drawings: `(drawings, side, side, 3)` uint8, on white.
-        item: `(drawings,)` int32, the row of the emoji in `load_emoji(skin_tones=True)`; both drawings of an emoji have
-            the same. -1 is a drawing that is no emoji.
-        family: `(drawings,)` of the emoji, as in `Emoji`.
-        style: `(drawings,)` one of `STYLES`.
-        cells: `(examples, pictures, places)` int32, the row of `drawings` in each place of each picture; -1 is empty.
-        texts: `(examples,)` the question, statement or sentence.
-        labels: `(examples,)` int32, a position in `answers`.
-        answers: What the labels mean.
-        kind: `(examples,)` what the text is about.
-        split: `(examples,)` one of `TASK_SPLITS`.
+        item: `(drawings,)` int32, row of the emoji in `load_emoji(skin_tones=True)`. Both drawings
+            of an emoji have the same. -1 is a drawing that is not an emoji.
+        family: `(drawings,)`, family of the emoji, as in `Emoji`.
+        style: `(drawings,)`, one of `STYLES`.
+        cells: `(examples, pictures, places)` int32, row of `drawings` in each place of each
+            picture. -1 is an empty place.
+        texts: `(examples,)`, the question, statement or sentence.
+        labels: `(examples,)` int32, position in `answers`.
+        answers: Names of the labels.
+        kind: `(examples,)`, subject of the text.
+        split: `(examples,)`, one of `TASK_SPLITS`.
     """
 
     drawings: np.ndarray
@@ -56,13 +57,14 @@ class EmojiTask:
         return len(self.texts)
 
     def __getitem__(self, rows):
-        """The chosen examples, by a slice, a mask or an index array; the drawings stay as they are.
+        """Returns the selected examples, by a slice, a mask or an index array, with all drawings.
 
         Example:
 
         >>> two = np.array(["train", "test_style"])
-        >>> task = EmojiTask(*[np.zeros((1, 8, 8, 3), "uint8")] * 4, np.zeros((2, 1, 1), "int32"), two,
-        ...                  np.zeros(2, "int32"), ("yes", "no"), two, two)
+        >>> drawings, cells = np.zeros((1, 8, 8, 3), "uint8"), np.zeros((2, 1, 1), "int32")
+        >>> labels = np.zeros(2, "int32")
+        >>> task = EmojiTask(*[drawings] * 4, cells, two, labels, ("yes", "no"), two, two)
         >>> task[task.split == "train"].images().shape
         (1, 8, 8, 3)
         """
@@ -73,13 +75,13 @@ class EmojiTask:
         return dataclasses.replace(self, **chosen)
 
     def images(self, rows=slice(None)):
-        """Compose the pictures of the chosen examples.
+        """Composes the pictures of the selected examples.
 
         Args:
-            rows: A slice, a mask or an index array; all examples by default.
+            rows: A slice, a mask or an index array. The default is all examples.
 
         Returns:
-            `(rows, size, size, 3)` uint8; of examples with two pictures, `(rows, 2, size, size, 3)`.
+            `(rows, size, size, 3)` uint8. For two pictures per example, `(rows, 2, size, size, 3)`.
         """
         cells = self.cells[rows]
         return compose(self.drawings, cells[:, 0] if cells.shape[1] == 1 else cells)

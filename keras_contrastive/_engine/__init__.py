@@ -19,23 +19,16 @@ from keras_contrastive._engine.groups import groups_by_id, sum_over_group
 from keras_contrastive._engine.normalize import normalize
 from keras_contrastive._engine.numerics import LOWEST
 from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
-from keras_contrastive._engine.ranks import has_positive, nearest_positive, positive_ranks
+from keras_contrastive._engine.ranks import (
+    has_positive,
+    nearest_candidates,
+    nearest_positive,
+    positive_ranks,
+)
 from keras_contrastive._engine.targets import check_ids, view_name
 from keras_contrastive._engine.tiles import tile_shape
 
-EMPTY, NOBODY, UNKNOWN = MISSING_ID, NO_ITEM_ID, FIRST_PRIVATE_ID  # TEMPORARY
-
-
-def as_views(y_true, y_pred):  # TEMPORARY
-    batch = Batch.from_targets(y_true, y_pred)
-    return batch.ids, list(batch.views.values())
-
-
 __all__ = [
-    "EMPTY",
-    "NOBODY",
-    "UNKNOWN",
-    "as_views",
     "FIRST_PRIVATE_ID",
     "LOWEST",
     "MISSING_ID",
@@ -49,6 +42,7 @@ __all__ = [
     "has_positive",
     "largest_negatives",
     "log_gaussian_potential",
+    "nearest_candidates",
     "nearest_positive",
     "normalize",
     "positive_ranks",

@@ -67,7 +67,7 @@ class Contrast:
         if self._scale_per_direction and scale.shape[-1] != len(self.directions):
             raise ValueError(
                 f"The loss has temperatures for {scale.shape[-1]} directions. "
-                f"Received: {len(self.directions)} directions. Build a loss for each number of views."
+                f"Received: {len(self.directions)} directions. Build a loss per number of views."
             )
         self._all_views = all_views
         self._sums = DirectionSums(batch, self.directions, scale, all_views, self._extra)

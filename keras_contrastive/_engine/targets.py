@@ -64,8 +64,8 @@ def as_ids(y_true: ArrayLike) -> Tensor:
     dtype = _dtype(y_true)
     if not dtype.startswith(("int", "uint")):
         raise TypeError(
-            f"`y_true` must hold integer ids or labels. Received: y_true with dtype {dtype}. Floats "
-            "cannot represent ids above 2**24 exactly. Target embeddings need a `y_pred` of shape "
+            f"`y_true` must hold integer ids or labels. Received: y_true with dtype {dtype}. "
+            "Floats cannot represent ids above 2**24 exactly. Target embeddings need a `y_pred` of shape "
             "`(batch, dim)`."
         )
     if not hasattr(y_true, "shape"):

@@ -11,10 +11,7 @@ from keras_contrastive._replicas.replicas import (
 )
 from keras_contrastive._replicas.shards import num_data_shards, replicate, shard_rows
 
-shared_batch = current_replicas  # TEMPORARY
-
 __all__ = [
-    "shared_batch",
     "Replicas",
     "across_processes",
     "current_replicas",

@@ -44,12 +44,6 @@ class Replicas:
         """Returns the rows of this replica from a tensor of the global batch."""
         return x[self.first : self.first + self.num_rows]
 
-    @property
-    def share(self):  # TEMPORARY
-        return self.loss_scale
-
-    own = local  # TEMPORARY
-
     def others(self, x: Tensor) -> list[Tensor]:
         """Returns the rows before and after those of this replica."""
         return [x[: self.first], x[self.first + self.num_rows :]]

@@ -19,8 +19,8 @@ from keras_contrastive.augmentation._token_augmenter import TokenAugmenter
 from keras_contrastive.augmentation._token_corruption import TokenCorruption
 
 __all__ = [
-    "Augmenter",
     "EDA",
+    "Augmenter",
     "EDATokenAugmenter",
     "ImageAugmenter",
     "RandomColorJitter",

@@ -1,35 +1,47 @@
 """Easy data augmentation of strings."""
 
 import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
+from keras_contrastive import _checks
 from keras_contrastive._draws import as_seed
-from keras_contrastive.augmentation._eda_token_augmenter import check_operations
+from keras_contrastive._typing import Array, ArrayLike
+from keras_contrastive.augmentation._eda_token_augmenter import (
+    Operation,
+    as_alpha,
+    check_operations,
+)
 
-_OPERATIONS = ("replacement", "insertion", "swap", "deletion", "masking")
+_PAPER_OPERATIONS: tuple[Operation, ...] = ("replacement", "insertion", "swap", "deletion")
+_WITHOUT_SYNONYMS: tuple[Operation, ...] = ("swap", "deletion")
 
 
 class EDA:
-    """Makes random views of texts by replacing, inserting, swapping, deleting or hiding words.
+    """Makes random views of texts: replaces, inserts, swaps, deletes or masks words.
 
-    For data pipelines, before the tokenizer; on token ids, inside the model, there is `EDATokenAugmenter`. Words are
-    what white space separates: a text in a script without spaces is one word. A text that no operation can change
-    comes back as it is, a text with words never comes back empty, and of several words one always remains unmasked.
+    Use it in a data pipeline, before the tokenizer. For token ids, use `EDATokenAugmenter` inside
+    the model. Words are separated by white space, so a text without spaces is one word. A text
+    that an operation cannot change is returned as it is. Every text with words keeps a word, and
+    with several words at least one is not masked.
 
-    Each call draws anew. The same object made again with the same seed gives the same views in the same sequence.
+    Each call draws anew. A new object with the same seed repeats the sequence of views.
 
     Args:
-        synonyms: `None`, or a dict from words to lists of their synonyms. Upper and lower case of the words in the
-            text do not matter; a synonym may be several words.
-        alpha: In `(0, 1)`, the share of the words that an operation changes, at least one; for deletion, the
-            probability of each word.
-        operations: Some of `"replacement"`, `"insertion"` (of a synonym of a word, anywhere), which need `synonyms`,
-            `"swap"`, `"deletion"` and `"masking"`. `None` takes the four of the paper, or those of them that need no
-            synonyms if there are none.
-        mask_token: Non-empty string, what a masked word becomes.
-        choose: `"one"` operation for each text, with equal chance, or `"all"`, in the order of `operations`.
-        seed: Integer, or `None` to draw one from Python's `random`, which `keras.utils.set_random_seed` seeds.
+        synonyms: `None`, or a dict from words to lists of their synonyms. The case of words in the
+            text does not matter. A synonym may have several words.
+        alpha: Float in (0, 1), the fraction of words that an operation changes, at least one word.
+            For deletion, the probability of each word.
+        operations: Some of `"replacement"`, `"insertion"` (of a synonym of a word, anywhere),
+            `"swap"`, `"deletion"` and `"masking"`. The first two need `synonyms`. `None` selects
+            the four operations of the paper, or swap and deletion if there are no synonyms.
+        mask_token: Non-empty string that replaces a masked word.
+        choose: `"one"` applies one random operation to each text. `"all"` applies all of them, in
+            the order of `operations`.
+        seed: Integer, or `None` to draw one from Python's `random`. `keras.utils.set_random_seed`
+            seeds Python's `random`.
 
     Call arguments:
         texts: List, tuple or NumPy array of strings, of any shape.
@@ -38,13 +50,14 @@ class EDA:
         NumPy array of strings, of the same shape.
 
     Raises:
-        TypeError: Texts that are not strings, or one string alone; synonyms that are not a dict of lists.
-        ValueError: `alpha` outside `(0, 1)`, operations that are unknown or lack synonyms.
+        TypeError: If texts are not strings, or a single string. If `synonyms` is not a dict of
+            lists, or `alpha` not a number.
+        ValueError: If `alpha` is outside (0, 1), or if operations are unknown or lack synonyms.
 
     Reference:
-        - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2; alpha = 0.1 is their advice.
-          Masking is not theirs; they make several views of each text and remove stop words before they look for
-          synonyms, here the table decides.
+        - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2. They recommend alpha = 0.1.
+          They do not mask, make several views of each text, and remove stop words before they look
+          for synonyms. Here, stop words are words without synonyms.
 
     Example:
 
@@ -57,41 +70,34 @@ class EDA:
 
     def __init__(
         self,
-        synonyms=None,
-        alpha=0.1,
-        operations=None,
-        mask_token="[MASK]",
-        choose="one",
-        seed=None,
-    ):
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 1:
-            raise ValueError(
-                f"`alpha` must be in (0, 1), the share of the words. Received: alpha={alpha!r}."
-            )
-        if choose not in ("one", "all"):
-            raise ValueError(f'`choose` must be "one" or "all". Received: choose={choose!r}.')
+        synonyms: Mapping[str, Sequence[str]] | None = None,
+        alpha: float = 0.1,
+        operations: Sequence[Operation] | None = None,
+        mask_token: str = "[MASK]",
+        choose: Literal["one", "all"] = "one",
+        seed: int | None = None,
+    ) -> None:
+        self.alpha = as_alpha(alpha)
+        self.choose = _checks.one_of("choose", choose, ("one", "all"))
         if not isinstance(mask_token, str) or not mask_token.strip():
             raise ValueError(
                 f"`mask_token` must be a non-empty string. Received: mask_token={mask_token!r}."
             )
+        self.mask_token = mask_token
         self.synonyms = _as_synonyms(synonyms)
         if operations is None:
-            operations = _OPERATIONS[0 if self.synonyms else 2 : 4]
-        lacking = dict.fromkeys(("replacement", "insertion"), not self.synonyms)
-        check_operations(operations, _OPERATIONS, lacking, "`synonyms`")
-        self.alpha, self.operations, self.mask_token, self.choose = (
-            alpha,
-            tuple(operations),
-            mask_token,
-            choose,
-        )
+            operations = _PAPER_OPERATIONS if self.synonyms else _WITHOUT_SYNONYMS
+        needs_synonyms = dict.fromkeys(("replacement", "insertion"), "synonyms")
+        check_operations(operations, {} if self.synonyms else needs_synonyms)
+        self.operations = tuple(operations)
         self.seed = as_seed(seed)
         self._random = random.Random(self.seed)
 
-    def __call__(self, texts):
+    def __call__(self, texts: ArrayLike) -> Array:
         if isinstance(texts, (str, bytes)):
             raise TypeError(
-                f"`texts` must be a list or array of strings. Received: {texts!r}. Put it into a list."
+                f"`texts` must be a list or array of strings. Received: texts={texts!r}. "
+                "Put the string into a list."
             )
         array = np.asarray(texts, dtype=object)
         for text in array.flat:
@@ -102,69 +108,68 @@ class EDA:
         views = [self._view(text) for text in array.flat]
         return np.array(views, dtype=str).reshape(array.shape)
 
-    def _view(self, text):
+    def __repr__(self) -> str:
+        arguments = f"alpha={self.alpha}, operations={self.operations}, choose={self.choose!r}"
+        return f"EDA({arguments}, seed={self.seed})"
+
+    def _view(self, text: str) -> str:
         words = text.split()
         if not words:
             return text
-        operations = (
-            [self._random.choice(self.operations)] if self.choose == "one" else self.operations
-        )
-        for operation in operations:
+        chosen: Sequence[str] = self.operations
+        if self.choose == "one":
+            chosen = [self._random.choice(self.operations)]
+        for operation in chosen:
             words = getattr(self, f"_{operation}")(words)
         return " ".join(words)
 
-    def _amount(self, words):
+    def _amount(self, words: list[str]) -> int:
         return max(1, int(self.alpha * len(words)))
 
-    def _synonym(self, word):
+    def _synonym(self, word: str) -> str:
         return self._random.choice(self.synonyms[word.lower()])
 
-    def _replacement(self, words):
-        places = [place for place, word in enumerate(words) if word.lower() in self.synonyms]
-        chosen = self._random.sample(places, min(self._amount(words), len(places)))
-        return [
-            self._synonym(word) if place in chosen else word for place, word in enumerate(words)
-        ]
+    def _replacement(self, words: list[str]) -> list[str]:
+        positions = [n for n, word in enumerate(words) if word.lower() in self.synonyms]
+        chosen = self._random.sample(positions, min(self._amount(words), len(positions)))
+        return [self._synonym(word) if n in chosen else word for n, word in enumerate(words)]
 
-    def _insertion(self, words):
-        known = [word for word in words if word.lower() in self.synonyms]
+    def _insertion(self, words: list[str]) -> list[str]:
+        sources = [word for word in words if word.lower() in self.synonyms]
         words = list(words)
-        for _ in range(self._amount(words) if known else 0):
-            words.insert(
-                self._random.randint(0, len(words)), self._synonym(self._random.choice(known))
-            )
+        for _ in range(self._amount(words) if sources else 0):
+            position = self._random.randint(0, len(words))
+            words.insert(position, self._synonym(self._random.choice(sources)))
         return words
 
-    def _swap(self, words):
+    def _swap(self, words: list[str]) -> list[str]:
         words = list(words)
         for _ in range(self._amount(words) if len(words) > 1 else 0):
             first, second = self._random.sample(range(len(words)), 2)
             words[first], words[second] = words[second], words[first]
         return words
 
-    def _deletion(self, words):
-        return [word for word in words if self._random.random() >= self.alpha] or [
-            self._random.choice(words)
-        ]
+    def _deletion(self, words: list[str]) -> list[str]:
+        kept = [word for word in words if self._random.random() >= self.alpha]
+        return kept or [self._random.choice(words)]
 
-    def _masking(self, words):
-        hidden = self._random.sample(range(len(words)), min(self._amount(words), len(words) - 1))
-        return [self.mask_token if place in hidden else word for place, word in enumerate(words)]
+    def _masking(self, words: list[str]) -> list[str]:
+        masked = self._random.sample(range(len(words)), min(self._amount(words), len(words) - 1))
+        return [self.mask_token if n in masked else word for n, word in enumerate(words)]
 
 
-def _as_synonyms(synonyms):
+def _as_synonyms(synonyms: Any) -> dict[str, list[str]]:
     expected = (
         "`synonyms` must be a dict from words to lists of their synonyms, all non-empty strings"
     )
-    if synonyms is not None and not isinstance(synonyms, dict):
+    if synonyms is not None and not isinstance(synonyms, Mapping):
         raise TypeError(f"{expected}. Received: synonyms={synonyms!r}.")
     by_word: dict[str, list[str]] = {}
     for word, others in (synonyms or {}).items():
-        if not isinstance(others, (list, tuple)) or not all(
-            isinstance(w, str) for w in (word, *others)
-        ):
+        is_list = isinstance(others, (list, tuple))
+        if not is_list or not all(isinstance(text, str) for text in (word, *others)):
             raise TypeError(f"{expected}. Received: {word!r}: {others!r}.")
-        if not all(w.strip() for w in (word, *others)):
+        if not all(text.strip() for text in (word, *others)):
             raise ValueError(f"{expected}. Received: {word!r}: {others!r}.")
         if others:
             by_word.setdefault(word.lower(), []).extend(others)

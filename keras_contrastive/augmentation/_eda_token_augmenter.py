@@ -1,53 +1,56 @@
 """Easy data augmentation of token ids, in one layer."""
 
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal
+
 import keras
 from keras import ops
 
-from keras_contrastive.augmentation._base import keys_of_part
+from keras_contrastive._checks import integer, real
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._base import draw_columns, part_keys
 from keras_contrastive.augmentation._random_token_deletion import RandomTokenDeletion
 from keras_contrastive.augmentation._random_token_insertion import RandomTokenInsertion
 from keras_contrastive.augmentation._random_token_masking import RandomTokenMasking
 from keras_contrastive.augmentation._random_token_replacement import RandomTokenReplacement
 from keras_contrastive.augmentation._random_token_swap import RandomTokenSwap
-from keras_contrastive.augmentation._synonym_table import SynonymTable
-from keras_contrastive.augmentation._token_augmenter import (
-    TokenAugmenter,
-    as_id,
-    draw_below,
-    draw_columns,
-)
+from keras_contrastive.augmentation._synonym_table import Synonyms, SynonymTable
+from keras_contrastive.augmentation._token_augmenter import TokenAugmenter, draw_below
 
-_OPERATIONS = ("replacement", "insertion", "swap", "deletion", "masking")
+Operation = Literal["replacement", "insertion", "swap", "deletion", "masking"]
+
+OPERATIONS: tuple[Operation, ...] = ("replacement", "insertion", "swap", "deletion", "masking")
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class EDATokenAugmenter(TokenAugmenter):
-    """Changes each row of token ids by one operation, drawn at random: easy data augmentation on the device.
+    """Changes each row of token ids by one random operation: easy data augmentation (EDA).
 
-    Give it to `ContrastiveTrainer(encoders=..., augmenters={"text": EDATokenAugmenter()})`. On strings, outside the
-    model, there is `EDA`. See `TokenAugmenter` for what the layer takes and returns.
+    Use it as `ContrastiveTrainer(encoders=..., augmenters={"text": EDATokenAugmenter()})`. For
+    strings, use `EDA` in the data pipeline. See `TokenAugmenter` for inputs and outputs.
 
-    Where the paper replaces `max(1, alpha * length)` words, here each token that has synonyms is replaced with
-    probability `alpha`, as each is deleted in both. Masking is not in the paper.
+    The paper replaces `max(1, alpha * length)` words. This layer replaces each token that has
+    synonyms with probability `alpha`, as both delete tokens. Masking is not in the paper.
 
     Args:
-        alpha: In `(0, 1)`, the share of a row's tokens that is changed: the rate of replacement, deletion and masking,
-            and the share that is swapped or inserted (at least one).
-        table: `None`, or a dict from a token id to the list of ids that may stand for it.
+        alpha: Float in (0, 1), the fraction of changed tokens. It is the rate of replacement,
+            deletion and masking, and the fraction of swaps and insertions (at least one).
+        table: `None`, or a dict from token ids to lists of token ids, their synonyms.
         mask_id: `None`, or the id of `[MASK]`.
-        operations: Some of `"replacement"`, `"insertion"` (which need `table`), `"swap"`, `"deletion"` and `"masking"`
-            (which needs `mask_id`), each with equal chance. `None` takes all for which there is what they need.
+        operations: Some of `"replacement"` and `"insertion"` (both need `table`), `"swap"`,
+            `"deletion"` and `"masking"` (needs `mask_id`). All are equally likely. `None` selects
+            all operations whose arguments are set.
         padding_id: Integer, the id after the last token of a row.
-        kept_ids: Integers, ids that are never touched, such as those of `[CLS]` and `[SEP]`.
-        seed: Integer or `None`; see `Augmenter`.
+        kept_ids: Integers, ids that are never changed, such as those of `[CLS]` and `[SEP]`.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: See `keras.layers.Layer`.
 
     Raises:
-        TypeError: A `table` that is no such dict, a `mask_id` that is not an integer.
-        ValueError: `alpha` outside `(0, 1)`, operations that are unknown or lack what they need.
+        TypeError: If `table` is not such a dict or `mask_id` is not an integer.
+        ValueError: If `alpha` is outside (0, 1), or if operations are unknown or lack an argument.
 
     Reference:
-        - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2; alpha = 0.1 is their advice.
+        - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2. They recommend alpha = 0.1.
 
     Example:
 
@@ -59,80 +62,85 @@ class EDATokenAugmenter(TokenAugmenter):
 
     def __init__(
         self,
-        alpha=0.1,
-        table=None,
-        mask_id=None,
-        operations=None,
-        padding_id=0,
-        kept_ids=(),
-        seed=None,
-        **kwargs,
-    ):
+        alpha: float = 0.1,
+        table: Synonyms | None = None,
+        mask_id: int | None = None,
+        operations: Sequence[Operation] | None = None,
+        padding_id: int = 0,
+        kept_ids: Iterable[int] = (),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(padding_id=padding_id, kept_ids=kept_ids, seed=seed, **kwargs)
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 1:
-            raise ValueError(
-                f"`alpha` must be in (0, 1), the share of the tokens. Received: alpha={alpha!r}."
-            )
-        self.alpha = float(alpha)
+        self.alpha = as_alpha(alpha)
         self._table = None if table is None else SynonymTable(table)
-        self.mask_id = None if mask_id is None else as_id("mask_id", mask_id)
-        lacking = {
-            "replacement": table is None,
-            "insertion": table is None,
-            "masking": mask_id is None,
-        }
+        self.mask_id = None if mask_id is None else integer("mask_id", mask_id)
+        missing = dict.fromkeys(("replacement", "insertion"), "table") if table is None else {}
+        if mask_id is None:
+            missing["masking"] = "mask_id"
         if operations is None:
-            operations = [name for name in _OPERATIONS if not lacking.get(name)]
-        check_operations(operations, _OPERATIONS, lacking, "`table`, or `mask_id` for masking")
+            operations = [name for name in OPERATIONS if name not in missing]
+        check_operations(operations, missing)
         self.operations = tuple(operations)
-        self._parts = [self._part(name) for name in self.operations]
+        self._parts = [self._make_part(name) for name in self.operations]
 
-    def _part(self, name):
-        table = self._table and self._table.pairs
-        common = {"padding_id": self.padding_id, "kept_ids": self.kept_ids, "seed": self.seed}
-        if name == "replacement":
-            return RandomTokenReplacement(table, self.alpha, **common)
-        if name == "insertion":
-            return RandomTokenInsertion(table, self.alpha, **common)
-        if name == "masking":
+    def _make_part(self, name: str) -> TokenAugmenter:
+        common: dict[str, Any] = {
+            "padding_id": self.padding_id,
+            "kept_ids": self.kept_ids,
+            "seed": self.seed,
+        }
+        if name == "replacement" and self._table is not None:
+            return RandomTokenReplacement(self._table.pairs, self.alpha, **common)
+        if name == "insertion" and self._table is not None:
+            return RandomTokenInsertion(self._table.pairs, self.alpha, **common)
+        if name == "masking" and self.mask_id is not None:
             return RandomTokenMasking(self.mask_id, self.alpha, **common)
-        return {"swap": RandomTokenSwap, "deletion": RandomTokenDeletion}[name](
-            self.alpha, **common
-        )
+        if name == "swap":
+            return RandomTokenSwap(self.alpha, **common)
+        return RandomTokenDeletion(self.alpha, **common)
 
-    def augment(self, ids, keys):
-        (draw,) = draw_columns(keys_of_part(keys, "choice"), 1)
-        choice = draw_below(draw, len(self._parts))
+    def augment(self, ids: Tensor, keys: Tensor) -> Tensor:
+        (operation_draw,) = draw_columns(part_keys(keys, "choice"), 1)
+        choice = draw_below(operation_draw, len(self._parts))
         views = ids
-        for place, part in enumerate(self._parts):
-            views = ops.where(choice == place, part.augment(ids, keys_of_part(keys, place)), views)
+        for number, part in enumerate(self._parts):
+            view = part.augment(ids, part_keys(keys, number))
+            views = ops.where(choice == number, view, views)
         return views
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "alpha": self.alpha,
-            "table": self._table and self._table.get_config(),
+            "table": None if self._table is None else self._table.get_config(),
             "mask_id": self.mask_id,
             "operations": self.operations,
         }
 
 
-def check_operations(operations, known, lacking, needs):
-    """Refuse operations that are unknown, repeated or none, or lack what they need."""
-    listed = isinstance(operations, (list, tuple))
-    if (
-        not listed
-        or not operations
-        or not set(operations) <= set(known)
-        or len(set(operations)) < len(operations)
-    ):
+def as_alpha(alpha: Any) -> float:
+    """Returns the fraction of changed tokens, a float in (0, 1)."""
+    return real("alpha", alpha, 0, 1, include_low=False, include_high=False)
+
+
+def check_operations(operations: Any, missing: dict[str, str]) -> None:
+    """Raises a `ValueError` if operations are unknown, repeated, empty, or lack an argument.
+
+    Args:
+        operations: Names of operations.
+        missing: Maps operations that cannot be used to the argument that they need.
+    """
+    names: Collection[Any] = operations if isinstance(operations, (list, tuple)) else ()
+    if not names or not set(names) <= set(OPERATIONS) or len(set(names)) < len(names):
         raise ValueError(
-            f"`operations` must be a list of some of {', '.join(known)}, each once. "
+            f"`operations` must be a list of some of {', '.join(OPERATIONS)}, each once. "
             f"Received: operations={operations!r}."
         )
-    missing = [name for name in operations if lacking.get(name)]
-    if missing:
-        raise ValueError(
-            f"`operations` has {', '.join(missing)}, which needs {needs}. Received none."
-        )
+    for name in names:
+        if name in missing:
+            raise ValueError(
+                f"`operations` must not contain {name!r} without `{missing[name]}`. "
+                f"Received: operations={operations!r}, {missing[name]}=None. Pass "
+                f"`{missing[name]}`."
+            )

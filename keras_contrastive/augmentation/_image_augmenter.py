@@ -1,40 +1,47 @@
-"""What the image views share: layout of the images, precision, and what happens outside training."""
+"""Base class of the image augmentation layers: layout, precision, behavior outside training."""
+
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
+from keras_contrastive import _checks
+from keras_contrastive._typing import Config, Shape, Tensor
 from keras_contrastive.augmentation._base import Augmenter
+
+DataFormat = Literal["channels_last", "channels_first"]
 
 
 class ImageAugmenter(Augmenter):
     """Base class of layers that make random views of images.
 
-    In training each image of the batch is changed by draws of its own; otherwise the layer returns the images (at the
-    size that was asked for, if any). It runs inside the compiled step, on the device of the model, and computes in
-    float32 under every policy.
+    In training, each image of the batch is changed by its own draws. Outside training, the layer
+    returns the images, resized if the layer has a `size`. It runs inside the compiled step, on the
+    device of the model, and computes in float32 under every policy.
 
-    A view of your own needs one method, `augment(images, keys)`; its images are float32
-    `(batch, height, width, channels)`, whatever the `data_format`.
+    A subclass implements `augment(images, keys)`. Its images are float32
+    `(batch, height, width, channels)` for every `data_format`.
 
     Args:
         seed: See `Augmenter`.
-        data_format: `"channels_last"`, `"channels_first"`, or `None` for Keras' own setting.
+        data_format: `"channels_last"`, `"channels_first"`, or `None` for the setting of Keras.
         **kwargs: See `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Images, float or integer, `(batch, height, width, channels)` or, with channels first,
-            `(batch, channels, height, width)`. Height, width and channels must be static.
+        inputs: Images, float or integer, `(batch, height, width, channels)` or, with channels
+            first, `(batch, channels, height, width)`. Height, width and channels must be static.
         training: Whether to augment.
 
     Returns:
         Images of the layer's compute dtype.
 
     Raises:
-        ValueError: Another rank, an unknown height or width, another `data_format`.
+        ValueError: If the inputs do not have rank 4 or a static size, or if `data_format` is
+            unknown.
 
     Example:
 
-    >>> from keras_contrastive._draws import uniform
+    >>> from keras_contrastive.extend import uniform
     >>> class RandomGain(ImageAugmenter):
     ...     def augment(self, images, keys):
     ...         return images * keras.ops.reshape(uniform(keys, 1), (-1, 1, 1, 1))
@@ -43,24 +50,23 @@ class ImageAugmenter(Augmenter):
     (2, 4, 4, 3)
     """
 
-    size: tuple[int, int] | None = (
-        None  # of the views, (height, width); `None` is that of the images
-    )
+    # Size (height, width) of the views. `None`: the views have the size of the images.
+    size: tuple[int, int] | None = None
 
-    def __init__(self, seed=None, data_format=None, **kwargs):
+    def __init__(
+        self, seed: int | None = None, data_format: DataFormat | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
         data_format = data_format or keras.config.image_data_format()
-        if data_format not in ("channels_last", "channels_first"):
-            raise ValueError(
-                f'`data_format` must be "channels_last" or "channels_first". Received: data_format={data_format!r}.'
-            )
-        self.data_format = data_format
+        self.data_format = _checks.one_of(
+            "data_format", data_format, ("channels_last", "channels_first")
+        )
 
     @property
-    def _channels_first(self):
+    def _channels_first(self) -> bool:
         return self.data_format == "channels_first"
 
-    def check_shape(self, shape):
+    def check_shape(self, shape: Shape) -> None:
         layout = (
             "(batch, channels, height, width)"
             if self._channels_first
@@ -68,53 +74,58 @@ class ImageAugmenter(Augmenter):
         )
         if len(shape) != 4:
             raise ValueError(
-                f"`{type(self).__name__}` expects a batch of images `{layout}`. Received: shape {shape}. "
-                "Does a single image lack its batch axis, or a gray image its channel axis?"
+                f"`inputs` of `{type(self).__name__}` must be a batch of images `{layout}`. "
+                f"Received: inputs.shape={shape}. Add the batch axis to a single image, and the "
+                "channel axis to gray images."
             )
         if None in shape[1:]:
             raise ValueError(
-                f"`{type(self).__name__}` expects images `{layout}` of known height, width and channels. "
-                f"Received: shape {shape}. Resize the images before they are batched."
+                f"`inputs` of `{type(self).__name__}` must be images `{layout}` of known height, "
+                f"width and channels. Received: inputs.shape={shape}. Resize the images before "
+                "they are batched."
             )
         self.check_channels(shape[1] if self._channels_first else shape[3])
 
-    def check_channels(self, channels):
-        """Raise a `ValueError` if images with so many channels cannot be augmented."""
+    def check_channels(self, channels: int | None) -> None:
+        """Raises a `ValueError` if images with this number of channels cannot be augmented."""
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         self.check_shape(tuple(inputs.shape))
         images = ops.cast(inputs, "float32")
         if self._channels_first:
             images = ops.transpose(images, (0, 2, 3, 1))
-        images = (
-            self.augment(images, self.next_keys(ops.shape(images)[0]))
-            if training
-            else self.leave(images)
-        )
+        if training:
+            images = self.augment(images, self.next_keys(ops.shape(images)[0]))
+        else:
+            images = self.unaugmented(images)
         if self._channels_first:
             images = ops.transpose(images, (0, 3, 1, 2))
         return ops.cast(images, self.compute_dtype)
 
-    def leave(self, images):
-        """What becomes of images outside training: nothing, but for their size."""
+    def unaugmented(self, images: Tensor) -> Tensor:
+        """Returns the output outside training: the images, resized if the layer has a size.
+
+        Args:
+            images: float32 `(batch, height, width, channels)`.
+        """
         return images
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.size is None:
             return tuple(input_shape)
-        batch, channels = input_shape[0], input_shape[1 if self._channels_first else 3]
-        return (
-            (batch, channels, *self.size) if self._channels_first else (batch, *self.size, channels)
-        )
+        if self._channels_first:
+            return (*input_shape[:2], *self.size)
+        return (input_shape[0], *self.size, input_shape[3])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "data_format": self.data_format}
 
 
-def check_three_channels(layer, channels):
-    """Refuse images that are not red, green and blue."""
+def check_three_channels(layer: str, channels: int | None) -> None:
+    """Raises a `ValueError` unless images have three channels: red, green and blue."""
     if channels != 3:
         raise ValueError(
-            f"`{layer}` changes colors and expects images with 3 channels: red, green and blue. "
-            f"Received: {channels} channels. Does `data_format` fit, and do the images have a color to change?"
+            f"`inputs` of `{layer}` must be color images with 3 channels: red, green and blue. "
+            f"Received: {channels} channels. Set `data_format` to the layout of your images, or "
+            "leave out the color augmentations for gray images."
         )

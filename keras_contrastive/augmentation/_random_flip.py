@@ -1,10 +1,13 @@
-"""Mirror images."""
+"""Random mirroring of images."""
+
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
-from keras_contrastive._draws import uniform
-from keras_contrastive.augmentation._base import as_rate, select_rows
+from keras_contrastive import _checks
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._base import draw_columns, select_rows
 from keras_contrastive.augmentation._image_augmenter import ImageAugmenter
 
 _AXIS = {"vertical": 1, "horizontal": 2}
@@ -14,18 +17,18 @@ _AXIS = {"vertical": 1, "horizontal": 2}
 class RandomFlip(ImageAugmenter):
     """Mirrors each image with probability `rate`.
 
-    Unlike `keras.layers.RandomFlip`, its draws are the same on every backend and go on after a model was saved and
-    loaded; it flips only with `training=True`, and its rate can be chosen. See `ImageAugmenter` for what it takes and
-    returns.
+    Unlike `keras.layers.RandomFlip`, the layer has a rate, flips only with `training=True`, draws
+    the same on every backend, and continues its draws after saving and loading. See
+    `ImageAugmenter` for inputs and outputs.
 
     Args:
-        rate: In `[0, 1]`, probability that an image is mirrored.
-        direction: `"horizontal"`, left becomes right, or `"vertical"`, top becomes bottom.
-        seed: Integer or `None`; see `ImageAugmenter`.
+        rate: Float in [0, 1], the probability that an image is mirrored.
+        direction: `"horizontal"` swaps left and right. `"vertical"` swaps top and bottom.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: `data_format`, and see `keras.layers.Layer`.
 
     Raises:
-        ValueError: `rate` outside `[0, 1]`, an unknown `direction`.
+        ValueError: If `rate` is outside [0, 1] or `direction` is unknown.
 
     Reference:
         - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), App. A.
@@ -38,18 +41,21 @@ class RandomFlip(ImageAugmenter):
     [3.0, 2.0, 1.0]
     """
 
-    def __init__(self, rate=0.5, direction="horizontal", seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float = 0.5,
+        direction: Literal["horizontal", "vertical"] = "horizontal",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
-        self.rate = as_rate("rate", rate)
-        if direction not in _AXIS:
-            raise ValueError(
-                f'`direction` must be "horizontal" or "vertical". Received: direction={direction!r}.'
-            )
-        self.direction = direction
+        self.rate = _checks.fraction("rate", rate)
+        self.direction = _checks.one_of("direction", direction, ("horizontal", "vertical"))
 
-    def augment(self, images, keys):
+    def augment(self, images: Tensor, keys: Tensor) -> Tensor:
+        (rate_draw,) = draw_columns(keys, 1)
         mirrored = ops.flip(images, axis=_AXIS[self.direction])
-        return select_rows(uniform(keys, 1)[:, 0] <= self.rate, mirrored, images)
+        return select_rows(rate_draw <= self.rate, mirrored, images)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "rate": self.rate, "direction": self.direction}

@@ -1,33 +1,37 @@
-"""Blur images."""
+"""Random Gaussian blur of images."""
+
+from typing import Any
 
 import keras
 
-from keras_contrastive._draws import uniform
-from keras_contrastive.augmentation._base import as_range, as_rate, between, select_rows
+from keras_contrastive._checks import fraction
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._base import draw_columns, number_pair, rescale, select_rows
 from keras_contrastive.augmentation._image_augmenter import ImageAugmenter
-from keras_contrastive.augmentation._separable import along_axes, blurring
+from keras_contrastive.augmentation._separable import apply_along_axes, blur_weights
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class RandomGaussianBlur(ImageAugmenter):
-    """Blurs each image with probability `rate`, by a Gaussian of random width.
+    """Blurs each image with probability `rate` by a Gaussian of random width.
 
-    The Gaussian is not cut off, and at the border it is renormalised over the pixels within the image: nothing is
-    invented beyond it, a constant image stays as it is. Blurring is two batched matrix products.
+    The Gaussian is not truncated. At the border it is normalized over the pixels of the image, so
+    that a constant image does not change. The blur is two batched matrix products.
 
-    Unlike `keras.layers.RandomGaussianBlur`, each image has a width of its own, there is no kernel size to choose, and
-    its draws are the same on every backend and go on after a model was saved and loaded. See `ImageAugmenter` for what
-    it takes and returns.
+    Unlike `keras.layers.RandomGaussianBlur`, each image has its own width and there is no kernel
+    size. The layer draws the same on every backend and continues its draws after saving and
+    loading. See `ImageAugmenter` for inputs and outputs.
 
     Args:
-        sigma: `(low, high)`, at least 0.01, the standard deviation in pixels, drawn uniformly. SimCLR's is (0.1, 2.0)
-            for images of 224 pixels.
-        rate: In `[0, 1]`, probability that an image is blurred.
-        seed: Integer or `None`; see `ImageAugmenter`.
+        sigma: `(low, high)`, at least 0.01. The standard deviation in pixels is uniform between
+            them. SimCLR uses (0.1, 2.0) for images of 224 pixels.
+        rate: Float in [0, 1], the probability that an image is blurred.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: `data_format`, and see `keras.layers.Layer`.
 
     Raises:
-        TypeError, ValueError: `rate` outside `[0, 1]`, `sigma` that is not as above.
+        TypeError: If `rate` is not a number or `sigma` is not a pair of numbers.
+        ValueError: If `rate` is outside [0, 1] or `sigma` is out of range.
 
     Reference:
         - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), App. A.
@@ -40,18 +44,25 @@ class RandomGaussianBlur(ImageAugmenter):
     [0.0, 0.17, 0.66, 0.17, 0.0]
     """
 
-    def __init__(self, sigma=(0.1, 2.0), rate=0.5, seed=None, **kwargs):
+    def __init__(
+        self,
+        sigma: tuple[float, float] = (0.1, 2.0),
+        rate: float = 0.5,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
-        self.sigma = as_range("sigma", sigma, "standard deviations in pixels", 0.01)
-        self.rate = as_rate("rate", rate)
+        self.sigma = number_pair("sigma", sigma, "standard deviations in pixels", 0.01)
+        self.rate = fraction("rate", rate)
 
-    def augment(self, images, keys):
-        draws = uniform(keys, 2)
-        sigma = between(draws[:, 0], *self.sigma)
+    def augment(self, images: Tensor, keys: Tensor) -> Tensor:
+        sigma_draw, rate_draw = draw_columns(keys, 2)
+        sigma = rescale(sigma_draw, *self.sigma)
         height, width = images.shape[1:3]
-        rows = blurring(sigma, height)
-        blurred = along_axes(images, rows, rows if height == width else blurring(sigma, width))
-        return select_rows(draws[:, 1] <= self.rate, blurred, images)
+        rows = blur_weights(sigma, height)
+        columns = rows if height == width else blur_weights(sigma, width)
+        blurred = apply_along_axes(images, rows, columns)
+        return select_rows(rate_draw <= self.rate, blurred, images)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "sigma": self.sigma, "rate": self.rate}

@@ -1,29 +1,34 @@
-"""Take the color out of images."""
+"""Random conversion of images to gray."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_contrastive._draws import uniform
-from keras_contrastive.augmentation._base import as_rate, select_rows
+from keras_contrastive._checks import fraction
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._base import draw_columns, select_rows
 from keras_contrastive.augmentation._image_augmenter import ImageAugmenter, check_three_channels
 
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601, as in Pillow
+# Weights of red, green and blue: ITU-R BT.601, as in Pillow.
+LUMA = (0.299, 0.587, 0.114)
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class RandomGrayscale(ImageAugmenter):
-    """Replaces each image by its luma, 0.299 R + 0.587 G + 0.114 B, in all three channels, with probability `rate`.
+    """Converts each image to gray with probability `rate`.
 
-    Unlike `keras.layers.RandomGrayscale`, its draws are the same on every backend and go on after a model was saved
-    and loaded. See `ImageAugmenter` for what it takes and returns.
+    All three channels of a gray image are its luma, 0.299 R + 0.587 G + 0.114 B. Unlike
+    `keras.layers.RandomGrayscale`, the layer draws the same on every backend and continues its
+    draws after saving and loading. See `ImageAugmenter` for inputs and outputs.
 
     Args:
-        rate: In `[0, 1]`, probability that an image turns gray.
-        seed: Integer or `None`; see `ImageAugmenter`.
+        rate: Float in [0, 1], the probability that an image becomes gray.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: `data_format`, and see `keras.layers.Layer`.
 
     Raises:
-        ValueError: `rate` outside `[0, 1]`, images that have not 3 channels.
+        ValueError: If `rate` is outside [0, 1], or if images do not have 3 channels.
 
     Reference:
         - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), App. A.
@@ -36,22 +41,23 @@ class RandomGrayscale(ImageAugmenter):
     [117.4, 117.4, 117.4]
     """
 
-    def __init__(self, rate=0.2, seed=None, **kwargs):
+    def __init__(self, rate: float = 0.2, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed=seed, **kwargs)
-        self.rate = as_rate("rate", rate)
+        self.rate = fraction("rate", rate)
 
-    def check_channels(self, channels):
+    def check_channels(self, channels: int | None) -> None:
         check_three_channels(type(self).__name__, channels)
 
-    def augment(self, images, keys):
+    def augment(self, images: Tensor, keys: Tensor) -> Tensor:
+        (rate_draw,) = draw_columns(keys, 1)
         gray = ops.expand_dims(luma(*(images[..., channel] for channel in range(3))), axis=-1)
         gray = ops.broadcast_to(gray, ops.shape(images))
-        return select_rows(uniform(keys, 1)[:, 0] <= self.rate, gray, images)
+        return select_rows(rate_draw <= self.rate, gray, images)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "rate": self.rate}
 
 
-def luma(red, green, blue):
-    """Brightness as the eye weighs the colors."""
+def luma(red: Tensor, green: Tensor, blue: Tensor) -> Tensor:
+    """Returns the brightness of colors as perceived by the human eye."""
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue

@@ -1,46 +1,55 @@
-"""Cut a random box out of each image and stretch it."""
+"""Random crops of images, resized."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_contrastive._draws import uniform
-from keras_contrastive.augmentation._base import as_range, between
+from keras_contrastive._checks import is_integer
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._base import draw_columns, number_pair, rescale
 from keras_contrastive.augmentation._image_augmenter import ImageAugmenter
-from keras_contrastive.augmentation._separable import along_axes, resampling
+from keras_contrastive.augmentation._separable import apply_along_axes, resize_weights
+
+Size = int | tuple[int, int]
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class RandomResizedCrop(ImageAugmenter):
-    """Cuts a box of random area, shape and place out of each image, and resizes it.
+    """Crops a box of random area, aspect ratio and position out of each image, and resizes it.
 
-    The strongest single augmentation of contrastive learning: two crops of an image show different parts at different
-    scales. The share of the area is uniform in `area`. The aspect ratio is log-uniform in `aspect_ratio`, among the
-    ratios with which a box of that area fits into the image: torchvision draws again, up to ten times, where a box
-    does not fit; here no area is favoured. If none fits, the nearest one that does is taken. The place is uniform, in
-    fractions of a pixel.
+    Two crops of an image show different parts at different scales.
 
-    Resizing is bilinear, antialiased when shrinking, as two batched matrix products; pixels beside the box but
-    within the image count in the filter at its edge, as in Pillow's `resize(box=...)`. Outside training the whole
-    image is resized to `size`.
+    * The area is uniform in `area`.
+    * The aspect ratio is log-uniform in `aspect_ratio`, among the ratios for which a box of this
+      area fits into the image. If no ratio fits, the nearest one that fits is used. torchvision
+      draws area and ratio again, up to ten times, if a box does not fit, which favors small areas.
+    * The position is uniform, in fractions of a pixel.
 
-    Keras has `keras.layers.RandomCrop`, which cuts without resizing, and `keras.layers.RandomZoom`. See
-    `ImageAugmenter` for what this layer takes and returns.
+    Resizing is bilinear and antialiased, as two batched matrix products. Pixels of the image next
+    to the box contribute to the filter at its edge, as in Pillow's `resize(box=...)`. Outside
+    training, the whole image is resized to `size`.
+
+    `keras.layers.RandomCrop` crops without resizing, and `keras.layers.RandomZoom` zooms around the
+    center. See `ImageAugmenter` for inputs and outputs.
 
     Args:
-        size: `None` for the size of the images, a positive int for a square, or `(height, width)` in pixels.
-        area: `(low, high)` in `(0, 1]`, the share of the image's area that the box covers.
-        aspect_ratio: `(low, high)`, positive, width over height of the box in pixels.
-        seed: Integer or `None`; see `ImageAugmenter`.
+        size: `None` for the size of the images, a positive int for a square, or
+            `(height, width)` in pixels.
+        area: `(low, high)` in (0, 1], the area of the box as a fraction of the image.
+        aspect_ratio: `(low, high)`, positive, the width of the box divided by its height.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: `data_format`, and see `keras.layers.Layer`.
 
     Raises:
-        TypeError, ValueError: A `size`, `area` or `aspect_ratio` that is not as above.
+        TypeError: If an argument is not a number or a pair of numbers.
+        ValueError: If an argument is out of range.
 
     Reference:
-        - [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842), Sec. 6: crops of random area and ratio.
+        - [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842), Sec. 6: crops of random area
+          and aspect ratio.
         - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), App. A.
 
     Example:
@@ -51,31 +60,36 @@ class RandomResizedCrop(ImageAugmenter):
     """
 
     def __init__(
-        self, size=None, area=(0.2, 1.0), aspect_ratio=(3 / 4, 4 / 3), seed=None, **kwargs
-    ):
+        self,
+        size: Size | None = None,
+        area: tuple[float, float] = (0.2, 1.0),
+        aspect_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.size = as_size(size)
-        self.area = as_range("area", area, "shares of the image's area", 0, 1)
-        self.aspect_ratio = as_range("aspect_ratio", aspect_ratio, "width over height", 0)
+        self.area = number_pair("area", area, "fractions of the image's area", 0, 1)
+        self.aspect_ratio = number_pair("aspect_ratio", aspect_ratio, "ratios width / height", 0)
         for name, pair in (("area", self.area), ("aspect_ratio", self.aspect_ratio)):
             if pair[0] == 0:
-                raise ValueError(
-                    f"`{name}` must be positive: a box needs an extent. Received: {name}={pair}."
-                )
+                raise ValueError(f"`{name}` must be positive. Received: {name}={pair}.")
 
-    def augment(self, images, keys):
+    def augment(self, images: Tensor, keys: Tensor) -> Tensor:
         top, left, height, width = self.draw_boxes(keys, *images.shape[1:3])
         return self._resize(images, top, left, height, width)
 
-    def leave(self, images):
+    def unaugmented(self, images: Tensor) -> Tensor:
         if self.size in (None, tuple(images.shape[1:3])):
             return images
         zeros, ones = np.zeros(1, "float32"), np.ones(1, "float32")
         whole = (zeros, zeros, ones * images.shape[1], ones * images.shape[2])
         return self._resize(images, *map(ops.convert_to_tensor, whole))
 
-    def draw_boxes(self, keys, height, width):
-        """Draw one box for each key.
+    def draw_boxes(
+        self, keys: Tensor, height: int, width: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draws one box for each key.
 
         Args:
             keys: int32 `(batch,)`.
@@ -83,35 +97,33 @@ class RandomResizedCrop(ImageAugmenter):
             width: Width of the images.
 
         Returns:
-            Top, left, height and width of the boxes, in pixels, `(batch,)` each.
+            Top, left, height and width of the boxes in pixels, `(batch,)` each.
         """
-        draws = uniform(keys, 4)
-        share = between(draws[:, 0], *self.area)
-        # A box of this share fits if the ratio, relative to that of the image, is in [share, 1 / share].
-        loosest = -ops.log(share)
+        draws = [ops.squeeze(draw, axis=1) for draw in draw_columns(keys, 4)]
+        area_draw, ratio_draw, top_draw, left_draw = draws
+        area = rescale(area_draw, *self.area)
+        # A box fits if its ratio, relative to the ratio of the image, is in [area, 1 / area].
+        log_limit = -ops.log(area)
         low, high = (
-            self._nearest(math.log(r * height / width), loosest) for r in self.aspect_ratio
+            ops.maximum(ops.minimum(math.log(ratio * height / width), log_limit), -log_limit)
+            for ratio in self.aspect_ratio
         )
-        ratio = ops.exp(between(draws[:, 1], low, high))
-        box_height = height * ops.minimum(ops.sqrt(share / ratio), 1.0)
-        box_width = width * ops.minimum(ops.sqrt(share * ratio), 1.0)
-        return (
-            draws[:, 2] * (height - box_height),
-            draws[:, 3] * (width - box_width),
-            box_height,
-            box_width,
-        )
+        ratio = ops.exp(rescale(ratio_draw, low, high))
+        box_height = height * ops.minimum(ops.sqrt(area / ratio), 1.0)
+        box_width = width * ops.minimum(ops.sqrt(area * ratio), 1.0)
+        top = top_draw * (height - box_height)
+        left = left_draw * (width - box_width)
+        return top, left, box_height, box_width
 
-    @staticmethod
-    def _nearest(log_ratio, loosest):
-        return ops.maximum(ops.minimum(log_ratio, loosest), -loosest)
-
-    def _resize(self, images, top, left, height, width):
+    def _resize(
+        self, images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor
+    ) -> Tensor:
         new_height, new_width = self.size or images.shape[1:3]
-        rows = resampling(top, height, images.shape[1], new_height)
-        return along_axes(images, rows, resampling(left, width, images.shape[2], new_width))
+        rows = resize_weights(top, height, images.shape[1], new_height)
+        columns = resize_weights(left, width, images.shape[2], new_width)
+        return apply_along_axes(images, rows, columns)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "size": self.size,
@@ -120,17 +132,17 @@ class RandomResizedCrop(ImageAugmenter):
         }
 
 
-def as_size(size):
-    """The size as `None` or a pair of `int`."""
+def as_size(size: Any) -> tuple[int, int] | None:
+    """Returns a size as `(height, width)` or `None`."""
     if size is None:
         return None
     pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if any(isinstance(side, bool) or not isinstance(side, (int, np.integer)) for side in pair):
-        raise TypeError(
-            f"`size` must be `None`, an integer, or a pair (height, width). Received: size={size!r}."
-        )
+    message = (
+        "`size` must be `None`, a positive integer, or a pair (height, width) of positive "
+        f"integers. Received: size={size!r}."
+    )
+    if not all(map(is_integer, pair)):
+        raise TypeError(message)
     if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(
-            f"`size` must be one positive number of pixels, or two. Received: size={size!r}."
-        )
+        raise ValueError(message)
     return int(pair[0]), int(pair[1])

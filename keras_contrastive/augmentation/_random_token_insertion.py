@@ -1,37 +1,44 @@
-"""Insert synonyms."""
+"""Random insertion of synonyms."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_contrastive.augmentation._synonym_table import SynonymTable
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._base import draw_columns
+from keras_contrastive.augmentation._synonym_table import Synonyms, SynonymTable
 from keras_contrastive.augmentation._token_augmenter import (
     Amount,
     TokenAugmenter,
     draw_below,
-    draw_columns,
-    places_of,
-    sum_where,
+    number_tokens,
+    select_token,
 )
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class RandomTokenInsertion(TokenAugmenter):
-    """Inserts a synonym of a random token of the row before another random token, `insertions` times.
+    """Inserts a synonym of a random token before another random token, `insertions` times.
 
-    What follows moves right. Rows stay as they are where no token has synonyms or no padding is left to make room, so
-    that nothing ever falls off the end. See `TokenAugmenter` for what the layer takes and returns.
+    The tokens behind it move right. A row does not change if none of its tokens has synonyms, or
+    if it has no padding left. So no token is ever dropped. See `TokenAugmenter` for inputs and
+    outputs.
 
     Args:
-        table: Dict from a token id to the list of ids that may stand for it, each with equal chance.
-        insertions: Positive int, or a float in `(0, 1)`: that share of the row's tokens, at least one.
+        table: Dict from token ids to lists of token ids, their synonyms. All synonyms of a token
+            are equally likely.
+        insertions: Positive int, or a float in (0, 1), a fraction of the tokens of the row, at
+            least one token.
         padding_id: Integer, the id after the last token of a row.
-        kept_ids: Integers, ids whose synonyms are not inserted, and before which nothing is.
-        seed: Integer or `None`; see `Augmenter`.
+        kept_ids: Integers, ids whose synonyms are not inserted. Nothing is inserted before them.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: See `keras.layers.Layer`.
 
     Raises:
-        TypeError: A `table` that is no such dict.
-        ValueError: An empty `table`, negative tokens in it, `insertions` that is not as above.
+        TypeError: If `table` is not such a dict.
+        ValueError: If `table` is empty or has negative tokens, or if `insertions` is out of range.
 
     Reference:
         - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2, random insertion.
@@ -43,38 +50,54 @@ class RandomTokenInsertion(TokenAugmenter):
     [[101, 80, 8, 102]]
     """
 
-    def __init__(self, table, insertions=1, padding_id=0, kept_ids=(), seed=None, **kwargs):
+    def __init__(
+        self,
+        table: Synonyms,
+        insertions: float = 1,
+        padding_id: int = 0,
+        kept_ids: Iterable[int] = (),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(padding_id=padding_id, kept_ids=kept_ids, seed=seed, **kwargs)
         self._table = SynonymTable(table)
         self._amount = Amount("insertions", insertions)
-        self.insertions = self._amount.given
+        self.insertions = self._amount.value
 
-    def augment(self, ids, keys):
-        wanted = self._amount.of(places_of(self.movable(ids))[1])
-        most = self._amount.most(ids.shape[1])
-        draws = draw_columns(keys, 3 * most)
-        for insertion in range(most):
-            ids = self._insert(ids, insertion < wanted, *draws[3 * insertion : 3 * insertion + 3])
+    def augment(self, ids: Tensor, keys: Tensor) -> Tensor:
+        wanted = self._amount.for_counts(number_tokens(self.movable(ids))[1])
+        largest = self._amount.largest(ids.shape[1])
+        draws = iter(draw_columns(keys, 3 * largest))
+        for insertion in range(largest):
+            source_draw, synonym_draw, position_draw = next(draws), next(draws), next(draws)
+            ids = self._insert(ids, insertion < wanted, source_draw, synonym_draw, position_draw)
         return ids
 
-    def _insert(self, ids, due, which, synonym, where):
+    def _insert(
+        self,
+        ids: Tensor,
+        active: Tensor,
+        source_draw: Tensor,
+        synonym_draw: Tensor,
+        position_draw: Tensor,
+    ) -> Tensor:
         movable = self.movable(ids)
-        places, count = places_of(movable)
+        numbers, count = number_tokens(movable)
         has_synonyms = ops.logical_and(movable, self._table.count(ids) > 0)
-        sources, num_sources = places_of(has_synonyms)
-        source = sum_where(
-            ops.logical_and(has_synonyms, sources == draw_below(which, num_sources)), ids
+        source_numbers, num_sources = number_tokens(has_synonyms)
+        is_source = ops.logical_and(
+            has_synonyms, source_numbers == draw_below(source_draw, num_sources)
         )
-        inserted = self._table.draw(synonym, source)
-        # From the chosen token on, everything moves right by one, into the padding at the end.
-        before = ops.logical_and(movable, places == draw_below(where, count))
-        moved = ops.cumsum(ops.cast(before, "int32"), axis=1) > 0
-        shifted = ops.where(before, inserted, ops.roll(ids, 1, axis=1))
+        inserted = self._table.draw(synonym_draw, select_token(is_source, ids))
+        # The chosen token and all behind it move right by one, into the padding at the end.
+        is_position = ops.logical_and(movable, numbers == draw_below(position_draw, count))
+        moved = ops.cumsum(ops.cast(is_position, "int32"), axis=1) > 0
+        shifted = ops.where(is_position, inserted, ops.roll(ids, 1, axis=1))
         has_room = ids[:, -1:] == self.padding_id
-        due = ops.logical_and(due, ops.logical_and(has_room, num_sources > 0))
-        return ops.where(ops.logical_and(due, moved), shifted, ids)
+        active = ops.logical_and(active, ops.logical_and(has_room, num_sources > 0))
+        return ops.where(ops.logical_and(active, moved), shifted, ids)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "table": self._table.get_config(),

@@ -1,33 +1,37 @@
-"""Hide tokens."""
+"""Random masking of tokens."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_contrastive.augmentation._base import as_rate
-from keras_contrastive.augmentation._token_augmenter import TokenAugmenter, as_id, token_draws
+from keras_contrastive._checks import fraction, integer
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._token_augmenter import TokenAugmenter, token_draws
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class RandomTokenMasking(TokenAugmenter):
     """Replaces each token by `mask_id` with probability `rate`.
 
-    See `TokenAugmenter` for what the layer takes and returns.
+    BERT leaves some of the chosen tokens unchanged and replaces others. For that, use
+    `TokenCorruption`. See `TokenAugmenter` for inputs and outputs.
 
     Args:
         mask_id: Integer, the id of `[MASK]`.
-        rate: In `[0, 1]`, probability that a token is hidden.
+        rate: Float in [0, 1], the probability that a token is masked.
         padding_id: Integer, the id after the last token of a row.
-        kept_ids: Integers, ids that are never hidden.
-        seed: Integer or `None`; see `Augmenter`.
+        kept_ids: Integers, ids that are never masked.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: See `keras.layers.Layer`.
 
     Raises:
-        TypeError: `mask_id` that is not an integer.
-        ValueError: `rate` outside `[0, 1]`.
+        TypeError: If `mask_id` is not an integer.
+        ValueError: If `rate` is outside [0, 1].
 
     Reference:
-        - [Devlin et al., 2019](https://arxiv.org/abs/1810.04805), Sec. 3.1: 15 % (of which BERT leaves and replaces
-          some; here all are hidden).
+        - [Devlin et al., 2019](https://arxiv.org/abs/1810.04805), Sec. 3.1, for the rate of 15 %.
 
     Example:
 
@@ -36,14 +40,22 @@ class RandomTokenMasking(TokenAugmenter):
     [[101, 103, 103, 102, 0]]
     """
 
-    def __init__(self, mask_id, rate=0.15, padding_id=0, kept_ids=(), seed=None, **kwargs):
+    def __init__(
+        self,
+        mask_id: int,
+        rate: float = 0.15,
+        padding_id: int = 0,
+        kept_ids: Iterable[int] = (),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(padding_id=padding_id, kept_ids=kept_ids, seed=seed, **kwargs)
-        self.mask_id = as_id("mask_id", mask_id)
-        self.rate = as_rate("rate", rate)
+        self.mask_id = integer("mask_id", mask_id, "It is a token id.")
+        self.rate = fraction("rate", rate)
 
-    def augment(self, ids, keys):
-        hidden = ops.logical_and(self.movable(ids), token_draws(keys, ids) <= self.rate)
-        return ops.where(hidden, self.mask_id, ids)
+    def augment(self, ids: Tensor, keys: Tensor) -> Tensor:
+        masked = ops.logical_and(self.movable(ids), token_draws(keys, ids) <= self.rate)
+        return ops.where(masked, self.mask_id, ids)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "mask_id": self.mask_id, "rate": self.rate}

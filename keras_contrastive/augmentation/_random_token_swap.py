@@ -1,35 +1,40 @@
-"""Exchange tokens."""
+"""Random swaps of tokens."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._base import draw_columns
 from keras_contrastive.augmentation._token_augmenter import (
     Amount,
     TokenAugmenter,
     draw_below,
-    draw_columns,
-    places_of,
-    sum_where,
+    number_tokens,
+    select_token,
 )
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class RandomTokenSwap(TokenAugmenter):
-    """Exchanges two random tokens of each row, `swaps` times.
+    """Swaps two random tokens of each row, `swaps` times.
 
-    The two are never the same place. Rows with fewer than two tokens stay as they are. See `TokenAugmenter` for what
-    the layer takes and returns.
+    The two positions of a swap are always different. Rows with fewer than two movable tokens do
+    not change. See `TokenAugmenter` for inputs and outputs.
 
     Args:
-        swaps: Positive int, or a float in `(0, 1)`: that share of the row's tokens, at least one. Swaps follow each
-            other, and each costs about one look at all tokens.
+        swaps: Positive int, or a float in (0, 1), a fraction of the tokens of the row, at least
+            one swap. Swaps are applied one after the other. Each reads all tokens once.
         padding_id: Integer, the id after the last token of a row.
-        kept_ids: Integers, ids that keep their places.
-        seed: Integer or `None`; see `Augmenter`.
+        kept_ids: Integers, ids that keep their positions.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: See `keras.layers.Layer`.
 
     Raises:
-        TypeError, ValueError: `swaps` that is not as above.
+        TypeError: If `swaps` is not a number.
+        ValueError: If `swaps` is out of range.
 
     Reference:
         - [Wei and Zou, 2019](https://arxiv.org/abs/1901.11196), Sec. 2, random swap.
@@ -41,29 +46,36 @@ class RandomTokenSwap(TokenAugmenter):
     [[101, 8, 7, 102, 0]]
     """
 
-    def __init__(self, swaps=1, padding_id=0, kept_ids=(), seed=None, **kwargs):
+    def __init__(
+        self,
+        swaps: float = 1,
+        padding_id: int = 0,
+        kept_ids: Iterable[int] = (),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(padding_id=padding_id, kept_ids=kept_ids, seed=seed, **kwargs)
         self._amount = Amount("swaps", swaps)
-        self.swaps = self._amount.given
+        self.swaps = self._amount.value
 
-    def augment(self, ids, keys):
-        movable = self.movable(ids)  # as a swap moves movable tokens only, this stays true
-        places, count = places_of(movable)
-        wanted = ops.where(count > 1, self._amount.of(count), ops.zeros_like(count))
-        most = self._amount.most(ids.shape[1])
-        draws = draw_columns(keys, 2 * most)
-        for swap in range(most):
-            first = draw_below(draws[2 * swap], count)
-            second = (first + 1 + draw_below(draws[2 * swap + 1], count - 1)) % ops.maximum(
-                count, 1
-            )
-            due = ops.logical_and(movable, swap < wanted)
-            is_first, is_second = (
-                ops.logical_and(due, places == place) for place in (first, second)
-            )
-            exchanged = ops.where(is_second, sum_where(is_first, ids), ids)
-            ids = ops.where(is_first, sum_where(is_second, ids), exchanged)
+    def augment(self, ids: Tensor, keys: Tensor) -> Tensor:
+        # A swap moves movable tokens to movable positions, so the mask holds for all swaps.
+        movable = self.movable(ids)
+        numbers, count = number_tokens(movable)
+        wanted = ops.where(count > 1, self._amount.for_counts(count), ops.zeros_like(count))
+        largest = self._amount.largest(ids.shape[1])
+        draws = iter(draw_columns(keys, 2 * largest))
+        for swap in range(largest):
+            first_draw, distance_draw = next(draws), next(draws)
+            first = draw_below(first_draw, count)
+            distance = 1 + draw_below(distance_draw, count - 1)
+            second = (first + distance) % ops.maximum(count, 1)
+            active = ops.logical_and(movable, swap < wanted)
+            is_first = ops.logical_and(active, numbers == first)
+            is_second = ops.logical_and(active, numbers == second)
+            swapped = ops.where(is_second, select_token(is_first, ids), ids)
+            ids = ops.where(is_first, select_token(is_second, ids), swapped)
         return ids
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "swaps": self.swaps}

@@ -1,13 +1,15 @@
-"""Linear maps of images that treat rows and columns one after the other, each image by a map of its own.
+"""Linear maps of images along height and width, with separate weights for each image.
 
-Two batched matrix products, which every device is good at, where gathering pixels is slow.
+They are two batched matrix products, which are fast on every device. Gathering pixels is slow.
 """
 
 from keras import ops
 
+from keras_contrastive._typing import Tensor
 
-def along_axes(images, rows, columns):
-    """Apply one matrix to the height and one to the width of each image.
+
+def apply_along_axes(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Multiplies the height and the width of each image with a matrix.
 
     Args:
         images: `(batch, height, width, channels)`.
@@ -25,35 +27,35 @@ def along_axes(images, rows, columns):
     return ops.transpose(ops.reshape(x, (-1, new_width, new_height, channels)), (0, 2, 1, 3))
 
 
-def resampling(start, length, size, new_size):
-    """Weights that stretch or shrink a stretch of `size` pixels to `new_size`: bilinear, antialiased when shrinking.
+def resize_weights(start: Tensor, length: Tensor, size: int, new_size: int) -> Tensor:
+    """Computes the weights that resize an interval of pixels: bilinear and antialiased.
 
-    The filter is a triangle of half-width `max(length / new_size, 1)` pixels, as Pillow's `BILINEAR`; its weights
-    within the image sum to 1.
+    The filter is a triangle of half-width `max(length / new_size, 1)` pixels, as in Pillow's
+    `BILINEAR`. Its weights within the image sum to 1.
 
     Args:
-        start: `(batch,)`, the left end of the stretch, in pixels.
-        length: `(batch,)`, its length, in pixels.
-        size: Positive int, number of pixels.
-        new_size: Positive int, number of pixels wanted.
+        start: `(batch,)`, the left end of the interval, in pixels.
+        length: `(batch,)`, the length of the interval, in pixels.
+        size: Positive int, the number of pixels of the image.
+        new_size: Positive int, the number of pixels of the result.
 
     Returns:
         `(batch, new_size, size)`.
     """
     scale = ops.reshape(length / new_size, (-1, 1, 1))
-    to = ops.reshape(ops.arange(new_size, dtype="float32") + 0.5, (1, -1, 1))
-    centers = ops.reshape(start, (-1, 1, 1)) + to * scale
+    new_pixels = ops.reshape(ops.arange(new_size, dtype="float32") + 0.5, (1, -1, 1))
+    centers = ops.reshape(start, (-1, 1, 1)) + new_pixels * scale
     pixels = ops.reshape(ops.arange(size, dtype="float32") + 0.5, (1, 1, -1))
     weights = ops.relu(1.0 - ops.abs(pixels - centers) / ops.maximum(scale, 1.0))
     return weights / ops.sum(weights, axis=-1, keepdims=True)
 
 
-def blurring(sigma, size):
-    """Weights of a Gaussian around each of `size` pixels; those within the image sum to 1.
+def blur_weights(sigma: Tensor, size: int) -> Tensor:
+    """Computes the weights of Gaussians around each pixel. Those within the image sum to 1.
 
     Args:
-        sigma: `(batch,)`, positive, in pixels.
-        size: Positive int.
+        sigma: `(batch,)` or `(batch, 1)`, positive standard deviations in pixels.
+        size: Positive int, the number of pixels.
 
     Returns:
         `(batch, size, size)`.

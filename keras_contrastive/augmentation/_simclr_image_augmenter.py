@@ -1,50 +1,61 @@
-"""SimCLR's views of images, in one layer."""
+"""The image augmentation of SimCLR, in one layer."""
+
+from typing import Any
 
 import keras
 
-from keras_contrastive.augmentation._base import keys_of_part
+from keras_contrastive._checks import real
+from keras_contrastive._keras import deserialize, serialize
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.augmentation._base import number_pair, part_keys
 from keras_contrastive.augmentation._image_augmenter import ImageAugmenter
 from keras_contrastive.augmentation._random_color_jitter import RandomColorJitter
 from keras_contrastive.augmentation._random_flip import RandomFlip
 from keras_contrastive.augmentation._random_gaussian_blur import RandomGaussianBlur
 from keras_contrastive.augmentation._random_grayscale import RandomGrayscale
-from keras_contrastive.augmentation._random_resized_crop import RandomResizedCrop
+from keras_contrastive.augmentation._random_resized_crop import RandomResizedCrop, Size
 
 _PARTS = ("crop", "flip", "color_jitter", "grayscale", "blur")
+
+Part = bool | ImageAugmenter
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class SimCLRImageAugmenter(ImageAugmenter):
-    """Crop, flip, color jitter, gray and blur: the views that SimCLR contrasts.
+    """Makes the views of SimCLR: crop, flip, color jitter, grayscale and blur.
 
-    Give it to `ContrastiveTrainer(encoders=backbone, augmenters=SimCLRImageAugmenter())`. The defaults are the paper's
-    for small images (CIFAR-10: strength 0.5, no blur). For large ones (ImageNet) it takes
-    `SimCLRImageAugmenter(size=224, strength=1.0, blur=True)`.
+    Use it as `ContrastiveTrainer(encoders=backbone, augmenters=SimCLRImageAugmenter())`. The
+    defaults are those of the paper for small images (CIFAR-10: strength 0.5, no blur). For large
+    images (ImageNet), the paper uses `SimCLRImageAugmenter(size=224, strength=1.0, blur=True)`.
 
-    Each part is `True` for the paper's, `False` to leave it out, or a layer of yours: one of this room, or another
-    `ImageAugmenter`. In here, parts draw from the seed and the step of the whole; what they have of their own is not
-    used, nor is their `data_format`. See `ImageAugmenter` for what the layer takes and returns.
+    Each part is `True` for the part of the paper, `False` to leave it out, or an `ImageAugmenter`.
+    Parts draw from the seed and the step of this layer. Their own seed, step and `data_format` are
+    not used. See `ImageAugmenter` for inputs and outputs.
 
     Args:
-        size: `None` for the size of the images, or that of the views: a positive int, or `(height, width)`.
-        strength: Number in `[0, 1.25]`, scales the color jitter: brightness, contrast and saturation change by up to
-            `0.8 * strength`, hue by `0.2 * strength` turns. Beyond that, pass a `color_jitter`.
+        size: Size of the views: `None` for the size of the images, a positive int, or
+            `(height, width)`.
+        strength: Number in [0, 1.25], the strength of the color jitter. Brightness, contrast and
+            saturation change by up to `0.8 * strength`, hue by `0.2 * strength` turns. For
+            stronger jitter, pass a `color_jitter`.
         value_range: `(low, high)`, the values of black and white.
-        crop: A bool or a layer. The paper's takes 8 % to 100 % of the area. With a crop of your own, `size` is its.
-        flip: A bool or a layer. The paper's mirrors half of the images, left to right.
-        color_jitter: A bool or a layer. The paper's changes 80 % of the images.
-        grayscale: A bool or a layer. The paper's turns 20 % of the images gray.
-        blur: A bool or a layer. The paper's blurs half of the images, by 0.1 to 2 pixels.
-        seed: Integer or `None`; see `ImageAugmenter`.
+        crop: A bool or a layer. The crop of the paper covers 8 % to 100 % of the area. If you pass
+            a layer, set the size of the views there.
+        flip: A bool or a layer. The paper mirrors half of the images horizontally.
+        color_jitter: A bool or a layer. The paper changes 80 % of the images.
+        grayscale: A bool or a layer. The paper converts 20 % of the images.
+        blur: A bool or a layer. The paper blurs half of the images, by 0.1 to 2 pixels.
+        seed: Integer or `None`. See `Augmenter`.
         **kwargs: `data_format`, and see `keras.layers.Layer`.
 
     Raises:
-        TypeError: A part that is neither a bool nor an `ImageAugmenter`.
-        ValueError: A `size` or `strength` that is not as above, or that a part of your own leaves without effect;
-            images that have not 3 channels, unless `color_jitter` and `grayscale` are left out.
+        TypeError: If a part is neither a bool nor an `ImageAugmenter`.
+        ValueError: If `size` or `strength` is out of range, or if `size` is set together with
+            `crop`. If images do not have 3 channels, unless `color_jitter` and `grayscale` are
+            left out.
 
     Reference:
-        - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), App. A and, for CIFAR-10, B.9.
+        - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), App. A, and B.9 for CIFAR-10.
 
     Example:
 
@@ -59,108 +70,92 @@ class SimCLRImageAugmenter(ImageAugmenter):
 
     def __init__(
         self,
-        size=None,
-        strength=0.5,
-        value_range=(0, 255),
-        crop=True,
-        flip=True,
-        color_jitter=True,
-        grayscale=True,
-        blur=False,
-        seed=None,
-        **kwargs,
-    ):
+        size: Size | None = None,
+        strength: float = 0.5,
+        value_range: tuple[float, float] = (0, 255),
+        crop: Part = True,
+        flip: Part = True,
+        color_jitter: Part = True,
+        grayscale: Part = True,
+        blur: Part = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
-        if (
-            isinstance(strength, bool)
-            or not isinstance(strength, (int, float))
-            or not 0 <= strength <= 1.25
-        ):
-            raise ValueError(
-                f"`strength` must be a number in [0, 1.25]. Received: strength={strength!r}."
-            )
+        self.strength = real("strength", strength, 0, 1.25)
         if size is not None and crop is not True:
             raise ValueError(
-                f"`size` is the size of the crop made here. Received: size={size!r}, crop={crop!r}. "
+                "`size` must be `None` if `crop` is not `True`. "
+                f"Received: size={size!r}, crop={crop!r}. "
                 "Pass `crop=RandomResizedCrop(size=...)` instead."
             )
-        self.strength = strength
-        self.value_range = tuple(value_range)
-        self.asked_size = size
-        given = {
+        self.value_range = number_pair("value_range", value_range, "values of black and white")
+        self._requested_size = size
+        parts = {
             "crop": crop,
             "flip": flip,
             "color_jitter": color_jitter,
             "grayscale": grayscale,
             "blur": blur,
         }
-        self._as_given = {
-            name: part if isinstance(part, bool) else "a layer" for name, part in given.items()
-        }
-        for name, part in given.items():
-            setattr(self, name, self._part(name, part))
+        # Only bools: a dict of layers would be a second path to their weights in a saved file.
+        self._flags = {name: part for name, part in parts.items() if isinstance(part, bool)}
+        for name, part in parts.items():
+            setattr(self, name, self._make_part(name, part))
         sizes = [part.size for part in self._parts.values() if part.size is not None]
         self.size = sizes[-1] if sizes else None
 
-    def _part(self, name, given):
-        """The layer, or `None`."""
-        if given is False:
+    def _make_part(self, name: str, part: Any) -> ImageAugmenter | None:
+        if part is False:
             return None
-        if given is True:
-            return self._papers(name)
-        if not isinstance(given, ImageAugmenter):
+        if part is True:
+            return self._make_default_part(name)
+        if not isinstance(part, ImageAugmenter):
             raise TypeError(
-                f"`{name}` must be a bool or an image augmenter of `keras_contrastive.augmentation`. "
-                f"Received: {name}={given!r}."
+                f"`{name}` must be a bool or an `ImageAugmenter`. Received: {name}={part!r}. "
+                "Use a layer of `keras_contrastive.augmentation`."
             )
-        return given
+        return part
 
-    def _papers(self, name):
+    def _make_default_part(self, name: str) -> ImageAugmenter:
         if name == "crop":
-            return RandomResizedCrop(self.asked_size, area=(0.08, 1.0), seed=self.seed)
+            return RandomResizedCrop(self._requested_size, area=(0.08, 1.0), seed=self.seed)
         if name == "color_jitter":
-            most = 0.8 * self.strength
+            factor, turns = 0.8 * self.strength, 0.2 * self.strength
             return RandomColorJitter(
-                most, most, most, 0.2 * self.strength, 0.8, self.value_range, seed=self.seed
+                factor, factor, factor, turns, 0.8, self.value_range, seed=self.seed
             )
-        return {"flip": RandomFlip, "grayscale": RandomGrayscale, "blur": RandomGaussianBlur}[name](
-            seed=self.seed
-        )
+        parts = {"flip": RandomFlip, "grayscale": RandomGrayscale, "blur": RandomGaussianBlur}
+        return parts[name](seed=self.seed)
 
     @property
-    def _parts(self):
+    def _parts(self) -> dict[str, ImageAugmenter]:
         return {name: getattr(self, name) for name in _PARTS if getattr(self, name) is not None}
 
-    def check_channels(self, channels):
+    def check_channels(self, channels: int | None) -> None:
         for part in self._parts.values():
             part.check_channels(channels)
 
-    def augment(self, images, keys):
+    def augment(self, images: Tensor, keys: Tensor) -> Tensor:
         for name, part in self._parts.items():
-            images = part.augment(images, keys_of_part(keys, name))
+            images = part.augment(images, part_keys(keys, name))
         return images
 
-    def leave(self, images):
+    def unaugmented(self, images: Tensor) -> Tensor:
         for part in self._parts.values():
-            images = part.leave(images)
+            images = part.unaugmented(images)
         return images
 
-    def get_config(self):
-        parts = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            if given == "a layer"
-            else given
-            for name, given in self._as_given.items()
+    def get_config(self) -> Config:
+        parts = {name: self._flags.get(name, getattr(self, name)) for name in _PARTS}
+        return {
+            **super().get_config(),
+            "size": self._requested_size,
+            "strength": self.strength,
+            "value_range": self.value_range,
+            **{name: serialize(part) for name, part in parts.items()},
         }
-        own = {"size": self.asked_size, "strength": self.strength, "value_range": self.value_range}
-        return {**super().get_config(), **own, **parts}
 
     @classmethod
-    def from_config(cls, config):
-        parts = {
-            name: config[name]
-            if isinstance(config[name], bool)
-            else keras.saving.deserialize_keras_object(config[name])
-            for name in _PARTS
-        }
-        return cls(**{**config, **parts})
+    def from_config(cls, config: Config) -> "SimCLRImageAugmenter":
+        return cls(**{**config, **{name: deserialize(config[name]) for name in _PARTS}})

@@ -1,25 +1,31 @@
-"""What the token views share: which tokens may be touched, and what happens outside training."""
+"""Base class of the token augmentation layers, and helpers that they share."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_contrastive._checks import integer, is_number
 from keras_contrastive._draws import uniform
+from keras_contrastive._typing import Config, Shape, Tensor
 from keras_contrastive.augmentation._base import Augmenter
 
 
 class TokenAugmenter(Augmenter):
     """Base class of layers that make random views of token ids.
 
-    In training each row of the batch is changed by draws of its own; otherwise the layer returns the ids as they are.
-    It runs inside the compiled step. Padding and `kept_ids` are never changed, and never appear anew.
+    In training, each row of the batch is changed by its own draws. Outside training, the layer
+    returns the ids unchanged. It runs inside the compiled step. Padding and `kept_ids` are never
+    changed and never inserted.
 
-    A view of your own needs one method, `augment(ids, keys)`, and may ask `self.movable(ids)` which tokens it may
-    touch.
+    A subclass implements `augment(ids, keys)`. It calls `self.movable(ids)` to find the tokens
+    that it may change.
 
     Args:
         padding_id: Integer, the id after the last token of a row.
-        kept_ids: Integers, ids that are never touched, such as those of `[CLS]` and `[SEP]`.
+        kept_ids: Integers, ids that are never changed, such as those of `[CLS]` and `[SEP]`.
         seed: See `Augmenter`.
         **kwargs: See `keras.layers.Layer`.
 
@@ -31,8 +37,8 @@ class TokenAugmenter(Augmenter):
         Token ids of the same shape and dtype.
 
     Raises:
-        TypeError: Inputs that are not integers; ids of wrong kinds.
-        ValueError: Another rank, or an unknown length.
+        TypeError: If inputs, `padding_id` or `kept_ids` are not integers.
+        ValueError: If inputs do not have rank 2 or a static length.
 
     Example:
 
@@ -43,109 +49,130 @@ class TokenAugmenter(Augmenter):
     [[3, 2, 1]]
     """
 
-    def __init__(self, padding_id=0, kept_ids=(), seed=None, **kwargs):
+    def __init__(
+        self,
+        padding_id: int = 0,
+        kept_ids: Iterable[int] = (),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
-        self.padding_id = as_id("padding_id", padding_id)
+        self.padding_id = integer("padding_id", padding_id, "It is a token id.")
         self.kept_ids = as_ids("kept_ids", kept_ids)
 
-    def check_shape(self, shape):
+    def check_shape(self, shape: Shape) -> None:
         if len(shape) != 2 or shape[1] is None:
             raise ValueError(
-                f"`{type(self).__name__}` expects token ids `(batch, length)` of known length, padded with "
-                f"`padding_id`. Received: shape {shape}."
+                f"`inputs` of `{type(self).__name__}` must be token ids `(batch, length)` of known "
+                f"length. Received: inputs.shape={shape}. Pad all rows with `padding_id`."
             )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         self.check_shape(tuple(inputs.shape))
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         if "int" not in dtype:
             raise TypeError(
-                f"`{type(self).__name__}` expects integer token ids. Received: dtype={dtype}. "
-                "Does the `keras.Input` lack its dtype, or does the layer stand behind an embedding?"
+                f"`inputs` of `{type(self).__name__}` must be integer token ids. "
+                f"Received: dtype={dtype}. Set the dtype of the `keras.Input`, and place the "
+                "layer before the embedding."
             )
         if not training:
             return inputs
         return ops.cast(self.augment(inputs, self.next_keys(ops.shape(inputs)[0])), dtype)
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(
+        self, inputs: keras.KerasTensor, training: bool | None = None
+    ) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def movable(self, ids):
-        """Which tokens may be touched: neither padding nor kept, a bool for each."""
+    def movable(self, ids: Tensor) -> Tensor:
+        """Returns which tokens may be changed: all but padding and `kept_ids`.
+
+        Args:
+            ids: Integers `(batch, length)`.
+
+        Returns:
+            bool `(batch, length)`.
+        """
         movable = ids != self.padding_id
         for kept in self.kept_ids:
             movable = ops.logical_and(movable, ids != kept)
         return movable
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "padding_id": self.padding_id, "kept_ids": self.kept_ids}
 
 
-def places_of(eligible):
-    """Number the eligible tokens of each row from 0 on; and how many there are, `(batch, 1)`."""
+def number_tokens(eligible: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers the eligible tokens of each row, starting at 0.
+
+    Args:
+        eligible: bool `(batch, length)`.
+
+    Returns:
+        int32 `(batch, length)`, the numbers, valid where `eligible` is true, and int32
+        `(batch, 1)`, the count of eligible tokens.
+    """
     ones = ops.cast(eligible, "int32")
     return ops.cumsum(ones, axis=1) - 1, ops.sum(ones, axis=1, keepdims=True)
 
 
-def draw_below(draws, count):
-    """Turn draws from (0, 1) into integers in `[0, count)`; 0 where `count` is 0."""
+def draw_below(draws: Tensor, count: Tensor) -> Tensor:
+    """Converts draws from (0, 1) to integers in [0, count). Returns 0 where `count` is 0."""
     drawn = ops.cast(ops.floor(draws * ops.cast(count, "float32")), "int32")
-    return ops.maximum(ops.minimum(drawn, count - 1), 0)  # the product may round up to `count`
+    # The product may round up to `count`.
+    return ops.maximum(ops.minimum(drawn, count - 1), 0)
 
 
-def token_draws(keys, ids):
-    """A draw from (0, 1) for each token, `(batch, length)`."""
+def token_draws(keys: Tensor, ids: Tensor) -> Tensor:
+    """Returns a draw from (0, 1) for each token, `(batch, length)`."""
     return uniform(keys, ids.shape[1])
 
 
-class Amount:
-    """How many edits a row gets: a number, or a share of its tokens, at least one."""
-
-    def __init__(self, name, given):
-        expected = f"`{name}` must be a positive integer, or a float in (0, 1), that share of each row's tokens"
-        if isinstance(given, bool) or not isinstance(given, (int, float, np.integer, np.floating)):
-            raise TypeError(f"{expected}. Received: {name}={given!r}.")
-        self.is_share = isinstance(given, (float, np.floating))
-        if not (0 < given < 1 if self.is_share else given >= 1):
-            raise ValueError(f"{expected}. Received: {name}={given!r}.")
-        self.given = float(given) if self.is_share else int(given)
-
-    def most(self, length):
-        """The largest number of edits in rows of this length, as int."""
-        return max(1, int(self.given * length)) if self.is_share else self.given
-
-    def of(self, count):
-        """The number of edits in rows with `count` tokens."""
-        if not self.is_share:
-            return ops.zeros_like(count) + self.given  # `full_like` waits for the device on PyTorch
-        return ops.maximum(ops.cast(self.given * ops.cast(count, "float32"), "int32"), 1)
-
-
-def sum_where(mask, ids):
-    """The one id of each row at which `mask` is true, `(batch, 1)`; 0 where it is nowhere."""
+def select_token(mask: Tensor, ids: Tensor) -> Tensor:
+    """Returns the id at the only true position of each row, `(batch, 1)`. 0 if there is none."""
     return ops.sum(ops.where(mask, ids, ops.zeros_like(ids)), axis=1, keepdims=True)
 
 
-def draw_columns(keys, count):
-    """Draws from (0, 1), as a list of `(batch, 1)`."""
-    draws = uniform(keys, count)
-    return [draws[:, i : i + 1] for i in range(count)]
+class Amount:
+    """Number of edits of a row: a constant, or a fraction of the tokens of the row, at least 1.
+
+    Args:
+        name: Name of the argument, for messages.
+        value: Positive int, or a float in (0, 1).
+    """
+
+    def __init__(self, name: str, value: Any) -> None:
+        message = (
+            f"`{name}` must be a positive integer, or a float in (0, 1), a fraction of the tokens "
+            f"of a row. Received: {name}={value!r}."
+        )
+        if not is_number(value):
+            raise TypeError(message)
+        self.is_fraction = isinstance(value, (float, np.floating))
+        if not (0 < value < 1 if self.is_fraction else value >= 1):
+            raise ValueError(message)
+        self.value = float(value) if self.is_fraction else int(value)
+
+    def largest(self, length: int) -> int:
+        """Returns the largest number of edits in rows of this length."""
+        return max(1, int(self.value * length)) if self.is_fraction else int(self.value)
+
+    def for_counts(self, counts: Tensor) -> Tensor:
+        """Returns the number of edits in rows with these numbers of tokens, int32."""
+        if not self.is_fraction:
+            # `full_like` waits for the device on PyTorch.
+            return ops.zeros_like(counts) + self.value
+        return ops.maximum(ops.cast(self.value * ops.cast(counts, "float32"), "int32"), 1)
 
 
-def as_id(name, value):
-    """The token id as `int`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"`{name}` must be an integer, a token id. Received: {name}={value!r}.")
-    return int(value)
-
-
-def as_ids(name, values):
-    """The token ids as a tuple of `int`."""
+def as_ids(name: str, values: Any) -> tuple[int, ...]:
+    """Returns token ids as a tuple of `int`."""
     if isinstance(values, (str, bytes)) or not np.iterable(values):
         raise TypeError(
             f"`{name}` must be a list or tuple of token ids. Received: {name}={values!r}."
         )
-    return tuple(as_id(name, value) for value in values)
+    return tuple(integer(name, value, "It contains token ids.") for value in values)

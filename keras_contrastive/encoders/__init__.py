@@ -1,12 +1,12 @@
 """Towers from published backbones, and small towers for patches and tokens."""
 
-from keras_contrastive._transformer_block import TransformerBlock
+from keras_contrastive._transformer_block import TransformerBlock, gelu_tanh
 from keras_contrastive.encoders._encoder import Encoder
 from keras_contrastive.encoders._image_text_towers import (
     BackboneBias,
     BackboneTemperature,
-    Towers,
-    towers,
+    ImageTextTowers,
+    split_image_text_backbone,
 )
 from keras_contrastive.encoders._patch_tower import PatchTower
 from keras_contrastive.encoders._text_tower import TextTower
@@ -15,11 +15,12 @@ __all__ = [
     "BackboneBias",
     "BackboneTemperature",
     "Encoder",
-    "TransformerBlock",
+    "ImageTextTowers",
     "PatchTower",
     "TextTower",
-    "Towers",
-    "towers",
+    "TransformerBlock",
+    "gelu_tanh",
+    "split_image_text_backbone",
 ]
 
 

@@ -1,46 +1,65 @@
-"""A published backbone as an encoder: one vector for each input."""
+"""A published backbone as an encoder that returns one vector for each input."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import keras
+from keras import ops
 
-from keras_contrastive.encoders._blocks import blocks, set_trainable, train_only
-from keras_contrastive.encoders._inputs import Inputs, ends_of
-from keras_contrastive.encoders._pooling import POOLINGS, flattened, pooling_for
-from keras_contrastive.encoders._presets import load_backbone
+from keras_contrastive._checks import is_integer, optional_positive_int
+from keras_contrastive._keras import set_trainable
+from keras_contrastive._tokens import POOLINGS
+from keras_contrastive._typing import Config, Layer, Structure, Tensor
+from keras_contrastive.encoders._backbone_families import pooling_for
+from keras_contrastive.encoders._blocks import blocks, train_only
+from keras_contrastive.encoders._inputs import BackboneInputs, inputs_and_outputs
+
+Pooling = Literal["auto", "mean", "class_token", "last_token", "end_of_text"]
+TrainableBlocks = int | Literal["all"] | None
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class Encoder(keras.Model):
-    """Turns a backbone into an encoder that ends in `(batch, dim)`, ready to be a tower.
+    """Turns a published backbone into an encoder that returns vectors `(batch, dim)`.
 
-    It pools as the family of the backbone was made to be pooled: feature maps by their global average, vision
-    transformers by their class token, BERT and its kin by the mean over the positions that `padding_mask` leaves,
-    causal language models by the last of these, CLIP's text encoder by the end of the text. It takes what the backbone
-    takes (`{"token_ids": ..., "padding_mask": ...}`; a single input also without its name), and such dicts with the
-    names of Hugging Face (`input_ids`, `attention_mask`, `token_type_ids`). Further entries are ignored, and absent
-    `segment_ids` are zeros.
+    The pooling depends on the family of the backbone:
+
+    * Feature maps are averaged over all positions.
+    * Vision transformers use their class token.
+    * BERT and similar text encoders use the mean over the positions in `padding_mask`.
+    * Causal language models use the last position in `padding_mask`.
+    * CLIP's text encoder uses the end-of-text token.
+
+    The encoder takes the inputs of the backbone, such as
+    `{"token_ids": ..., "padding_mask": ...}`, or the same with the names of Hugging Face
+    (`input_ids`, `attention_mask`, `token_type_ids`). A single input needs no name. Other entries
+    are ignored. Missing `segment_ids` are zeros.
 
     Args:
-        backbone: A model of keras-hub, keras-nlp, keras-cv or `keras.applications` (without its top), any Functional or
-            Sequential model, or the name (or folder) of a keras-hub preset. It is shared, not copied: training the
-            encoder trains it.
-        projection_dim: `None`, or the dimension of a linear projection of the pooled vector, without bias.
+        backbone: A model of keras-hub, keras-nlp, keras-cv or `keras.applications` (without its
+            top), any Functional or Sequential model, or the name (or folder) of a keras-hub preset.
+            The encoder and the backbone share their weights.
+        projection_dim: `None`, or the dimension of a linear projection of the pooled vector,
+            without bias.
         pooling: `"auto"`, `"mean"`, `"class_token"`, `"last_token"` or `"end_of_text"`.
-        trainable_blocks: How much of the backbone is trained: `None` leaves it as it is, `"all"`, or how many of its
-            last blocks (see `blocks`); 0 freezes it. A frozen backbone runs as in inference, without dropout. May be
-            assigned later; then `compile` again, as Keras asks. The projection is always trained.
+        trainable_blocks: `"all"`, or the number of last blocks of the backbone to train (see
+            `blocks`). 0 freezes the backbone, which then runs without dropout. `None` does not
+            change the backbone. After an assignment, call `compile` again. The projection is always
+            trained.
         **kwargs: See `keras.Model`.
 
     Call arguments:
-        inputs: What the backbone takes, as one array or as a dict of arrays by name.
+        inputs: The inputs of the backbone, one array or a dict of arrays by name.
 
     Returns:
-        `(batch, dim)`; not normalized, which the losses do.
+        `(batch, dim)`, not normalized. The losses normalize.
 
     Raises:
-        TypeError: A backbone that is no Keras model; a single tensor where the backbone has several inputs.
-        ValueError: A backbone whose inputs or outputs are not known, or whose family is not (then pass `pooling`);
-            inputs that lack one.
-        ImportError: The name of a preset, and keras-hub is not installed.
+        TypeError: If `backbone` is not a Keras model, or if a backbone with several inputs gets a
+            single tensor.
+        ValueError: If the inputs, outputs or family of the backbone are unknown, or if an input is
+            missing. For an unknown family, pass `pooling`.
+        ImportError: If `backbone` is the name of a preset and keras-hub is not installed.
 
     Example:
 
@@ -53,72 +72,73 @@ class Encoder(keras.Model):
     """
 
     def __init__(
-        self, backbone, projection_dim=None, pooling="auto", trainable_blocks=None, **kwargs
-    ):
+        self,
+        backbone: keras.Model | str,
+        projection_dim: int | None = None,
+        pooling: Pooling = "auto",
+        trainable_blocks: TrainableBlocks = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         backbone = load_backbone(backbone)
-        _, outputs = ends_of(backbone)
-        if projection_dim is not None and (
-            not isinstance(projection_dim, int) or projection_dim < 1
-        ):
-            raise ValueError(
-                f"`projection_dim` must be `None` or a positive integer. Received: projection_dim={projection_dim!r}."
-            )
+        _, outputs = inputs_and_outputs(backbone)
         self.backbone = backbone
         self.pooling = pooling
-        self.projection_dim = projection_dim
-        self._output_name, output = _sequence_of(backbone, outputs)
-        self._inputs = Inputs(backbone)
+        self.projection_dim = optional_positive_int("projection_dim", projection_dim)
+        self._output_name, output = _select_output(backbone, outputs)
+        self._inputs = BackboneInputs(backbone)
         self._pooling = pooling_for(backbone, output, pooling)
         if self._pooling == "end_of_text" and "token_ids" not in self._inputs.names:
             raise ValueError(
-                "`pooling='end_of_text'` needs a backbone with an input `token_ids`. "
-                f"Received: one with {', '.join(self._inputs.names)}."
+                "`pooling` must not be 'end_of_text' for a backbone without an input `token_ids`. "
+                f"Received: a backbone with the inputs {', '.join(self._inputs.names)}."
             )
-        self._is_map = len(output.shape) == 4
-        self._data_format = getattr(backbone, "data_format", None)
-        first = (
-            self._is_map
-            and (self._data_format or keras.config.image_data_format()) == "channels_first"
-        )
+        data_format = getattr(backbone, "data_format", None) or keras.config.image_data_format()
+        self._channels_first = len(output.shape) == 4 and data_format == "channels_first"
         self.projection = None
         if projection_dim is not None:
             self.projection = keras.layers.Dense(projection_dim, use_bias=False, name="projection")
-            self.projection.build((None, output.shape[1 if first else -1]))
+            self.projection.build((None, output.shape[1 if self._channels_first else -1]))
         self.trainable_blocks = trainable_blocks
-        self.built = True  # every weight is there
+        # All weights exist: `build` has nothing to do.
+        self.built = True
 
     @property
-    def blocks(self):
-        """The names of the backbone's blocks, from its input on: what `trainable_blocks` counts from the end.
+    def blocks(self) -> list[str]:
+        """Names of the blocks of the backbone, from its input to its output.
 
-        A block is a layer with weights; those in a list, as vision transformers keep them, count one by one.
+        `trainable_blocks` counts them from the end. A block is a layer with weights. Layers in a
+        list, as in vision transformers, are separate blocks.
         """
-        return [block.name for block in self._blocks()]
+        return [block.name for block in self._used_blocks()]
 
     @property
-    def trainable_blocks(self):
-        """How many of the last blocks are trained; see the class."""
+    def trainable_blocks(self) -> TrainableBlocks:
+        """Number of last blocks that are trained, `"all"`, or `None`. See the class."""
         return self._trainable_blocks
 
     @trainable_blocks.setter
-    def trainable_blocks(self, count):
-        used = self._blocks()
-        if count is not None and count != "all":
-            if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= len(used):
-                raise ValueError(
-                    f"`trainable_blocks` must be `None`, 'all' or an integer in [0, {len(used)}], the number of blocks "
-                    f"of this backbone. Received: trainable_blocks={count!r}."
-                )
-            train_only(self.backbone, used[len(used) - count :])
-        elif count == "all":
+    def trainable_blocks(self, count: Any) -> None:
+        used = self._used_blocks()
+        if count == "all":
             set_trainable(self.backbone, True)
-        for layer in self._unused():
-            set_trainable(layer, False)  # it has no gradient, and weight decay would wear it away
+        elif count is not None:
+            message = (
+                f"`trainable_blocks` must be `None`, 'all' or an integer in [0, {len(used)}], the "
+                f"number of blocks of the backbone. Received: trainable_blocks={count!r}."
+            )
+            if not is_integer(count):
+                raise TypeError(message)
+            if not 0 <= count <= len(used):
+                raise ValueError(message)
+            train_only(self.backbone, used[len(used) - count :])
+        # Unused layers have no gradient, but weight decay would shrink their weights.
+        for layer in self._unused_layers():
+            set_trainable(layer, False)
         self._trainable_blocks = count
 
-    def _unused(self):
-        """Layers of the backbone that its other outputs need, such as BERT's pooler."""
+    def _unused_layers(self) -> list[Layer]:
+        """Returns layers that only other outputs of the backbone need, such as BERT's pooler."""
         if self._output_name is None:
             return []
         used = keras.Model(self.backbone.inputs, self.backbone.output[self._output_name]).layers
@@ -126,25 +146,23 @@ class Encoder(keras.Model):
             layer for layer in self.backbone.layers if all(layer is not other for other in used)
         ]
 
-    def _blocks(self):
-        unused = [id(block) for layer in self._unused() for block in blocks(layer)]
+    def _used_blocks(self) -> list[Layer]:
+        unused = [id(block) for layer in self._unused_layers() for block in blocks(layer)]
         return [block for block in blocks(self.backbone) if id(block) not in unused]
 
-    def call(self, inputs, training=None):
-        named = self._inputs.named(inputs)
+    def call(self, inputs: Structure, training: bool | None = None) -> Tensor:
+        named = self._inputs.by_name(inputs)
         if not self.backbone.trainable_variables:
             training = False
-        x = self.backbone(self._inputs.given(named), training=training)
+        x = self.backbone(self._inputs.for_backbone(named), training=training)
         x = x if self._output_name is None else x[self._output_name]
-        if self._is_map:
-            x = flattened(x, self._data_format)
+        if self._channels_first:
+            x = ops.transpose(x, (0, 2, 3, 1))
         if self._pooling is not None:
-            dtype = x.dtype
-            x = POOLINGS[self._pooling](x, _mask_of(named), named.get("token_ids"))
-            x = keras.ops.cast(x, dtype)
+            x = POOLINGS[self._pooling](x, _padding_mask(named), named.get("token_ids"))
         return x if self.projection is None else self.projection(x)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "backbone": keras.saving.serialize_keras_object(self.backbone),
@@ -154,33 +172,49 @@ class Encoder(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: Config, custom_objects: Mapping[str, Any] | None = None
+    ) -> "Encoder":
         backbone = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
         return cls(**{**config, "backbone": backbone})
 
 
-def _mask_of(named):
-    masks = [
-        mask for name, mask in named.items() if name.endswith("padding_mask")
-    ]  # `encoder_padding_mask` of T5's
+def load_backbone(backbone: Any) -> Any:
+    """Loads the backbone of a keras-hub preset. Returns anything but a string unchanged."""
+    if not isinstance(backbone, str):
+        return backbone
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise ImportError(
+            f"The name of a preset needs keras-hub, which cannot be imported ({error}). "
+            f"Run: pip install keras-hub. Received: backbone={backbone!r}."
+        ) from error
+    return keras_hub.models.Backbone.from_preset(backbone)
+
+
+def _padding_mask(named: dict[str, Tensor]) -> Tensor | None:
+    # The name of T5's mask is `encoder_padding_mask`.
+    masks = [mask for name, mask in named.items() if name.endswith("padding_mask")]
     return masks[0] if masks else None
 
 
-def _sequence_of(backbone, output):
-    """The output that is pooled, with its name if there are several."""
+def _select_output(backbone: keras.Model, output: Any) -> tuple[str | None, Tensor]:
+    """Returns the output to pool, and its name if the backbone has several outputs."""
     if isinstance(output, dict) and "sequence_output" in output:
         return "sequence_output", output["sequence_output"]
     if isinstance(output, (dict, list, tuple)):
         names = ", ".join(output) if isinstance(output, dict) else f"{len(output)} without names"
-        image_text = (
-            " For an image-text backbone, see `kc.encoders.towers`."
+        hint = (
+            " For an image-text backbone, use `kc.encoders.split_image_text_backbone`."
             if "text_logits" in output
             else ""
         )
         raise ValueError(
-            f"`backbone` must have one output, or one named `sequence_output`. Received: `{type(backbone).__name__}` "
-            f"with the outputs {names}. Choose one: `keras.Model(backbone.input, backbone.output[...])`.{image_text}"
+            "`backbone` must have one output, or one named `sequence_output`. Received: "
+            f"`{type(backbone).__name__}` with the outputs {names}. Select one: "
+            f"`keras.Model(backbone.input, backbone.output[...])`.{hint}"
         )
     return None, output

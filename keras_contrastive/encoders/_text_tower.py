@@ -1,26 +1,31 @@
-"""A small tower of texts."""
+"""A small text transformer."""
 
 import keras
 
 from keras_contrastive._keras import finish_build
 from keras_contrastive._tokens import as_text
-from keras_contrastive.encoders._token_transformer import TokenTransformer
+from keras_contrastive._transformer import TokenTransformer
+from keras_contrastive._typing import Structure, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class TextTower(TokenTransformer):
-    """BERT's first layers: embeddings of tokens and places, normalized, and a transformer over them.
+    """Encodes token ids with a transformer. Returns one vector for each token.
+
+    It has the embeddings and layers of BERT: normalized token and position embeddings, then
+    transformer blocks. Use it where a tower must return a sequence of vectors, such as
+    `kc.fusion.FusionTrainer`.
 
     Args:
-        vocabulary_size: Positive int, one more than the largest token id.
-        max_length: Positive int, the longest text.
-        dim: Positive int, dimension of the tokens, which `num_heads` divides.
-        num_layers: Positive int, how many blocks.
+        vocabulary_size: Positive int, the largest token id plus one.
+        max_length: Positive int, the length of the longest text.
+        dim: Positive int, the dimension of the tokens. `num_heads` must divide it.
+        num_layers: Positive int, the number of blocks.
         num_heads: Positive int.
-        hidden_dim: `None`, or the units inside the feed-forward parts; by default four times `dim`.
-        dropout: In [0, 1).
-        activation: Activation inside the feed-forward parts.
-        epsilon: Of the layer normalization.
+        hidden_dim: `None`, or the number of units of the feed-forward parts. By default, `4 * dim`.
+        dropout: Float in [0, 1).
+        activation: Activation of the feed-forward parts.
+        epsilon: Epsilon of the layer normalization.
         padding_id: Integer, the id after the last token.
         **kwargs: See `keras.layers.Layer`.
 
@@ -31,7 +36,8 @@ class TextTower(TokenTransformer):
         `(batch, length, dim)`.
 
     Raises:
-        ValueError: Sizes that are not positive; a text that is longer than `max_length`.
+        TypeError: If a size is not an integer.
+        ValueError: If a size is not positive, or if a text is longer than `max_length`.
 
     Example:
 
@@ -40,18 +46,20 @@ class TextTower(TokenTransformer):
     (1, 6, 8)
     """
 
-    def build(self, inputs_shape=None):
-        """Create the weights, whatever the shape."""
+    def build(self, inputs_shape: object = None) -> None:
+        """Creates the weights. They do not depend on the shape."""
         self.make_weights()
         finish_build(self)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Structure, training: bool | None = None) -> Tensor:
         ids, mask = as_text(inputs, self.padding_id)
         x = self.embed(ids, training)
         for block in self.blocks:
             x = block(x, tokens_mask=mask, training=training)
         return x
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(
+        self, inputs: Structure, training: bool | None = None
+    ) -> keras.KerasTensor:
         shape = (inputs["token_ids"] if isinstance(inputs, dict) else inputs).shape
         return keras.KerasTensor((*shape, self.dim), self.compute_dtype)

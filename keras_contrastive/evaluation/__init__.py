@@ -1,5 +1,6 @@
-"""Evaluation over a whole corpus, as functions over arrays and as callbacks."""
+"""Evaluation over a whole corpus, as functions of arrays and as callbacks."""
 
+from keras_contrastive.evaluation._callbacks import CorpusEvaluation, ProbeEvaluation
 from keras_contrastive.evaluation._knn_probe import KNNProbe, knn_probe
 from keras_contrastive.evaluation._linear_probe import LinearProbe, linear_probe
 from keras_contrastive.evaluation._retrieval import RetrievalEvaluation, retrieval
@@ -7,16 +8,18 @@ from keras_contrastive.evaluation._softmax_regression import SoftmaxRegression, 
 from keras_contrastive.evaluation._zero_shot import ZeroShotEvaluation, zero_shot
 
 __all__ = [
-    "knn_probe",
+    "CorpusEvaluation",
     "KNNProbe",
-    "linear_probe",
     "LinearProbe",
-    "retrieval",
+    "ProbeEvaluation",
     "RetrievalEvaluation",
-    "softmax_regression",
     "SoftmaxRegression",
-    "zero_shot",
     "ZeroShotEvaluation",
+    "knn_probe",
+    "linear_probe",
+    "retrieval",
+    "softmax_regression",
+    "zero_shot",
 ]
 
 

@@ -1,42 +1,51 @@
-"""A few labeled examples of each class, drawn several times."""
+"""Few-shot evaluation: a few labeled rows of each class, drawn several times."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from keras_contrastive import _checks
+from keras_contrastive._typing import Array
 
-def few_shot(evaluate, labels, shots, draws, seed):
-    """Means and standard errors over draws of `shots` rows of each class.
+
+def few_shot(
+    evaluate: Callable[[Array], dict[str, float]],
+    labels: Array,
+    shots: int | Sequence[int],
+    draws: int,
+    seed: int,
+) -> dict[str, float]:
+    """Computes means and standard errors over draws of `shots` rows of each class.
 
     Args:
-        evaluate: A function from row numbers to a dict of numbers.
+        evaluate: Function from row numbers to a dict of measures.
         labels: Int array `(rows,)`.
-        shots: A positive int, or several.
-        draws: How many draws, at least one. Draw `i` is the same for equal labels and seed.
-        seed: Int.
+        shots: Positive integer, or several. How many rows of each class are drawn.
+        draws: Positive integer, the number of draws. Draw `i` is the same for equal labels and
+            seed.
+        seed: Integer seed of the draws.
 
     Returns:
-        A dict with `{shots}_shot_{name}` and, for several draws, `{shots}_shot_{name}_error`, the standard error.
+        A dict with `{shots}_shot_{name}` and, for several draws, `{shots}_shot_{name}_error`, the
+        standard error.
     """
+    draws = _checks.positive_int("draws", draws)
     results = {}
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    if draws < 1:
-        raise ValueError(f"`draws` must be a positive integer. Received: draws={draws}.")
+    smallest = min(by_class, key=len)
     for count in np.atleast_1d(shots):
-        fewest = min(by_class, key=len)
-        if not 1 <= count <= len(fewest):
+        _checks.integer("shots", count)
+        if not 1 <= count <= len(smallest):
             raise ValueError(
-                f"`shots` must be in [1, {len(fewest)}]: class {labels[fewest[0]]} has {len(fewest)} rows. "
-                f"Received: shots={count}."
+                f"`shots` must be in [1, {len(smallest)}]. Received: shots={count}. "
+                f"Class {labels[smallest[0]]} has only {len(smallest)} rows."
             )
         runs = []
         for draw in range(draws):
             rng = np.random.default_rng([seed, int(count), draw])
-            runs.append(
-                evaluate(
-                    np.concatenate([rng.choice(rows, count, replace=False) for rows in by_class])
-                )
-            )
+            rows = [rng.choice(rows, count, replace=False) for rows in by_class]
+            runs.append(evaluate(np.concatenate(rows)))
         for name in runs[0]:
             values = np.array([run[name] for run in runs])
             results[f"{count}_shot_{name}"] = float(values.mean())

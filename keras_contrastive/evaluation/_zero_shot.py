@@ -1,35 +1,47 @@
-"""Zero-shot classification: the class whose words are nearest."""
+"""Zero-shot classification: the class with the nearest prompt embedding."""
+
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_contrastive._engine import normalize
-from keras_contrastive.evaluation._callback import CorpusEvaluation
-from keras_contrastive.evaluation._inputs import accuracies, corpus, same_dim
+from keras_contrastive._typing import ArrayLike, Structure, Tensor
+from keras_contrastive.evaluation._callbacks import CorpusEvaluation
+from keras_contrastive.evaluation._inputs import (
+    accuracies,
+    check_same_dim,
+    checked_ranks,
+    unit_rows,
+)
 from keras_contrastive.evaluation._retrieval import ranks_of_positives
 
 
-def zero_shot(embeddings, labels, classes, k=(1, 5), tile=1024):
-    """Classify embeddings by the nearest class embedding, by cosine.
+def zero_shot(
+    embeddings: ArrayLike, labels: ArrayLike, classes: ArrayLike, k: Iterable[int] = (1, 5)
+) -> dict[str, float]:
+    """Classifies embeddings by the nearest class embedding, by cosine.
 
-    Ties are lost: where all embeddings coincide, accuracy is zero. No `(rows, classes)` matrix is formed
-    beyond a block of `(tile, tile)`.
+    Ties count as errors: if all embeddings are equal, the accuracy is zero. A NaN embedding ranks
+    last. Similarities are computed in tiles; see `keras_contrastive.config.set_tile_shape`.
 
     Args:
-        embeddings: Float array `(rows, dim)`, of images for instance.
-        labels: Int array `(rows,)`, which row of `classes` is right.
+        embeddings: Float array `(rows, dim)`, for example of images.
+        labels: Int array `(rows,)`, the true rows of `classes`.
         classes: Float array `(num_classes, dim)`, the embeddings of one prompt for each class, or
-            `(num_classes, templates, dim)`: those of several, whose unit vectors are averaged (CLIP's prompt ensemble).
-        k: The ranks at which accuracy is reported.
-        tile: Rows of a block.
+            `(num_classes, templates, dim)` for several prompts. The unit vectors of the prompts of
+            a class are averaged (CLIP's prompt ensemble).
+        k: Positive integers, the ranks at which the accuracy is reported.
 
     Returns:
-        A dict of floats in [0, 1]: `top_{k}_accuracy` (about `k / num_classes` for embeddings that know nothing), and
-        `mean_class_accuracy`, the mean over the classes that occur of their top-1 accuracy.
+        A dict of floats in [0, 1]: `top_{k}_accuracy`, and `mean_class_accuracy`, the mean of the
+        top-1 accuracies of the classes that occur. Random embeddings have a top-k accuracy of about
+        `k / num_classes`.
 
     Raises:
-        ValueError: Shapes that do not belong together, or labels out of range.
+        TypeError: If labels are not integers, or `k` has the wrong type.
+        ValueError: If shapes do not match, or labels are out of range.
 
     Reference:
         - [Radford et al., 2021](https://arxiv.org/abs/2103.00020), Sec. 3.1.
@@ -40,25 +52,27 @@ def zero_shot(embeddings, labels, classes, k=(1, 5), tile=1024):
     >>> zero_shot(classes[[0, 1, 1, 2]], np.array([0, 1, 2, 2]), classes, k=(1,))
     {'top_1_accuracy': 0.75, 'mean_class_accuracy': 0.8333333333333334}
     """
-    embeddings, labels = corpus(embeddings, labels, "embeddings")
+    embeddings, labels = unit_rows(embeddings, labels, ("embeddings", "labels"))
     classes = class_embeddings(classes)
-    same_dim(embeddings, classes, ("embeddings", "classes"))
-    num_classes, highest = classes.shape[0], int(ops.convert_to_numpy(labels).max())
-    if highest >= num_classes:
+    check_same_dim(embeddings, classes, ("embeddings", "classes"))
+    k = checked_ranks(k)
+    num_classes, largest = classes.shape[0], int(ops.convert_to_numpy(labels).max())
+    if largest >= num_classes:
         raise ValueError(
-            f"`labels` must be in [0, {num_classes}), the rows of `classes`. Received: labels up to {highest}."
+            f"`labels` must be in [0, {num_classes}), the rows of `classes`. "
+            f"Received: labels up to {largest}."
         )
-    ids = ops.arange(num_classes, dtype="int32")
-    ranks = ranks_of_positives(embeddings, classes, labels, ids, tile)
+    class_ids = ops.arange(num_classes, dtype="int32")
+    ranks = ranks_of_positives(embeddings, classes, labels, class_ids)
     return accuracies(ranks, ops.convert_to_numpy(labels), k)
 
 
-def class_embeddings(prompts):
-    """Unit vectors `(num_classes, dim)` from embeddings of one prompt, or of several, for each class."""
+def class_embeddings(prompts: ArrayLike) -> Tensor:
+    """Returns unit vectors `(num_classes, dim)` of one or several prompts for each class."""
     prompts = ops.convert_to_tensor(prompts, dtype="float32")
     if len(prompts.shape) not in (2, 3) or 0 in prompts.shape:
         raise ValueError(
-            "`classes` must have the shape `(num_classes, dim)` or `(num_classes, templates, dim)`. "
+            "`classes` must have the shape (num_classes, dim) or (num_classes, templates, dim). "
             f"Received: classes.shape={tuple(prompts.shape)}."
         )
     if len(prompts.shape) == 3:
@@ -67,31 +81,37 @@ def class_embeddings(prompts):
 
 
 class ZeroShotEvaluation(CorpusEvaluation):
-    """Classifies held-out images by prompts in words at the end of each epoch.
+    """Classifies held-out images by text prompts at the end of epochs.
 
-    Its numbers join the epoch's `logs`: `val_zero_shot_top_1_accuracy`, ... See `zero_shot`.
+    It adds `val_zero_shot_top_1_accuracy`, ... to `logs`. See `zero_shot`.
 
     Args:
-        x: What the image tower takes, as arrays.
-        labels: Int array `(rows,)`, which of `class_names` is right.
-        class_names: The names of the classes, as strings.
-        tokenize: A function from a list of strings to what the text tower takes, such as a tokenizer or a preprocessor.
-        templates: Strings in which `{}` stands for the name. With several, the unit vectors of a class are averaged.
-        image: The name of the tower of `x`; any modality that is not `text` will do.
-        text: The name of the text tower.
-        k: The ranks at which accuracy is reported.
-        batch_size: Batch size of the embedding.
-        every: Evaluate at the end of each `every`-th epoch, and of no other.
-        prefix: Start of the names.
-        embed: `None`, or a function of the model, the name of a modality and its inputs that returns embeddings, for
-            models that are no `ContrastiveTrainer`.
+        x: Inputs of the image tower, as arrays.
+        labels: Int array `(rows,)`, the true indices into `class_names`.
+        class_names: Strings, the names of the classes.
+        tokenize: Function from a list of strings to inputs of the text tower, such as a tokenizer
+            or a preprocessor.
+        templates: String or strings with `{}` for the name of a class. With several, the unit
+            vectors of a class are averaged.
+        image: Modality of `x`. It can be any modality but `text`.
+        text: Modality of the prompts.
+        k: Positive integers, the ranks at which the accuracy is reported.
+        batch_size: See `CorpusEvaluation`.
+        every: See `CorpusEvaluation`.
+        prefix: See `CorpusEvaluation`.
+        embed: See `CorpusEvaluation`. It gets a dict with the inputs of one modality, and returns a
+            dict with their embeddings.
 
     Raises:
-        ValueError, TypeError: Arguments out of range, a template without `{}`, a model without such towers.
+        TypeError, ValueError: If an argument is invalid. If the model has no such towers, raises
+            when it evaluates.
 
     Example:
 
-    >>> towers = {name: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]) for name in ("image", "text")}
+    >>> towers = {
+    ...     name: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    ...     for name in ("image", "text")
+    ... }
     >>> model = keras_contrastive.ContrastiveTrainer(towers)
     >>> model.compile("sgd", keras_contrastive.losses.InfoNCE())
     >>> vectors = {"a photo of a cat": [1.0, 0.0], "a photo of a dog": [0.0, 1.0]}
@@ -105,55 +125,68 @@ class ZeroShotEvaluation(CorpusEvaluation):
     ...     k=(1, 2),
     ... )
     >>> history = model.fit({"image": x, "text": x}, callbacks=[evaluation], verbose=0).history
-    >>> [name for name in history if "zero_shot" in name]
-    ['val_zero_shot_top_1_accuracy', 'val_zero_shot_top_2_accuracy', 'val_zero_shot_mean_class_accuracy']
+    >>> for name in history:
+    ...     if "zero_shot" in name:
+    ...         print(name)
+    val_zero_shot_top_1_accuracy
+    val_zero_shot_top_2_accuracy
+    val_zero_shot_mean_class_accuracy
     """
 
     def __init__(
         self,
-        x,
-        labels,
-        class_names,
-        tokenize,
-        templates=("{}",),
-        image="image",
-        text="text",
-        k=(1, 5),
-        batch_size=256,
-        every=1,
-        prefix="val_",
-        embed=None,
-    ):
-        super().__init__(every, prefix, batch_size)
+        x: Structure,
+        labels: ArrayLike,
+        class_names: Sequence[str],
+        tokenize: Callable[[list[str]], Structure],
+        templates: str | Sequence[str] = ("{}",),
+        image: str = "image",
+        text: str = "text",
+        k: Iterable[int] = (1, 5),
+        batch_size: int = 256,
+        every: int = 1,
+        prefix: str = "val_",
+        embed: Callable[[keras.Model, Structure], Structure] | None = None,
+    ) -> None:
+        super().__init__(every=every, prefix=prefix, batch_size=batch_size, embed=embed)
         templates = [templates] if isinstance(templates, str) else list(templates)
-        wrong = [template for template in templates if "{}" not in template]
-        if wrong or not templates:
+        if not templates or any("{}" not in template for template in templates):
             raise ValueError(
-                f"`templates` must be strings with `{{}}` for the name of a class. Received: {templates}."
+                "`templates` must be strings with `{}` for the name of a class. "
+                f"Received: templates={templates}."
             )
         if not callable(tokenize):
             raise TypeError(
-                f"`tokenize` must be a function from strings to tokens. Received: tokenize={tokenize!r}."
+                "`tokenize` must be a function from strings to inputs of the text tower. "
+                f"Received: tokenize={tokenize!r}."
             )
         self.x = x
         self.labels = labels
         self.num_classes = len(class_names)
-        self.prompts = keras.tree.map_structure(
-            ops.convert_to_numpy,
-            tokenize([t.format(name) for name in class_names for t in templates]),
-        )
+        prompts = [template.format(name) for name in class_names for template in templates]
+        self.prompts = keras.tree.map_structure(ops.convert_to_numpy, tokenize(prompts))
         self.image = image
         self.text = text
-        self.k = tuple(k)
-        self.embed = embed
+        self.k = checked_ranks(k)
 
-    def numbers(self):
-        prompts = np.asarray(self._embed(self.text, self.prompts))
+    def measures(self) -> dict[str, float]:
+        prompts = np.asarray(self._embeddings_of(self.text, self.prompts))
         classes = prompts.reshape(self.num_classes, -1, prompts.shape[-1])
-        results = zero_shot(self._embed(self.image, self.x), self.labels, classes, self.k)
+        results = zero_shot(self._embeddings_of(self.image, self.x), self.labels, classes, self.k)
         return {f"zero_shot_{name}": value for name, value in results.items()}
 
-    def _embed(self, modality, x):
-        if self.embed is not None:
-            return ops.convert_to_numpy(self.embed(self.model, modality, x))
-        return self.tower_output(x, modality)
+    def _embeddings_of(self, modality: str, x: Structure) -> ArrayLike:
+        if self.embed is None:
+            return self.embeddings(x, modality)
+        by_modality = self.embeddings({modality: x})
+        if not isinstance(by_modality, dict) or modality not in by_modality:
+            received = (
+                f"the modalities {', '.join(map(repr, by_modality))}"
+                if isinstance(by_modality, dict)
+                else type(by_modality).__name__
+            )
+            raise TypeError(
+                f"`embed` must return a dict with the embeddings of {modality!r}. "
+                f"Received: {received}."
+            )
+        return by_modality[modality]

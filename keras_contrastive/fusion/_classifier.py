@@ -1,58 +1,64 @@
-"""A class for each picture with its text."""
+"""A model that classifies a text together with images."""
 
 import inspect
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
-from keras_contrastive._checks import check_optional_sizes, check_sizes
+from keras_contrastive import _checks
 from keras_contrastive._keras import finish_build
 from keras_contrastive._tokens import POOLINGS
+from keras_contrastive._typing import Config, Layer, Shape, Structure, Tensor
 from keras_contrastive.fusion._checks import check_pooling
 from keras_contrastive.fusion._task import FusionTask
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class FusionClassifier(FusionTask):
-    """Classifies a text together with an image, or with several.
+    """Classifies a text together with one or several images.
 
     | task | `num_classes` | `num_images` |
     | --- | --- | --- |
-    | question answering, of a closed set of answers | how many answers there are | 1 |
+    | question answering with a closed set of answers | number of answers | 1 |
     | visual entailment | 3: contradiction, neutral, entailment | 1 |
     | reasoning over two images | 2: false, true | 2 |
     | text assignment, the pre-training for two images | 3: first, second, neither | 2 |
 
-    `FusionClassifier.from_pretrained(model, num_classes, ...)` begins with copies of the towers and of the fusion
-    encoder of a `FusionTrainer`, or of a model of another task: pre-train on text assignment, then go on from there to
-    statements on two images.
+    `FusionClassifier.from_pretrained(model, num_classes, ...)` starts from copies of the towers and
+    the fusion encoder of a `FusionTrainer` or of another task model. For statements on two images,
+    first train text assignment, then start from that model.
 
-    Several images are read in one of two ways. With `num_images=2`, each is read with the text by itself, as in
-    pre-training, and the classifier sees both pooled vectors side by side (UNITER's "pair"). With
-    `fusion=model.fusion.for_images(2)`, the text reads one after the other, by blocks of their own (ALBEF, but see
-    `FusionEncoder`): more weights, which have to learn it.
+    There are two ways to read several images. With `num_images=2`, each image is read with the text
+    separately, as in pre-training, and the classifier receives both pooled vectors (UNITER's
+    "pair"). With `fusion=model.fusion.for_images(2)`, blocks of their own read the images one after
+    the other (ALBEF; see `FusionEncoder`). These blocks are additional weights to train.
 
     Args:
-        encoders: Dict of an `"image"` and a `"text"` tower, which yield tokens; see `FusionTrainer`.
-        fusion: A `FusionEncoder`, which may read several images.
+        encoders: Dict of an `"image"` and a `"text"` tower, which return tokens. See
+            `FusionTrainer`.
+        fusion: A `FusionEncoder`. It can read several images.
         num_classes: Positive int.
-        num_images: `None` for as many as the fusion encoder reads, or a positive int where it reads one.
-        pooling: `"mean"` over the tokens of the text, or `"class_token"`, the first.
-        hidden_dim: `None`, or the units of the layer before the logits; by default as many as it sees numbers.
-        dropout: In [0, 1], before the logits.
-        padding_id: Integer, the id after the last token of a text that comes without a mask.
+        num_images: `None` for the number of images that the fusion encoder reads, or, if it reads
+            one, a positive int.
+        pooling: `"mean"` over the tokens of the text, or `"class_token"` for the first token.
+        hidden_dim: `None` for the size of the pooled input, or the number of units of the layer
+            before the logits.
+        dropout: Float in [0, 1], before the logits.
+        padding_id: Integer, the id after the last token of a text without a mask.
         **kwargs: See `keras.Model`.
 
     Call arguments:
-        inputs: Dict with `"image"`, `(batch, height, width, channels)` or, of several images,
-            `(batch, num_images, height, width, channels)`, and `"text"`, token ids `(batch, length)` or a dict with
-            `"token_ids"` and `"padding_mask"`.
+        inputs: Dict with `"image"`, `(batch, height, width, channels)` or, for several images,
+            `(batch, num_images, height, width, channels)`, and `"text"`, token ids
+            `(batch, length)` or a dict with `"token_ids"` and `"padding_mask"`.
 
     Returns:
         Logits, float32 `(batch, num_classes)`.
 
     Raises:
-        ValueError: Inputs that are missing or have another shape; towers that yield no tokens.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an input is missing or has the wrong shape, or a tower returns no tokens.
 
     Reference:
         - [Li et al., 2021](https://arxiv.org/abs/2107.07651), Sec. 4.
@@ -62,10 +68,14 @@ class FusionClassifier(FusionTask):
     Example:
 
     >>> encoders, fusion = keras_contrastive.encoders, keras_contrastive.fusion
-    >>> towers = {"image": encoders.PatchTower(4, dim=8, num_heads=2), "text": encoders.TextTower(30, 6, 8, 1, 2)}
+    >>> towers = {
+    ...     "image": encoders.PatchTower(4, dim=8, num_heads=2),
+    ...     "text": encoders.TextTower(30, 6, dim=8, num_layers=1, num_heads=2),
+    ... }
     >>> model = fusion.FusionClassifier(towers, fusion.FusionEncoder(1, 2), num_classes=3)
     >>> model.compile("adam", metrics=["accuracy"])
-    >>> x = {"image": np.ones((4, 8, 8, 3), "float32"), "text": np.tile([[1, 7, 9, 2, 0, 0]], (4, 1))}
+    >>> texts = np.array([[1, 7, 9, 2, 0, 0]] * 4)
+    >>> x = {"image": np.ones((4, 8, 8, 3), "float32"), "text": texts}
     >>> sorted(model.fit(x, np.array([0, 1, 2, 0]), verbose=0).history)
     ['accuracy', 'loss']
     >>> model.predict(x, verbose=0).shape
@@ -74,87 +84,101 @@ class FusionClassifier(FusionTask):
 
     def __init__(
         self,
-        encoders,
-        fusion,
-        num_classes,
-        num_images=None,
-        pooling="mean",
-        hidden_dim=None,
-        dropout=0.0,
-        padding_id=0,
-        **kwargs,
-    ):
+        encoders: dict[str, Layer],
+        fusion: Layer,
+        num_classes: int,
+        num_images: int | None = None,
+        pooling: Literal["mean", "class_token"] = "mean",
+        hidden_dim: int | None = None,
+        dropout: float = 0.0,
+        padding_id: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(encoders, fusion, num_images, padding_id, **kwargs)
-        check_sizes(num_classes=num_classes)
-        check_optional_sizes(hidden_dim=hidden_dim)
         check_pooling(pooling)
-        self.num_classes = int(num_classes)
+        self.num_classes = _checks.positive_int("num_classes", num_classes)
         self.pooling = pooling
-        self.hidden_dim = hidden_dim and int(hidden_dim)
+        self.hidden_dim = _checks.optional_positive_int("hidden_dim", hidden_dim)
         self.dropout = dropout
-        self._head = _Head(
+        self.head = _Head(
             self.num_classes, self.hidden_dim, dropout, dtype=self.dtype_policy, name="head"
         )
+        if fusion.built:  # on torch, Keras cannot build a model that reads token ids by tracing it
+            self.head.build((None, fusion.dim * self._num_pooled))
 
     @classmethod
-    def settings_of(cls, model):
+    def inherited_arguments(cls, model: keras.Model) -> dict[str, Any]:
+        """Returns the arguments that `from_pretrained` takes from the other model."""
         pooling = getattr(model, "pooling", "mean")
         pooling = pooling.get("text", "mean") if isinstance(pooling, dict) else pooling
-        settings = {**super().settings_of(model), "pooling": pooling}
+        arguments = {**super().inherited_arguments(model), "pooling": pooling}
         if isinstance(model, FusionClassifier):
-            settings |= {"hidden_dim": model.hidden_dim, "dropout": model.dropout}
-            settings |= {"num_images": model.num_images} if model.num_images > 1 else {}
-        return settings
+            arguments |= {"hidden_dim": model.hidden_dim, "dropout": model.dropout}
+            if model.num_images > 1:
+                arguments["num_images"] = model.num_images
+        return arguments
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Structure, training: bool | None = None) -> Tensor:
         tokens, mask = self.fuse(inputs, training)
         pooled = POOLINGS[self.pooling](tokens, mask)
-        if self.num_images > self.fusion.num_images:
-            pooled = ops.reshape(pooled, (-1, self.num_images * pooled.shape[-1]))
-        return self._head(pooled, training=training)
+        if self._num_pooled > 1:
+            pooled = ops.reshape(pooled, (-1, self._num_pooled * pooled.shape[-1]))
+        return self.head(pooled, training=training)
 
-    def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
-        """As `keras.Model.compile`; by default the loss is the cross-entropy of integer labels, in nats.
+    @property
+    def _num_pooled(self) -> int:
+        """Number of images that are read separately. Their pooled vectors are concatenated."""
+        return self.num_images if self.num_images > self.fusion.num_images else 1
+
+    def compile(
+        self, optimizer: Any = "rmsprop", loss: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Compiles the model. See `keras.Model.compile`.
+
+        The default loss is the cross-entropy of integer labels, in nats.
 
         Raises:
-            ValueError: A loss that takes probabilities, where this model yields logits.
+            ValueError: If the loss expects probabilities, since this model returns logits.
         """
         if loss is None:
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        if _takes_probabilities(keras.losses.get(loss)):
+        if _expects_probabilities(keras.losses.get(loss)):
             raise ValueError(
-                "This model yields logits, and the loss takes probabilities: leave it out, or pass such as "
-                f"`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`. Received: loss={loss!r}."
+                "`loss` must accept logits, since this model returns logits. "
+                f"Received: loss={loss!r}. Omit it, or pass a loss such as "
+                "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`."
             )
         super().compile(optimizer, loss, *args, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         names = ("num_classes", "num_images", "pooling", "hidden_dim", "dropout")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _takes_probabilities(loss):
+def _expects_probabilities(loss: Any) -> bool:
     if isinstance(loss, keras.losses.Loss):
         return loss.get_config().get("from_logits") is False
-    asked = inspect.signature(loss).parameters.get("from_logits")
-    return asked is not None and asked.default is False
+    parameter = inspect.signature(loss).parameters.get("from_logits")
+    return parameter is not None and parameter.default is False
 
 
 class _Head(keras.layers.Layer):
-    """From a vector to logits: one hidden layer."""
+    """Computes logits from a vector, with one hidden layer."""
 
-    def __init__(self, num_classes, hidden_dim, dropout, **kwargs):
+    def __init__(
+        self, num_classes: int, hidden_dim: int | None, dropout: float, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_dim = hidden_dim
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="drop")
         self.classes = keras.layers.Dense(num_classes, dtype=self.dtype_policy, name="classes")
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         units = self.hidden_dim or shape[-1]
         self.hidden = keras.layers.Dense(units, "relu", dtype=self.dtype_policy, name="hidden")
         self.hidden.build(shape)
         self.classes.build((None, units))
         finish_build(self)
 
-    def call(self, x, training=None):
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return ops.cast(self.classes(self.drop(self.hidden(x), training=training)), "float32")

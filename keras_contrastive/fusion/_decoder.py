@@ -1,109 +1,170 @@
-"""The half of a model that writes."""
+"""The decoder of answers."""
+
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
+from keras_contrastive import _checks
 from keras_contrastive._keras import finish_build
-from keras_contrastive.encoders._token_transformer import TokenTransformer
-from keras_contrastive.fusion._checks import check_special_ids
+from keras_contrastive._transformer import TokenTransformer
+from keras_contrastive._typing import Config, Layer, LayerArguments, Shape, Tensor
 from keras_contrastive.fusion._word_logits import WordLogits
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class AnswerDecoder(TokenTransformer):
-    """A transformer that reads a context and, of an answer, what has been written, and says which word comes next.
+    """Predicts the next word of an answer from a context and the words before it.
 
-    ALBEF's begins with the weights of its fusion encoder, and of the words: `load_blocks` copies the former.
+    The layer is a causal transformer with cross-attention to the context. ALBEF initializes it with
+    the weights of the fusion encoder: see `load_blocks`.
 
     Args:
-        vocabulary_size: Positive int; ids are in `[0, vocabulary_size)`.
-        max_length: Positive int, the longest answer, with its first and its last token.
+        vocabulary_size: Positive int. Token ids are in `[0, vocabulary_size)`.
+        max_length: Positive int, length of the longest answer, including `start_id` and `end_id`.
         start_id: Integer, the id before the first word.
         end_id: Integer, the id after the last word.
-        dim: Positive int, dimension of the tokens, which `num_heads` divides.
-        num_layers: Positive int, how many blocks.
+        dim: Positive int that `num_heads` divides, dimension of the tokens.
+        num_layers: Positive int, number of blocks.
         num_heads: Positive int.
-        hidden_dim: `None`, or the units inside the feed-forward parts; by default four times `dim`.
-        dropout: In [0, 1).
-        activation: Activation inside the feed-forward parts.
-        epsilon: Of the layer normalization.
+        hidden_dim: `None` for `4 * dim`, or the number of units in the feed-forward parts.
+        dropout: Float in [0, 1).
+        activation: Activation in the feed-forward parts.
+        epsilon: Epsilon of the layer normalization.
         padding_id: Integer, the id after the end.
         **kwargs: See `keras.layers.Layer`.
 
     Call arguments:
-        ids: int32 `(batch, length)`, which begin with `start_id`.
-        context: `(batch, context_length, context_dim)`, what is read.
+        ids: int32 `(batch, length)`. Each row begins with `start_id`.
+        context: `(batch, context_length, context_dim)`.
         context_mask: `None`, or bool `(batch, context_length)`, False for padding.
 
     Returns:
-        Logits of the word after each place, float32 `(batch, length, vocabulary_size)`; those of `start_id` and of
-        `padding_id` are -inf, since neither is ever next. A place is told nothing of what comes after it.
+        Logits of the word after each position, float32 `(batch, length, vocabulary_size)`. Logits
+        of `start_id` and `padding_id` are -inf. A position does not depend on later positions.
 
     Raises:
-        ValueError: Sizes that are not positive; ids that are no ids of the vocabulary, or not three different ones; an
-            answer that is longer than `max_length`.
+        TypeError: If a size is not an integer.
+        ValueError: If a size is not positive, the special ids are not three different ids of the
+            vocabulary, or an answer is longer than `max_length`.
 
     Example:
 
-    >>> decoder = AnswerDecoder(30, max_length=5, start_id=1, end_id=2, dim=8, num_layers=1, num_heads=2)
+    >>> decoder = AnswerDecoder(
+    ...     30, max_length=5, start_id=1, end_id=2, dim=8, num_layers=1, num_heads=2
+    ... )
     >>> tuple(decoder(np.array([[1, 7, 9]]), keras.ops.ones((1, 4, 6))).shape)
     (1, 3, 30)
     """
 
-    def __init__(self, vocabulary_size, max_length, start_id, end_id, *args, **kwargs):
-        super().__init__(vocabulary_size, max_length, *args, **kwargs)
-        check_special_ids(
-            vocabulary_size, start_id=start_id, end_id=end_id, padding_id=self.padding_id
+    def __init__(
+        self,
+        vocabulary_size: int,
+        max_length: int,
+        start_id: int,
+        end_id: int,
+        dim: int = 128,
+        num_layers: int = 2,
+        num_heads: int = 4,
+        hidden_dim: int | None = None,
+        dropout: float = 0.0,
+        activation: Any = "gelu",
+        epsilon: float = 1e-12,
+        padding_id: int = 0,
+        **kwargs: Unpack[LayerArguments],
+    ) -> None:
+        super().__init__(
+            vocabulary_size,
+            max_length,
+            dim,
+            num_layers,
+            num_heads,
+            hidden_dim,
+            dropout,
+            activation,
+            epsilon,
+            padding_id,
+            **kwargs,
+        )
+        _checks.different_token_ids(
+            vocabulary_size, start_id=start_id, end_id=end_id, padding_id=padding_id
         )
         self.start_id = start_id
         self.end_id = end_id
         self.logits = WordLogits(vocabulary_size, dtype=self.dtype_policy, name="logits")
 
-    def build(self, ids_shape, context_shape):
-        """Create the weights for a context of this dimension."""
+    def build(self, ids_shape: Shape, context_shape: Shape) -> None:
+        """Creates the weights for a context of this dimension."""
         self.make_weights(context_shape[-1])
         self.logits.build((None, None, self.dim))
         finish_build(self)
 
-    def call(self, ids, context, context_mask=None, training=None):
-        return self.words_after(self.read(ids, context, context_mask, training))
+    def call(
+        self,
+        ids: Tensor,
+        context: Tensor,
+        context_mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        return self.next_word_logits(self.hidden_states(ids, context, context_mask, training))
 
-    def read(self, ids, context, context_mask=None, training=None):
-        """What is known of each place, `(batch, length, dim)`."""
+    def hidden_states(
+        self,
+        ids: Tensor,
+        context: Tensor,
+        context_mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        """Computes the hidden state of each position, `(batch, length, dim)`. See `call`."""
         x = self.embed(ops.cast(ids, "int32"), training)
         for block in self.blocks:
             x = block(x, context=context, context_mask=context_mask, causal=True, training=training)
         return x
 
-    def words_after(self, x):
-        """Logits of the word after each place, from what is known of it."""
-        number = ops.arange(self.vocabulary_size)
-        never = ops.logical_or(number == self.start_id, number == self.padding_id)
-        return ops.where(never, float("-inf"), self.logits(x))
+    def next_word_logits(self, hidden_states: Tensor) -> Tensor:
+        """Computes the logits of the word after each position from its hidden state.
 
-    def load_blocks(self, fusion):
-        """Copy the last blocks of a fusion encoder; cross-attention as well, if the image is as wide as the context.
+        Args:
+            hidden_states: `(batch, length, dim)`.
+
+        Returns:
+            float32 `(batch, length, vocabulary_size)`.
+        """
+        ids = ops.arange(self.vocabulary_size)
+        excluded = ops.logical_or(ids == self.start_id, ids == self.padding_id)
+        return ops.where(excluded, float("-inf"), self.logits(hidden_states))
+
+    def load_blocks(self, fusion: Layer) -> None:
+        """Copies weights from the last blocks of a fusion encoder.
+
+        The cross-attention is copied if the image tokens have the dimension of the context. For an
+        encoder of several images, the first block of each layer is copied.
 
         Args:
             fusion: A built `FusionEncoder` of the same sizes, with at least as many blocks.
 
         Raises:
-            ValueError: Sizes that differ, or parts that are not built.
+            ValueError: If the sizes differ, or a part is not built.
         """
-        layers = (
-            fusion.blocks[:: fusion.num_images] if fusion.built else []
-        )  # of several images, the first of each layer
-        if not self.built or len(layers) < self.num_layers:
+        blocks = fusion.blocks[:: fusion.num_images] if fusion.built else []
+        if not self.built or len(blocks) < self.num_layers:
+            decoder = "built" if self.built else "not built"
             raise ValueError(
-                f"A decoder of {self.num_layers} blocks takes as many from a fusion encoder, when both are built. "
-                f"Received: {len(layers) or 'no'} blocks, and a decoder that is "
-                f"{'built' if self.built else 'not built'}."
+                f"`fusion` must be built and have at least {self.num_layers} blocks, and the "
+                f"decoder must be built. Received: {len(blocks) or 'no'} blocks, and a decoder that is "
+                f"{decoder}."
             )
-        for block, other in zip(self.blocks, layers[-self.num_layers :], strict=True):
-            block.copy_from(other)
+        for block, source in zip(self.blocks, blocks[-self.num_layers :], strict=True):
+            block.copy_from(source)
 
-    def compute_output_spec(self, ids, context, context_mask=None, training=None):
+    def compute_output_spec(
+        self,
+        ids: Tensor,
+        context: Tensor,
+        context_mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
         return keras.KerasTensor((*ids.shape, self.vocabulary_size), "float32")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "start_id": self.start_id, "end_id": self.end_id}

@@ -1,29 +1,38 @@
-"""Weights of a published BERT for both halves of a fusion model."""
+"""Weights of a published BERT for a text tower and a fusion encoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_contrastive._typing import Array, Layer
 
 
-def load_bert(backbone, text=None, fusion=None):
-    """Copy the weights of a BERT of keras-hub: its first layers into the text tower, its last ones into the fusion.
+def load_bert(backbone: Any, text: Layer | None = None, fusion: Layer | None = None) -> None:
+    """Copies the weights of a BERT of keras-hub into a text tower and a fusion encoder.
 
-    The text tower also gets the embeddings, to whose places those of the first segment are added; the cross-attention,
-    which BERT has not, stays as it is. BERT's activation is an approximation of GELU: build both with
-    `activation=kc.encoders.gelu_tanh`.
+    The text tower gets the embeddings and the first layers, the fusion encoder the last layers.
+    The embedding of BERT's first segment is added to the position embeddings. The cross-attention,
+    which BERT lacks, keeps its weights. BERT uses the tanh approximation of GELU: build both parts
+    with `activation=kc.encoders.gelu_tanh`.
 
     Args:
-        backbone: A `keras_hub.models.BertBackbone`, or anything with its layers.
+        backbone: A `keras_hub.models.BertBackbone`, or an object with the same layers.
         text: `None`, or a built `TextTower`.
-        fusion: `None`, or a built `FusionEncoder`. With a `text` tower, it gets the layers that follow the tower's.
+        fusion: `None`, or a built `FusionEncoder`. With a `text` tower, it gets the layers after
+            those of the tower.
 
     Raises:
-        TypeError: What is no BERT of keras-hub.
-        ValueError: Layers that are not built, or too few, or weights of other shapes.
+        TypeError: If `backbone` is not a BERT of keras-hub.
+        ValueError: If a part is not built, BERT has too few layers, or shapes of weights differ.
 
     Example:
 
     >>> import keras_hub
-    >>> backbone = keras_hub.models.BertBackbone(30, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16)
-    >>> fusion = keras_contrastive.fusion
-    >>> sizes = {"dim": 8, "num_layers": 1, "num_heads": 2, "hidden_dim": 16, "activation": fusion.gelu_tanh}
-    >>> text = encoders.TextTower(30, 6, **sizes)
+    >>> backbone = keras_hub.models.BertBackbone(
+    ...     30, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16
+    ... )
+    >>> encoders = keras_contrastive.encoders
+    >>> sizes = {"dim": 8, "num_layers": 1, "num_heads": 2, "hidden_dim": 16}
+    >>> text = encoders.TextTower(30, 6, activation=encoders.gelu_tanh, **sizes)
     >>> text.build()
     >>> load_bert(backbone, text)
     >>> np.array_equal(text.tokens.get_weights()[0], backbone.token_embedding.get_weights()[0])
@@ -38,23 +47,24 @@ def load_bert(backbone, text=None, fusion=None):
     for name, part in (("text", text), ("fusion", fusion)):
         if part is not None and not part.built:
             raise ValueError(
-                f"`{name}` must be built before weights can be loaded: call it on a batch first."
+                f"`{name}` must be built before weights are loaded. Received: a layer that is not "
+                "built. Call it on a batch first."
             )
-    of_text = 0 if text is None else text.num_layers
-    of_fusion = 0 if fusion is None else fusion.num_layers
-    if of_text + of_fusion > len(layers):
+    text_layers = 0 if text is None else text.num_layers
+    fusion_layers = 0 if fusion is None else fusion.num_layers
+    if text_layers + fusion_layers > len(layers):
         raise ValueError(
-            f"This BERT has {len(layers)} layers. Received: a text tower of {of_text} and a fusion encoder of "
-            f"{of_fusion}."
+            "`text` and `fusion` together must have at most as many layers as BERT, "
+            f"{len(layers)}. Received: {text_layers} and {fusion_layers} layers."
         )
     if text is not None:
         _load_embeddings(backbone, text)
         for block, layer in zip(text.blocks, layers, strict=False):
             _load_block(block, layer)
     if fusion is not None:
-        first = of_text if text is not None else len(layers) - of_fusion
-        for place, block in enumerate(fusion.blocks):
-            _load_block(block, layers[first + place // fusion.num_images])
+        first = text_layers if text is not None else len(layers) - fusion_layers
+        for position, block in enumerate(fusion.blocks):
+            _load_block(block, layers[first + position // fusion.num_images])
 
 
 _EMBEDDINGS = (
@@ -65,33 +75,32 @@ _EMBEDDINGS = (
 )
 
 
-def _load_embeddings(backbone, text):
+def _load_embeddings(backbone: Any, text: Layer) -> None:
     _assign(text.tokens.weights, backbone.token_embedding.get_weights()[:1])
-    places, segments = (
-        backbone.position_embedding.get_weights()[0],
-        backbone.segment_embedding.get_weights()[0],
-    )
-    _assign([text.positions], [places[: text.max_length] + segments[0]])
+    positions = backbone.position_embedding.get_weights()[0][: text.max_length]
+    first_segment = backbone.segment_embedding.get_weights()[0][0]
+    _assign([text.positions], [positions + first_segment])
     _assign(text.norm.weights, backbone.embeddings_layer_norm.get_weights())
 
 
-def _load_block(block, layer):
+def _load_block(block: Layer, bert_layer: Layer) -> None:
     pairs = (
-        (block.self_attention, layer._self_attention_layer),
-        (block.self_attention_norm, layer._self_attention_layer_norm),
-        (block.inner, layer._feedforward_intermediate_dense),
-        (block.outer, layer._feedforward_output_dense),
-        (block.feed_forward_norm, layer._feedforward_layer_norm),
+        (block.self_attention, bert_layer._self_attention_layer),
+        (block.self_attention_norm, bert_layer._self_attention_layer_norm),
+        (block.inner, bert_layer._feedforward_intermediate_dense),
+        (block.outer, bert_layer._feedforward_output_dense),
+        (block.feed_forward_norm, bert_layer._feedforward_layer_norm),
     )
-    for own, theirs in pairs:
-        _assign(own.weights, theirs.get_weights())
+    for layer, source in pairs:
+        _assign(layer.weights, source.get_weights())
 
 
-def _assign(weights, values):
+def _assign(weights: Sequence[Any], values: Sequence[Array]) -> None:
     for weight, value in zip(weights, values, strict=True):
         if tuple(weight.shape) != tuple(value.shape):
             raise ValueError(
-                f"`{weight.path}` has the shape {tuple(weight.shape)}. Received: {tuple(value.shape)} of BERT. Do the "
-                "sizes, the number of heads and the vocabulary agree, and is `max_length` no longer than BERT's?"
+                f"`{weight.path}` must have the shape of BERT's weight, {tuple(value.shape)}. "
+                f"Received: {tuple(weight.shape)}. Use BERT's sizes, number of heads and "
+                "vocabulary, and at most its `max_length`."
             )
         weight.assign(value)

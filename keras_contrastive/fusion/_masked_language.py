@@ -1,33 +1,46 @@
-"""Masked language modeling: restore the words that were hidden, with the help of the picture."""
+"""Masked language modeling: restore hidden words with the help of the image."""
+
+from collections.abc import Iterable
+from typing import Unpack
 
 import keras
 
-from keras_contrastive.augmentation._token_corruption import TokenCorruption
+from keras_contrastive import _checks
+from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
+from keras_contrastive.augmentation import TokenCorruption
 from keras_contrastive.fusion._word_logits import WordLogits
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class MaskedLanguage(WordLogits):
-    """Hides words of a text, and guesses them from what the fusion encoder says of their places.
+    """Hides words of a text and predicts them from the output of the fusion encoder.
 
     Args:
-        vocabulary_size: Positive int; ids are in `[0, vocabulary_size)`.
+        vocabulary_size: Positive int. Token ids are in `[0, vocabulary_size)`.
         mask_id: Integer, the id of `[MASK]`.
         kept_ids: Integers, ids that are never hidden, such as those of `[CLS]` and `[SEP]`.
-        rate: In [0, 1], probability that a token is chosen; of those, 80 % become `[MASK]`, 10 % a random token.
-        padding_id: Integer, the id after the last token of a row.
-        seed: Integer or `None`, seed of the draws; see `keras_contrastive.augmentation.Augmenter`.
+        rate: Float in [0, 1], probability that a token is chosen. 80 % of the chosen tokens become
+            `[MASK]`, 10 % become a random token, 10 % stay.
+        padding_id: Integer, the id after the last token of a text.
+        seed: Integer or `None`, seed of the draws. See `keras_contrastive.augmentation.Augmenter`.
+        weight: Non-negative float. The trainer multiplies the masked language loss with it. 0
+            switches the loss off.
         **kwargs: See `keras.layers.Layer`.
 
     Call arguments:
-        fused: `(batch, length, dim)`, tokens of the corrupted text that have read the image.
+        fused: `(batch, length, dim)`, output of the fusion encoder for the corrupted text.
 
     Returns:
         Logits of the words, float32 `(batch, length, vocabulary_size)`.
 
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If `rate` or `weight` is out of range, or an id is not in the vocabulary.
+
     Reference:
-        - [Devlin et al., 2019](https://arxiv.org/abs/1810.04805), Sec. 3.1. As in BERT, a hidden layer goes before the
-          logits; their matrix is not that of the text tower's embeddings, which may be anybody's.
+        - [Devlin et al., 2019](https://arxiv.org/abs/1810.04805), Sec. 3.1. As in BERT, a hidden
+          layer precedes the logits. Unlike in BERT, their matrix is not shared with the embeddings
+          of the text tower, since the tower can be any layer.
 
     Example:
 
@@ -37,10 +50,19 @@ class MaskedLanguage(WordLogits):
     """
 
     def __init__(
-        self, vocabulary_size, mask_id, kept_ids=(), rate=0.15, padding_id=0, seed=None, **kwargs
-    ):
+        self,
+        vocabulary_size: int,
+        mask_id: int,
+        kept_ids: Iterable[int] = (),
+        rate: float = 0.15,
+        padding_id: int = 0,
+        seed: int | None = None,
+        weight: float = 1.0,
+        **kwargs: Unpack[LayerArguments],
+    ) -> None:
         super().__init__(vocabulary_size, **kwargs)
-        # An augmenter keeps its step under every policy.
+        self.weight = _checks.non_negative("weight", weight)
+        # Not in the dtype of this layer: an augmenter keeps its own dtype under every policy.
         self.corruption = TokenCorruption(
             vocabulary_size,
             mask_id,
@@ -52,16 +74,27 @@ class MaskedLanguage(WordLogits):
         )
         self.rate = rate
 
-    def build(self, fused_shape):
-        """Create the head for tokens of this dimension."""
+    def build(self, fused_shape: Shape) -> None:
+        """Creates the head for tokens of this dimension."""
         self.corruption.build()
         super().build(fused_shape)
 
-    def corrupt(self, ids, mask=None, training=True):
-        """Corrupted ids, and which tokens are to be restored; see `TokenCorruption.corrupt`."""
+    def corrupt(
+        self, ids: Tensor, mask: Tensor | None = None, training: bool | None = True
+    ) -> tuple[Tensor, Tensor]:
+        """Corrupts token ids. See `TokenCorruption.corrupt`.
+
+        Args:
+            ids: int32 `(batch, length)`.
+            mask: `None`, or bool `(batch, length)`, False for padding.
+            training: Whether the draws advance to the next step.
+
+        Returns:
+            `(ids, chosen)`: the corrupted ids, and bool `(batch, length)`, the tokens to restore.
+        """
         return self.corruption.corrupt(ids, mask, training)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "mask_id": self.corruption.mask_id,
@@ -69,4 +102,5 @@ class MaskedLanguage(WordLogits):
             "rate": self.rate,
             "padding_id": self.corruption.padding_id,
             "seed": self.corruption.seed,
+            "weight": self.weight,
         }

@@ -1,84 +1,111 @@
-"""The pairs of a batch in detail: their tokens, who is a negative of whom, and means over all replicas."""
+"""Pairs for image-text matching: negatives of a batch, and means over all replicas."""
 
 from keras import ops
 
-from keras_contrastive._engine import EMPTY, as_views
-from keras_contrastive._replicas import shared_batch
+from keras_contrastive._engine import MISSING_ID, Batch
+from keras_contrastive._typing import Tensor
+from keras_contrastive.fusion._matching import ImageTextMatching
 
 
-class Pairs:
-    """A batch of texts and images, of which this replica may hold some rows only.
+def complete_rows(batch: Batch) -> Tensor:
+    """Returns which rows have an image and a text, bool `(batch,)`."""
+    complete = batch.complete("image", "text")
+    return ops.ones_like(batch.rows) > 0 if complete is None else complete
+
+
+def draw_negatives(
+    matching: ImageTextMatching,
+    batch: Batch,
+    anchors: str,
+    candidates: str,
+    scale: Tensor,
+    direction: int,
+) -> tuple[Tensor, Tensor]:
+    """Draws a negative for each anchor from the rows of all replicas.
 
     Args:
-        y: Ids, or `None`.
-        embeddings: Dict of `(batch, dim)` by modality.
-        tokens: Dict of tokens by modality.
-        mask: Bool `(batch, length)`, which tokens of the texts are there.
-        present: List of bool `(batch,)`: rows where one of them is False lack a modality.
-        sample_weight: `None`, or `(batch,)`.
+        matching: Draws in proportion to the softmax of the logits.
+        batch: The batch as the loss compares it.
+        anchors: Name of a modality.
+        candidates: Name of the other modality.
+        scale: Scalar, the scale of the logits.
+        direction: Number of the direction. Directions draw independently.
+
+    Returns:
+        `(rows, has_negative)`: positions in the global batch, int32 `(batch,)`, and bool
+        `(batch,)`.
     """
+    # Rows that lack a modality are never drawn.
+    ids = ops.where(complete_rows(batch), batch.row_ids, MISSING_ID)
+    return matching.draw(
+        batch.views[anchors] * scale,
+        batch.gather(batch.views[candidates]),
+        batch.row_ids,
+        batch.gather(ids),
+        batch.rows,
+        direction,
+    )
 
-    def __init__(self, y, embeddings, tokens, mask, present=(), sample_weight=None):
-        self.embeddings = embeddings
-        self.tokens = tokens
-        self.mask = mask
-        views = list(embeddings.values())
-        self.shared = shared_batch(views[0])
-        self.rows = (
-            ops.arange(ops.shape(views[0])[0], dtype="int32")
-            if self.shared is None
-            else self.shared.rows
-        )
-        ids, _ = as_views(y, views)
-        self.ids = self.rows if ids is None else ids
-        self.complete = ops.ones_like(self.rows) > 0
-        for rows in present:
-            self.complete = ops.logical_and(self.complete, rows)
-        self.sample_weight = None
-        if sample_weight is not None:
-            self.sample_weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
 
-    def drawn(self, matching, loss, scale, anchors, candidates, direction):
-        """A negative for each anchor, as places in the whole batch, and whether there is one.
+def take_rows(batch: Batch, x: Tensor, rows: Tensor) -> Tensor:
+    """Returns rows of the global batch for a tensor of local rows."""
+    return ops.take(batch.gather(x), rows, axis=0)
 
-        Args:
-            matching: An `ImageTextMatching`.
-            loss: The `ContrastiveLoss` whose similarities count.
-            scale: What they are multiplied with, a scalar.
-            anchors: Name of a modality.
-            candidates: Name of the other one.
-            direction: Python int; other directions draw by themselves.
-        """
-        anchors, candidates = (
-            loss.comparable(self.embeddings[name]) for name in (anchors, candidates)
-        )
-        there = ops.where(
-            self.complete, self.ids, EMPTY
-        )  # what lacks a modality is nobody's negative
-        everyone, their_ids = self.of_all(candidates), self.of_all(there)
-        return matching.draw(anchors * scale, everyone, self.ids, their_ids, self.rows, direction)
 
-    def rows_of(self, x, places):
-        """Rows of the whole batch, of which the replicas hold parts."""
-        return ops.take(self.of_all(x), places, axis=0)
+def matching_terms(
+    matching: ImageTextMatching,
+    batch: Batch,
+    logits: Tensor,
+    has_text: Tensor,
+    has_image: Tensor,
+) -> dict[str, Tensor]:
+    """Computes the matching loss and accuracy of the global batch.
 
-    def of_all(self, x):
-        """What is known of the rows here, of those of all replicas."""
-        return x if self.shared is None else self.shared.gather(x)
+    Args:
+        matching: The matching layer.
+        batch: The batch.
+        logits: `(3 * batch, 2)`: of the rows, of their images with drawn texts, and of their texts
+            with drawn images.
+        has_text: Bool `(batch,)`, whether a negative text exists.
+        has_image: Bool `(batch,)`, whether a negative image exists.
+    """
+    complete = complete_rows(batch)
+    exists = [ops.logical_and(complete, has_text), ops.logical_and(complete, has_image)]
+    exists = ops.stack([complete, *exists], axis=1)  # (batch, 3)
+    no_match = ops.zeros_like(complete)
+    is_match = ops.concatenate([complete, no_match, no_match])
+    losses = matching.cross_entropy(logits, is_match)
+    correct = ops.cast(ops.equal(logits[:, 1] > logits[:, 0], is_match), losses.dtype)
+    losses, correct = (ops.transpose(ops.reshape(x, (3, -1))) for x in (losses, correct))
+    return {
+        "matching_accuracy": mean_where(batch, correct, exists),
+        "matching": mean_where(batch, losses, exists, weighted=True),
+    }
 
-    def mean(self, values, asked, weighted=False):
-        """Mean over the pairs that are asked for, those of all replicas; 0 if there are none.
 
-        Args:
-            values: `(batch, pairs)`, of some pairs of each row.
-            asked: Bool of the same shape.
-            weighted: Whether the rows have their `sample_weight`.
-        """
-        asked = ops.cast(asked, values.dtype)
-        return self.ratio(ops.sum(values * asked, axis=1), ops.sum(asked, axis=1), weighted)
+def mean_where(batch: Batch, values: Tensor, mask: Tensor, weighted: bool = False) -> Tensor:
+    """Computes a mean over the rows of all replicas. It is 0 if the mask is False everywhere.
 
-    def ratio(self, totals, counts, weighted=True):
-        """Sum over sum of `(batch,)`, on all replicas; 0 where nothing is counted."""
-        if weighted and self.sample_weight is not None:
-            totals = totals * self.sample_weight
-        return ops.sum(self.of_all(totals)) / ops.maximum(ops.sum(self.of_all(counts)), 1)
+    Args:
+        batch: The batch.
+        values: `(batch, pairs)`.
+        mask: Bool `(batch, pairs)`.
+        weighted: Whether rows have their sample weights.
+    """
+    mask = ops.cast(mask, values.dtype)
+    totals, counts = ops.sum(values * mask, axis=1), ops.sum(mask, axis=1)
+    return ratio_of_sums(batch, totals, counts, weighted)
+
+
+def ratio_of_sums(batch: Batch, totals: Tensor, counts: Tensor, weighted: bool = True) -> Tensor:
+    """Computes the sum of the totals over the sum of the counts, of all replicas.
+
+    Args:
+        batch: The batch.
+        totals: `(batch,)`.
+        counts: `(batch,)`. If their sum is 0, the result is 0.
+        weighted: Whether totals have the sample weights of their rows.
+    """
+    if weighted and batch.sample_weight is not None:
+        totals = totals * ops.cast(batch.sample_weight, totals.dtype)
+    return ops.sum(batch.gather(totals)) / ops.maximum(ops.sum(batch.gather(counts)), 1)

@@ -1,36 +1,48 @@
-"""What the models of all tasks have in common: they read pictures and a text, and begin where others ended."""
+"""The base class of models that fuse images with a text."""
 
 import inspect
+from typing import Any, ClassVar, Self
 
 import keras
 from keras import ops
 
 from keras_contrastive._keras import copy_weights
+from keras_contrastive._portable import PortableModel
 from keras_contrastive._tokens import as_text, check_tokens
-from keras_contrastive.fusion._checks import check_fusion_parts, check_num_images
+from keras_contrastive._typing import Config, Layer, Structure, Tensor
+from keras_contrastive.fusion._checks import check_fusion_parts, check_num_images, names_or_type
 from keras_contrastive.fusion._fusion_encoder import FusionEncoder
 from keras_contrastive.fusion._fusion_trainer import FusionTrainer
-from keras_contrastive.trainers._portable import compile_as_saved, portable_optimizer
 
 
-class FusionTask(keras.Model):
-    """Base of models that fuse an image, or several, with a text, and say something of it.
+class FusionTask(PortableModel):
+    """Base of models that fuse one or several images with a text and predict from the result.
 
     Args:
         encoders: Dict of an `"image"` and a `"text"` tower, as in `FusionTrainer`.
         fusion: A `FusionEncoder`.
-        num_images: `None` for as many as the fusion encoder reads, or a positive int where it reads one.
-        padding_id: Integer, the id after the last token of a text that comes without a mask.
+        num_images: `None` for the number of images that the fusion encoder reads, or, if it reads
+            one, a positive int.
+        padding_id: Integer, the id after the last token of a text without a mask.
         **kwargs: See `keras.Model`.
     """
 
-    parts: tuple[str, ...] = ("encoders", "fusion")  # arguments that are layers
+    layer_arguments: ClassVar[tuple[str, ...]] = ("encoders", "fusion")
 
-    def __init__(self, encoders, fusion, num_images=None, padding_id=0, **kwargs):
-        super().__init__(autocast=False, **kwargs)  # ids stay whole
+    def __init__(
+        self,
+        encoders: dict[str, Layer],
+        fusion: Layer,
+        num_images: int | None = None,
+        padding_id: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        # Without `autocast`: token ids must stay integers under every policy.
+        super().__init__(autocast=False, **kwargs)
         if not isinstance(fusion, FusionEncoder):
             raise TypeError(
-                f"`fusion` must be a `keras_contrastive.fusion.FusionEncoder`. Received: fusion={fusion!r}."
+                "`fusion` must be a `keras_contrastive.fusion.FusionEncoder`. "
+                f"Received: fusion={fusion!r}."
             )
         check_fusion_parts(encoders, fusion, padding_id)
         check_num_images(num_images, fusion.num_images)
@@ -40,107 +52,108 @@ class FusionTask(keras.Model):
         self.padding_id = padding_id
 
     @classmethod
-    def from_pretrained(cls, model, *args, encoders=None, fusion=None, **kwargs):
-        """Begin with copies of the towers and of the fusion encoder of another model, which stays as it is.
+    def from_pretrained(
+        cls,
+        model: keras.Model,
+        *args: Any,
+        encoders: dict[str, Layer] | None = None,
+        fusion: Layer | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Creates a model from copies of the towers and the fusion encoder of another model.
+
+        The other model does not change.
 
         Args:
-            model: A `FusionTrainer`, or the model of a task, that has been trained or at least called.
-            *args: Arguments of this class, those after `encoders` and `fusion`.
-            encoders: `None`, or a dict of towers that are taken in place of copies, such as
-                `{"image": keras.layers.Identity()}` where `x` holds the image's tokens, computed once.
-            fusion: `None`, or what is taken in place of a copy, such as `model.fusion.for_images(2)`.
-            **kwargs: Further arguments of this class. What is not given is as in the other model, if it has it, but for
-                a number of classes or a decoder.
+            model: A `FusionTrainer` or a task model that is built.
+            *args: Arguments of this class after `encoders` and `fusion`.
+            encoders: `None`, or a dict of towers to use instead of copies. If `x` holds image
+                tokens that were computed once, pass `{"image": keras.layers.Identity()}`.
+            fusion: `None`, or the fusion encoder to use instead of a copy, such as
+                `model.fusion.for_images(2)`.
+            **kwargs: Further arguments of this class. By default, they have the values of the other
+                model. Numbers of classes and decoders have no default.
 
         Raises:
-            TypeError: Another kind of model.
-            ValueError: A model that is not built, or whose towers cannot be made again from their configuration.
+            TypeError: If `model` is another kind of model.
+            ValueError: If `model` is not built, or a tower cannot be recreated from its config.
         """
         if not isinstance(model, (FusionTrainer, FusionTask)):
             raise TypeError(
-                f"`{cls.__name__}.from_pretrained` begins with a `FusionTrainer` or the model of a task. "
-                f"Received: {type(model).__name__}."
+                f"`model` of `{cls.__name__}.from_pretrained` must be a `FusionTrainer` or a task "
+                f"model. Received: {type(model).__name__}."
             )
         if not model.fusion.built:
             raise ValueError(
-                "There are no weights to begin with: train the model first, or call it on a batch."
+                f"`model` of `{cls.__name__}.from_pretrained` must be built. Received: a model "
+                "without weights. Train it, or call it on a batch first."
             )
         copies = {
-            name: _copied(name, tower)
+            name: _copy_of_tower(name, tower)
             for name, tower in model.encoders.items()
             if name not in (encoders or {})
         }
-        settings = cls.settings_of(model)
+        inherited = cls.inherited_arguments(model)
         if fusion is None:
             fusion = model.fusion.for_images(model.fusion.num_images)
         elif getattr(fusion, "num_images", 1) > 1:
-            settings.pop("num_images", None)
-        given = (
-            inspect.signature(cls)
-            .bind_partial({**copies, **(encoders or {})}, fusion, *args)
-            .arguments
-        )
-        return cls(**{**settings, **given, **kwargs})
+            inherited.pop("num_images", None)
+        towers = {**copies, **(encoders or {})}
+        arguments = inspect.signature(cls).bind_partial(towers, fusion, *args).arguments
+        return cls(**{**inherited, **arguments, **kwargs})
 
     @classmethod
-    def settings_of(cls, model):
-        """What is taken over from the other model, besides its weights."""
+    def inherited_arguments(cls, model: keras.Model) -> dict[str, Any]:
+        """Returns the arguments that `from_pretrained` takes from the other model."""
         return {"padding_id": model.padding_id}
 
-    def fuse(self, inputs, training=None):
-        """The tokens of the text, which have read the images, and which of them are there.
+    def fuse(self, inputs: Structure, training: bool | None = None) -> tuple[Tensor, Tensor]:
+        """Computes text tokens that have attended to the images.
+
+        Args:
+            inputs: Dict with `"image"` and `"text"`.
+            training: Whether dropout is active.
 
         Returns:
-            `(batch, length, dim)` and bool `(batch, length)`. Where the fusion encoder reads one image, and there are
-            several, `(batch * num_images, length, dim)` and its mask: those of the first row, then of the next.
+            `(tokens, mask)`: `(batch, length, dim)` and bool `(batch, length)`. If there are
+            several images and the fusion encoder reads one, `(batch * num_images, length, dim)` and
+            its mask: all images of the first row, then of the next.
+
+        Raises:
+            ValueError: If an input is missing or has the wrong shape.
         """
-        missing = [
-            name for name in ("image", "text") if not isinstance(inputs, dict) or name not in inputs
-        ]
-        if missing:
-            found = (
-                ", ".join(map(str, inputs)) if isinstance(inputs, dict) else type(inputs).__name__
-            )
+        if not isinstance(inputs, dict) or not {"image", "text"} <= set(inputs):
             raise ValueError(
-                f'The inputs must be a dict with "image" and "text"; {" and ".join(missing)} is missing. '
-                f"Received: {found}."
+                '`inputs` must be a dict with "image" and "text". '
+                f"Received: {names_or_type(inputs)}."
             )
         text = self.encoders["text"](inputs["text"], training=training)
         check_tokens("text", text)
         mask = as_text(inputs["text"], self.padding_id)[1]
-        image = self._read_images(inputs["image"], training)
+        image = self._encode_images(inputs["image"], training)
         if self.num_images > self.fusion.num_images:
             text, mask = (ops.repeat(x, self.num_images, axis=0) for x in (text, mask))
-        return self.fusion(
-            {"text": text, "text_mask": mask, "image": image}, training=training
-        ), mask
+        fused = self.fusion({"text": text, "text_mask": mask, "image": image}, training=training)
+        return fused, mask
 
-    def _read_images(self, image, training):
+    def _encode_images(self, image: Tensor, training: bool | None) -> Tensor:
+        """Returns tokens of each image, as the fusion encoder reads them."""
         count = self.num_images
         if count > 1:
             if len(image.shape) < 3 or image.shape[1] not in (None, count):
                 raise ValueError(
-                    f"With each text there are {count} images, `(batch, {count}, height, width, channels)`. "
+                    f'`"image"` must hold {count} images per text, '
+                    f"`(batch, {count}, height, width, channels)`. "
                     f"Received: image.shape={tuple(image.shape)}."
                 )
             image = ops.reshape(image, (-1, *ops.shape(image)[2:]))
         tokens = self.encoders["image"](image, training=training)
         check_tokens("image", tokens, grid=True)
-        together = self.fusion.num_images > 1
-        return ops.reshape(tokens, (-1, count, *ops.shape(tokens)[1:])) if together else tokens
+        if self.fusion.num_images > 1:
+            tokens = ops.reshape(tokens, (-1, count, *ops.shape(tokens)[1:]))
+        return tokens
 
-    # Saving
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        return (
-            {**config, "optimizer": portable_optimizer(config["optimizer"])} if config else config
-        )
-
-    def compile_from_config(self, config):
-        compile_as_saved(self, config)
-
-    def get_config(self):
+    def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -150,25 +163,25 @@ class FusionTask(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in cls.parts
+    def from_config(cls, config: Config, custom_objects: dict[str, Any] | None = None) -> Self:
+        deserialize = keras.saving.deserialize_keras_object
+        layers = {
+            name: deserialize(config[name], custom_objects=custom_objects)
+            for name in cls.layer_arguments
         }
-        return cls(**{**config, **parts})
+        return cls(**{**config, **layers})
 
 
-def _copied(name, tower):
-    """A tower of the same configuration with the same weights."""
+def _copy_of_tower(name: str, tower: Layer) -> Layer:
+    """Returns a tower with the same configuration and weights."""
     try:
         config = keras.saving.serialize_keras_object(tower)
-        copy = keras.saving.deserialize_keras_object(
-            config, safe_mode=False
-        )  # it is the user's own, of this process
+        # The config comes from a layer of this process, so that its code is trusted.
+        copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
         copy_weights(copy, tower)
     except Exception as error:
         raise ValueError(
-            f"The tower of {name} cannot be made again from its configuration: {error} Pass a copy of it yourself, "
-            f'`encoders={{"{name}": ...}}`. Received: a `{type(tower).__name__}`.'
+            f'`encoders["{name}"]` must be recreated from its config, which failed: {error} '
+            f'Received: a `{type(tower).__name__}`. Pass a copy, `encoders={{"{name}": ...}}`.'
         ) from error
     return copy

@@ -1,4 +1,4 @@
-"""Regularizers, learnable temperatures, embedding queues and momentum weights."""
+"""Regularizers, learnable temperatures and biases, queues and momentum teachers."""
 
 from keras_contrastive.layers._brownian_bridge import BrownianBridge
 from keras_contrastive.layers._deep_feature_separation import DeepFeatureSeparation
@@ -6,8 +6,9 @@ from keras_contrastive.layers._embedding_queue import EmbeddingQueue
 from keras_contrastive.layers._geometric_consistency import GeometricConsistency
 from keras_contrastive.layers._learnable_bias import LearnableBias
 from keras_contrastive.layers._learnable_temperature import LearnableTemperature
-from keras_contrastive.layers._momentum_weights import MomentumWeights
-from keras_contrastive.layers._view_regularizer import Modality, ViewRegularizer
+from keras_contrastive.layers._modality import Modality
+from keras_contrastive.layers._momentum_teacher import MomentumTeacher
+from keras_contrastive.layers._view_regularizer import ViewRegularizer
 
 __all__ = [
     "BrownianBridge",
@@ -17,7 +18,7 @@ __all__ = [
     "LearnableBias",
     "LearnableTemperature",
     "Modality",
-    "MomentumWeights",
+    "MomentumTeacher",
     "ViewRegularizer",
 ]
 

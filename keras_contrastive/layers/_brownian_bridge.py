@@ -1,53 +1,72 @@
-"""The Brownian bridge between modalities."""
+"""The Brownian bridge between two modalities."""
 
 import zlib
+from collections.abc import Sequence
+from typing import Any, Literal, Unpack
 
 import keras
 from keras import ops
 
+from keras_contrastive import _checks
 from keras_contrastive._draws import as_seed, hash_keys, uniform
-from keras_contrastive.layers._view_regularizer import ViewRegularizer, masked_mean
+from keras_contrastive._keras import replicated_weight
+from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
+from keras_contrastive.layers._modality import Modality, mean_over_present
+from keras_contrastive.layers._view_regularizer import ViewRegularizer
 
-_SHORTEST = (
-    1e-3  # of a mixture of end points; below it they are opposite, and say nothing of a direction
-)
+# Shorter mixtures have almost opposite end points, and their direction is not meaningful.
+_SHORTEST = 1e-3
+_EXPECTED_T = "a number in [0, 1], or a pair (low, high) with 0 < low < high < 1"
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class BrownianBridge(ViewRegularizer):
-    """Asks that an augmented view lie on the way from its own modality to the other.
+    """Penalizes the distance of augmented views from the arc between two modalities.
 
-    Augmenting an image changes it, and may change what a text would say of it. Neither the image nor the text is
-    then the right place for its embedding; a point of the great circle between them is: the mean of a Brownian bridge,
+    Augmentation changes an image, and may change the text that describes it. So neither the image
+    nor the text is the right place for the embedding of the augmented image. A point of the great
+    circle between them is, the mean of a Brownian bridge. With V, T and V' the embeddings of image,
+    text and augmented image:
 
-        mu = (t V + (1 - t) T) / |t V + (1 - t) T|,        penalty = mean over the items of |V' - mu|².
+        mu = (t V + (1 - t) T) / |t V + (1 - t) T|,        penalty = mean over items of |V' - mu|²
 
-    This is (P2-13), the first line of the paper's loss. (Its second line is not equal to it, and would push V' away.)
-    `t` is the share of the modality that is augmented: the paper's 0.25 puts three quarters on the text. On a
-    bridge that leaves the image at time 0 and reaches the text at time 1, that is the time 0.75; say
-    `t_is="time"` to give the time instead of the share.
+    This is the first line of the paper's bridge loss. Its second line is a misprint: it differs,
+    and would push V' away from the bridge.
 
-    The paper augments the image alone. Here each modality that has an augmented view, or those that `modalities`
-    names, is bridged to each other modality, and the penalty is the mean over these bridges.
+    `t` is the share of the augmented modality. The paper's 0.25 puts three quarters on the text.
+    For a bridge that starts at the image at time 0 and ends at the text at time 1, this share is
+    the time 0.75. With `t_means="time"`, `t` is that time.
+
+    The paper augments only images. Here each modality with an augmented view is bridged to each
+    other modality, and the penalty is the mean over these bridges. `modalities` selects some of
+    them.
 
     Args:
-        t: Float in [0, 1]; or a pair (lowest, highest) in (0, 1), between which each item draws its own in each step.
-        t_is: `"share"`, of the augmented modality, or `"time"`, on the way from it to the other: 1 - share.
-        modalities: `None`, or the name or names of the modalities whose augmented views are bridged.
-        likelihood_weight: Whether a drawn t weighs its item by 1 / (2 t (1 - t)), the inverse variance of the bridge,
-            as maximum likelihood asks. A fixed t has one weight for all, which is left out as in the paper.
-        seed: Int, seed of the draws. By default drawn from Python's `random`. Saved, as is the number of the step, so
-            that a resumed training draws what it would have drawn. An evaluation draws without taking a step.
+        t: Float in [0, 1]. Or a pair (low, high) in (0, 1): then each item draws its own `t` in
+            each step.
+        t_means: `"share"`, the share of the augmented modality, or `"time"`, 1 - share.
+        modalities: `None`, or the name or names of the modalities whose augmented views are
+            bridged.
+        likelihood_weight: Whether items are weighted by 1 / (2 t (1 - t)), the inverse variance of
+            the bridge, if `t` is drawn. This is the maximum likelihood weight. A fixed `t` has no
+            such weight, as in the paper.
+        seed: Int, seed of the draws. By default it is drawn from Python's `random`. The seed and
+            the step number are saved, so resumed training continues with the same draws. An
+            evaluation does not advance the step number.
         weight: Non-negative float, multiplies the penalty.
-        normalize: Whether the views are projected onto the unit sphere first, as the paper does.
+        normalize: Whether to scale views to unit length first, as in the paper.
         **kwargs: See `keras.layers.Layer`.
 
-    Call arguments: see `ViewRegularizer`. A bridge counts the items that have both modalities.
+    Call arguments: See `ViewRegularizer`. A bridge counts the items that have both modalities.
 
     Returns:
-        For normalized views between 0 and 4: 0 where each augmented view is the point of its bridge, 4 where it is
-        opposite to it. End points that are opposite themselves have no midpoint; theirs is near zero, with a
-        finite gradient.
+        The views. The penalty is between 0 and 4 for normalized views. It is 0 if each augmented
+        view is the point mu, and 4 if it is opposite to it. If the end points are opposite to each
+        other, mu is close to zero and the gradient is finite.
+
+    Raises:
+        TypeError: If `t` is not a number or a pair of numbers, or `seed` is not an integer.
+        ValueError: If `t` is out of range, or if there is no augmented view or no second modality.
 
     Reference:
         - [Jiang et al., 2023](https://arxiv.org/abs/2303.05952), Sec. 4.2.
@@ -66,118 +85,105 @@ class BrownianBridge(ViewRegularizer):
 
     def __init__(
         self,
-        t=0.25,
-        t_is="share",
-        modalities=None,
-        likelihood_weight=True,
-        seed=None,
-        weight=1.0,
-        normalize=True,
-        **kwargs,
-    ):
+        t: float | tuple[float, float] = 0.25,
+        t_means: Literal["share", "time"] = "share",
+        modalities: str | Sequence[str] | None = None,
+        likelihood_weight: bool = True,
+        seed: int | None = None,
+        weight: float = 1.0,
+        normalize: bool = True,
+        **kwargs: Unpack[LayerArguments],
+    ) -> None:
         super().__init__({"bridge": 1.0}, weight, normalize, **kwargs)
-        if t_is not in ("share", "time"):
-            raise ValueError(
-                '`t_is` must be "share", of the augmented modality, or "time", on the way from it to the other. '
-                f"Received: t_is={t_is!r}."
-            )
         self.t = _checked_t(t)
-        self.t_is = t_is
-        self.bridged = (
-            [modalities] if isinstance(modalities, str) else modalities and list(modalities)
-        )
+        self.t_means = _checks.one_of("t_means", t_means, ("share", "time"))
+        self.bridged = [modalities] if isinstance(modalities, str) else list(modalities or ())
         self.likelihood_weight = likelihood_weight
         self.seed = as_seed(seed)
 
-    def build(self, views_shape, features_shape=None, ids_shape=None, present_shape=None):
+    def build(
+        self,
+        views_shape: dict[str, Shape],
+        features_shape: dict[str, Shape] | None = None,
+        ids_shape: Shape | None = None,
+        present_shape: dict[str, Shape] | None = None,
+    ) -> None:
+        """Creates the step number, if `t` is drawn."""
         if isinstance(self.t, tuple):
-            self.step = self.add_weight(
-                name="step",
-                shape=(),
-                dtype="int32",
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                aggregation="only_first_replica",
-            )
+            self.step = replicated_weight(self, "step", (), "int32")
         self.built = True
 
-    def terms(self, modalities, ids=None, training=None):
+    def terms(
+        self, modalities: list[Modality], ids: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
         bridges = [
-            self._bridge(own, other)
-            for own in self._bridged(modalities)
-            for other in modalities
-            if other.name != own.name
+            self._bridge(start, end)
+            for start in self._augmented(modalities)
+            for end in modalities
+            if end.name != start.name
         ]
         if training and isinstance(self.t, tuple):
             self.step.assign(self.step + 1)
         return {"bridge": sum(bridges) / len(bridges)}
 
-    def _bridged(self, modalities):
-        augmented = [m for m in modalities if m.augmented is not None]
-        missing = [name for name in self.bridged or () if name not in [m.name for m in augmented]]
+    def _augmented(self, modalities: list[Modality]) -> list[Modality]:
+        """Returns the modalities whose augmented views are bridged."""
+        augmented = {m.name: m for m in modalities if m.augmented is not None}
+        missing = [name for name in self.bridged if name not in augmented]
         if missing or not augmented or len(modalities) < 2:
-            wanted = (
-                f"the augmented views of {', '.join(self.bridged)}"
-                if self.bridged
-                else "an augmented view"
-            )
-            found = ", ".join(
-                m.name + (" (augmented)" if m.augmented is not None else "") for m in modalities
+            names = ", ".join(missing or self.bridged)
+            expected = f"augmented views of {names}" if names else "an augmented view"
+            received = ", ".join(
+                f"{m.name} (augmented)" if m.name in augmented else m.name for m in modalities
             )
             raise ValueError(
-                f"`BrownianBridge` needs two modalities and {wanted}. Received the modalities {found}. "
-                "`ContrastiveTrainer(augmenters={...})` makes augmented views."
+                f"`views` must contain two modalities and {expected} for `BrownianBridge`. "
+                f"Received: {received}. Pass `augmenters` to `ContrastiveTrainer`."
             )
-        return [m for m in augmented if not self.bridged or m.name in self.bridged]
+        return [m for name, m in augmented.items() if not self.bridged or name in self.bridged]
 
-    def _bridge(self, own, other):
-        t = self._times(own, other)
-        share = t if self.t_is == "share" else 1 - t
-        mixture = share * own.plain + (1 - share) * other.plain
+    def _bridge(self, start: Modality, end: Modality) -> Tensor:
+        """Returns the penalty of the augmented view of `start` on its bridge to `end`."""
+        t = self._times(start, end)
+        share = t if self.t_means == "share" else 1 - t
+        mixture = share * start.plain + (1 - share) * end.plain
         squared_length = ops.sum(ops.square(mixture), axis=1, keepdims=True)
-        # Of a mixture that is long enough, its direction, whatever the units; else a gradient that is not.
+        # The limit keeps the gradient finite where the end points are opposite to each other.
         middle = mixture * ops.rsqrt(ops.maximum(squared_length, _SHORTEST**2))
-        distances = ops.sum(ops.square(own.augmented - middle), axis=1)
+        distances = ops.sum(ops.square(start.augmented - middle), axis=1)
         if isinstance(self.t, tuple) and self.likelihood_weight:
             distances = distances / (2 * t * (1 - t))[:, 0]
-        return masked_mean(distances, own.present, other.present)
+        return mean_over_present(distances, start.present, end.present)
 
-    def _times(self, own, other):
-        """A float, or `(batch, 1)`."""
+    def _times(self, start: Modality, end: Modality) -> Tensor:
+        """Returns `t`: a float, or a tensor `(batch, 1)` if it is drawn."""
         if not isinstance(self.t, tuple):
             return self.t
-        lowest, highest = self.t
-        rows = ops.arange(ops.shape(own.plain)[0], dtype="int32")
-        salt = zlib.crc32(f"{own.name} to {other.name}".encode()) % 2**31
+        low, high = self.t
+        rows = ops.arange(ops.shape(start.plain)[0], dtype="int32")
+        salt = zlib.crc32(f"{start.name} to {end.name}".encode()) % 2**31
         keys = hash_keys(self.seed + salt, self.step, rows)
-        return lowest + (highest - lowest) * uniform(keys, 1, own.plain.dtype)
+        return low + (high - low) * uniform(keys, 1, start.plain.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "t": self.t,
-            "t_is": self.t_is,
-            "modalities": self.bridged,
+            "t_means": self.t_means,
+            "modalities": self.bridged or None,
             "likelihood_weight": self.likelihood_weight,
             "seed": self.seed,
         }
 
 
-def _checked_t(t):
-    sampled = isinstance(t, (tuple, list))
-    numbers = list(t) if sampled else [t]
-    if (
-        any(isinstance(x, bool) or not isinstance(x, (int, float)) for x in numbers)
-        or len(numbers) != 1 + sampled
-    ):
-        raise TypeError(
-            f"`t` must be a float, or a pair (lowest, highest) to draw from. Received: t={t!r}."
-        )
-    if sampled and not 0 < numbers[0] < numbers[1] < 1:
+def _checked_t(t: Any) -> float | tuple[float, float]:
+    if not isinstance(t, (tuple, list)):
+        return _checks.real("t", t, 0, 1, expected=_EXPECTED_T)
+    if len(t) != 2 or not all(map(_checks.is_number, t)):
+        raise TypeError(f"`t` must be {_EXPECTED_T}. Received: t={t!r}.")
+    low, high = map(float, t)
+    if not 0 < low < high < 1:
         raise ValueError(
-            f"A drawn `t` needs 0 < lowest < highest < 1: at 0 and 1 the bridge has no variance. Received: t={t!r}."
+            f"`t` must be {_EXPECTED_T}. Received: t={t!r}. At 0 and 1 the bridge has no variance."
         )
-    if not sampled and not 0 <= t <= 1:
-        raise ValueError(f"`t` must be in [0, 1]. Received: t={t!r}.")
-    return tuple(numbers) if sampled else t
+    return low, high

@@ -1,65 +1,77 @@
-"""Deep feature separation: what a modality alone knows has features of its own."""
+"""Deep feature separation: features of what only one modality contains."""
+
+from collections.abc import Callable
+from typing import Any, Literal, Unpack
 
 import keras
 from keras import ops
 
-from keras_contrastive._engine import Batch, Contrast, log_gaussian_potential
-from keras_contrastive.layers._view_regularizer import (
-    AUGMENTED,
+from keras_contrastive import _checks
+from keras_contrastive._engine import LOWEST, Batch, Contrast, log_gaussian_potential
+from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
+from keras_contrastive.layers._modality import (
     INDEPENDENT,
-    ViewRegularizer,
-    masked_mean,
+    Modality,
+    mean_over_present,
+    modality_name,
 )
-
-_LOWEST = -1e30  # the log of nothing
+from keras_contrastive.layers._view_regularizer import ViewRegularizer
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class DeepFeatureSeparation(ViewRegularizer):
-    """Gives each modality *independent features*, apart from those that it shares with the others.
+    """Gives each modality independent features, separate from those that it shares with the others.
 
-    Contrast between modalities keeps what they share and lets go of the rest. Here a head for each modality
-    makes a second embedding z_i, which three terms keep apart from the shared embedding z, and full of what tells the
-    items of the modality from each other. Their sum is (P2-10), where all weights are 1:
+    A contrastive loss between modalities keeps what they share and discards the rest. This layer
+    adds a head to each modality, which computes its independent features z_i. Three terms separate
+    them from the shared embedding z, and make them tell the items of the modality apart. Their sum,
+    with all weights 1, is the paper's L_Sep:
 
-    | term | is | |
-    | --- | --- | --- |
-    | `orthogonality` | mean of <z, z_i>², summed over the modalities | (P2-6) |
-    | `contrast` | InfoNCE from z_i to that of the augmented view, summed over the augmented modalities | (P2-7) |
-    | `uniformity` | log of the sum over pairs of exp(-t |z_i - z_i'|²), over the number of items | (P2-9) |
+    | term | value |
+    | --- | --- |
+    | `orthogonality` | mean of <z, z_i>², summed over modalities |
+    | `contrast` | InfoNCE from z_i to that of the augmented view, summed over modalities |
+    | `uniformity` | log of (sum over pairs of items of exp(-t |z_i - z_i'|²) / items) |
 
-    The independent features come out by name: `predict` of a `ContrastiveTrainer` that holds this layer, and this layer
-    in a Functional model, return them as `"<modality>_independent"`, to be concatenated with the embeddings.
+    Outputs are named `"<modality>_independent"`, in `predict` of a `ContrastiveTrainer` with this
+    layer and in a Functional model. Concatenate them with the embeddings for downstream tasks.
 
-    Where we differ from the print: the positive of (P2-8) is there a feature with itself, whose similarity is
-    constant; ours is the augmented view (`contrast_with="itself"` for the printed form). The logarithm of (P2-9) has no
-    brackets there: `uniformity_form` is `"joint"`, one logarithm of the sum over all modalities, as we read it;
-    `"separate"`, one for each modality, added; or `"distinct"`, each of the mean over pairs of different items, as Wang
-    and Isola define uniformity. The first two count a row with itself, divide by the number of items, and so grow by
-    the logarithm of the batch; `per_pair=True` divides by its square instead, and `"distinct"` does not grow either.
+    There are two differences from the printed equations. The printed positive of `contrast` is the
+    feature itself, so that its similarity is constant. Here it is the augmented view, and
+    `contrast_with="itself"` is the printed form. The printed logarithm of `uniformity` has no
+    brackets, so `uniformity_form` selects one of three readings. `"joint"` takes one logarithm of
+    the sum over all modalities. `"separate"` adds one logarithm for each modality. `"distinct"`
+    does too, of the mean over pairs of different items, as Wang and Isola define uniformity.
+
+    The first two forms count each item with itself and divide by the number of items. So they grow
+    with the log of the batch. With `per_pair=True` they divide by its square and do not grow.
 
     Args:
         orthogonality: Non-negative float, weight of the term.
-        contrast: The same. It needs an augmented view of at least one modality.
-        uniformity: The same.
-        temperature: Positive float, of the contrast.
-        source: `"embedding"`, or `"features"` for what the encoder gives before the projector: what the heads
-            are applied to.
-        depth: Positive int, number of dense layers of a head; 1 is linear.
-        units: Width of their hidden layers. Defaults to the dimension of the embedding, which is always the last one's.
-        activation: Of the hidden layers.
+        contrast: Non-negative float, weight of the term. It needs an augmented view of at least one
+            modality.
+        uniformity: Non-negative float, weight of the term.
+        temperature: Positive float, temperature of the contrast.
+        source: Input of the heads. `"embedding"`, or `"features"` for the output of the encoder,
+            before the projector.
+        depth: Positive int, number of dense layers of a head. 1 is a linear head.
+        units: Positive int, width of the hidden layers. By default the dimension of the embedding,
+            which is always the width of the last layer.
+        activation: Activation of the hidden layers.
         contrast_with: `"augmented"` or `"itself"`.
         uniformity_form: `"joint"`, `"separate"` or `"distinct"`.
-        t: Positive float, sharpness of the uniformity.
+        t: Positive float. Larger values concentrate the uniformity on close pairs.
         per_pair: Whether the uniformity is a mean over pairs of items.
         weight: Non-negative float, multiplies the whole penalty.
         **kwargs: See `keras.layers.Layer`.
 
-    Call arguments: see `ViewRegularizer`. Rows with the same id are not contrasted; items that lack a modality take no
-    part in its terms.
+    Call arguments: See `ViewRegularizer`. Rows with the same id are not negatives of each other. An
+    item that lacks a modality is left out of its terms.
 
     Raises:
-        ValueError: No augmented view for the contrast, `source="features"` without features, and see `ViewRegularizer`.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, if the contrast has no augmented view, or if
+            `source="features"` without features.
 
     Reference:
         - [Jiang et al., 2023](https://arxiv.org/abs/2303.05952), Sec. 4.1.
@@ -75,113 +87,112 @@ class DeepFeatureSeparation(ViewRegularizer):
 
     def __init__(
         self,
-        orthogonality=1.0,
-        contrast=1.0,
-        uniformity=1.0,
-        temperature=0.1,
-        source="embedding",
-        depth=2,
-        units=None,
-        activation="relu",
-        contrast_with="augmented",
-        uniformity_form="joint",
-        t=2.0,
-        per_pair=False,
-        weight=1.0,
-        **kwargs,
-    ):
-        self.orthogonality, self.contrast, self.uniformity = orthogonality, contrast, uniformity
+        orthogonality: float = 1.0,
+        contrast: float = 1.0,
+        uniformity: float = 1.0,
+        temperature: float = 0.1,
+        source: Literal["embedding", "features"] = "embedding",
+        depth: int = 2,
+        units: int | None = None,
+        activation: str | Callable[[Tensor], Tensor] | None = "relu",
+        contrast_with: Literal["augmented", "itself"] = "augmented",
+        uniformity_form: Literal["joint", "separate", "distinct"] = "joint",
+        t: float = 2.0,
+        per_pair: bool = False,
+        weight: float = 1.0,
+        **kwargs: Unpack[LayerArguments],
+    ) -> None:
         weights = {"orthogonality": orthogonality, "contrast": contrast, "uniformity": uniformity}
         super().__init__(weights, weight, **kwargs)
-        _check_choice("source", source, ("embedding", "features"))
-        _check_choice("contrast_with", contrast_with, ("augmented", "itself"))
-        _check_choice("uniformity_form", uniformity_form, ("joint", "separate", "distinct"))
-        for name, value in (("temperature", temperature), ("t", t)):
-            if not value > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}.")
-        for name, value in (("depth", depth), ("units", units)):
-            if (value is not None or name == "depth") and (not isinstance(value, int) or value < 1):
-                raise ValueError(
-                    f"`{name}` must be a positive integer. Received: {name}={value!r}."
-                )
-        self.temperature = temperature
-        self.source = source
-        self.depth = depth
-        self.units = units
+        self.orthogonality = orthogonality
+        self.contrast = contrast
+        self.uniformity = uniformity
+        self.temperature = _checks.positive("temperature", temperature)
+        self.source = _checks.one_of("source", source, ("embedding", "features"))
+        self.depth = _checks.positive_int("depth", depth)
+        self.units = _checks.optional_positive_int("units", units)
         self.activation = keras.activations.get(activation)
-        self.contrast_with = contrast_with
-        self.uniformity_form = uniformity_form
-        self.t = t
+        self.contrast_with = _checks.one_of("contrast_with", contrast_with, ("augmented", "itself"))
+        self.uniformity_form = _checks.one_of(
+            "uniformity_form", uniformity_form, ("joint", "separate", "distinct")
+        )
+        self.t = _checks.positive("t", t)
         self.per_pair = per_pair
-        self.heads: dict = {}
+        self.heads: dict[str, Any] = {}
 
-    def build(self, views_shape, features_shape=None, ids_shape=None, present_shape=None):
-        """Create the heads.
+    def build(
+        self,
+        views_shape: dict[str, Shape],
+        features_shape: dict[str, Shape] | None = None,
+        ids_shape: Shape | None = None,
+        present_shape: dict[str, Shape] | None = None,
+    ) -> None:
+        """Creates the heads.
 
         Args:
-            views_shape: Dict of the shapes of the views.
-            features_shape: Dict of the shapes of the features, for `source="features"`.
+            views_shape: Shapes by view.
+            features_shape: Shapes of the features by view, for `source="features"`.
+            ids_shape: Not used. Keras passes it.
+            present_shape: Not used. Keras passes it.
         """
-        for name, shape in views_shape.items():
-            if name.endswith((AUGMENTED, INDEPENDENT)):
-                continue
-            source = views_shape if self.source == "embedding" else features_shape
-            if not source or name not in source:
-                raise ValueError(
-                    f'With `source="features"`, `features` must have {name!r}, as `views` has. Received: '
-                    f"{', '.join(source or ()) or None}."
-                )
-            hidden = [
-                keras.layers.Dense(
-                    self.units or shape[-1], self.activation, dtype=self.dtype_policy
-                )
-                for _ in range(self.depth - 1)
-            ]
-            last = keras.layers.Dense(shape[-1], dtype=self.dtype_policy)
-            self.heads[name] = keras.Sequential([*hidden, last], name=f"{name}_head")
-            self.heads[name].build((None, source[name][-1]))
+        source = views_shape if self.source == "embedding" else features_shape or {}
+        names = [name for name in views_shape if name == modality_name(name)]
+        _check_sources(names, source)
+        for name in names:
+            self.heads[name] = self._head(name, source[name][-1], views_shape[name][-1])
         self.built = True
 
-    def extended(self, views, features=None):
-        """The views, and the independent features of all of them that do not have theirs yet."""
+    def _head(self, name: str, input_dim: int | None, dim: int | None) -> keras.Sequential:
+        hidden = [
+            keras.layers.Dense(self.units or dim, self.activation, dtype=self.dtype_policy)
+            for _ in range(self.depth - 1)
+        ]
+        last = keras.layers.Dense(dim, dtype=self.dtype_policy)
+        head = keras.Sequential([*hidden, last], name=f"{name}_head")
+        head.build((None, input_dim))
+        return head
+
+    def extended(
+        self, views: dict[str, Tensor], features: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Returns the views and the independent features of all views that lack them."""
         names = [
             name
             for name in views
-            if not name.endswith(INDEPENDENT) and name + INDEPENDENT not in views
+            if not self.is_independent(name) and name + INDEPENDENT not in views
         ]
         source = views if self.source == "embedding" else features or {}
-        missing = [name for name in names if name not in source]
-        if missing:
-            raise ValueError(
-                'With `source="features"`, the heads are applied to what the encoders give before their projectors: '
-                f"`features` must have {', '.join(missing)}. Received: features={features and list(features)}."
-            )
-        heads = {name: self.heads[name.removesuffix(AUGMENTED)] for name in names}
-        return {**views, **{name + INDEPENDENT: heads[name](source[name]) for name in names}}
+        _check_sources(names, source)
+        independent = {
+            name + INDEPENDENT: self.heads[modality_name(name)](source[name]) for name in names
+        }
+        return {**views, **independent}
 
-    def compute_output_spec(self, views, features=None, ids=None, present=None, training=None):
-        own = {
+    def compute_output_spec(
+        self,
+        views: dict[str, Any],
+        features: dict[str, Any] | None = None,
+        ids: Any = None,
+        present: dict[str, Any] | None = None,
+        training: bool | None = None,
+    ) -> dict[str, keras.KerasTensor]:
+        independent = {
             name + INDEPENDENT: keras.KerasTensor(view.shape, self.compute_dtype)
             for name, view in views.items()
         }
-        return super().compute_output_spec(views) | own
+        return {**super().compute_output_spec(views), **independent}
 
-    def terms(self, modalities, ids=None, training=None):
+    def terms(
+        self, modalities: list[Modality], ids: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
         terms = {
-            "orthogonality": self._orthogonality,
-            "contrast": lambda modalities: self._contrast(modalities, ids),
-            "uniformity": self._uniformity,
+            "orthogonality": lambda: sum(map(_squared_products, modalities)),
+            "contrast": lambda: self._contrast(modalities, ids),
+            "uniformity": lambda: self._uniformity(modalities),
         }
-        return {name: terms[name](modalities) for name in self.term_weights}
+        return {name: terms[name]() for name in self.term_weights}
 
-    @staticmethod
-    def _orthogonality(modalities):
-        products = (ops.square(ops.sum(m.plain * m.independent, axis=1)) for m in modalities)
-        return sum(
-            masked_mean(product, m.present) for product, m in zip(products, modalities, strict=True)
-        )
-
-    def _contrast(self, modalities, ids):
+    def _contrast(self, modalities: list[Modality], ids: Tensor | None) -> Tensor:
         if self.contrast_with == "itself":
             pairs = [(m, m.independent) for m in modalities]
         else:
@@ -192,57 +203,54 @@ class DeepFeatureSeparation(ViewRegularizer):
             ]
         if not pairs:
             raise ValueError(
-                "The contrast of the independent features is with those of an augmented view, and there is none. "
-                f"Received the modalities {', '.join(m.name for m in modalities)}. Pass `augmenters` to the trainer, "
-                "or leave the term out: `DeepFeatureSeparation(contrast=0.0)`."
+                "`views` must contain an augmented view for the term `contrast`. Received: "
+                f"{', '.join(m.name for m in modalities)}. Pass `augmenters` to the trainer, or "
+                "leave the term out: `DeepFeatureSeparation(contrast=0.0)`."
             )
         return sum(
             self._info_nce(m.independent, candidates, ids, m.present) for m, candidates in pairs
         )
 
-    def _info_nce(self, anchors, candidates, ids, present):
-        present = None if present is None else present > 0
+    def _info_nce(
+        self, anchors: Tensor, candidates: Tensor, ids: Tensor | None, present: Tensor | None
+    ) -> Tensor:
         masks = {} if present is None else {"anchor": present, "candidate": present}
         batch = Batch({"anchor": anchors, "candidate": candidates}, ids, masks)
         contrast = Contrast(batch, [("anchor", "candidate")], 1 / self.temperature)
         losses = contrast.mean_softplus(contrast.log_sum_negatives)
-        losses = contrast.zero_where_invalid(losses)[:, 0]
-        return masked_mean(losses, None if present is None else ops.cast(present, losses.dtype))
+        return mean_over_present(contrast.zero_where_invalid(losses)[:, 0], present)
 
-    def _uniformity(self, modalities):
+    def _uniformity(self, modalities: list[Modality]) -> Tensor:
         logs = ops.stack([self._log_potential(m) for m in modalities])
         if self.uniformity_form == "joint":
             logs = ops.expand_dims(ops.logsumexp(logs), 0)
-        return ops.sum(ops.where(logs > _LOWEST / 2, logs, ops.zeros_like(logs)))
+        return ops.sum(ops.where(logs > LOWEST / 2, logs, ops.zeros_like(logs)))
 
-    def _log_potential(self, modality):
-        """Log of the sum of exp(-t |u - v|²) over pairs of items, over the number of items or of pairs; or very low."""
-        units, present = (
-            modality.independent,
-            None if modality.present is None else modality.present > 0,
-        )
+    def _log_potential(self, modality: Modality) -> Tensor:
+        """Returns the log of the sum, or mean, of exp(-t |u - v|²) over pairs of items.
+
+        Without pairs it is `LOWEST`.
+        """
+        units: Tensor = modality.independent
+        present = modality.present
         distinct = self.uniformity_form == "distinct"
         rows = ops.arange(ops.shape(units)[0], dtype="int32") if distinct else None
-        of_rows = log_gaussian_potential(units, self.t, rows, present)
+        potentials = log_gaussian_potential(units, self.t, rows, present)  # (batch,)
         num_items = ops.cast(ops.shape(units)[0], units.dtype)
         if present is not None:
-            of_rows = ops.where(present, of_rows, ops.full_like(of_rows, _LOWEST))
+            potentials = ops.where(present, potentials, ops.full_like(potentials, LOWEST))
             num_items = ops.sum(ops.cast(present, units.dtype))
-        total = ops.logsumexp(of_rows)
-        divisor = (
-            num_items * (num_items - 1)
-            if distinct
-            else num_items**2
-            if self.per_pair
-            else num_items
-        )
-        return ops.where(
-            divisor > 0, total - ops.log(ops.maximum(divisor, 1)), ops.full_like(total, _LOWEST)
-        )
+        if distinct:
+            divisor = num_items * (num_items - 1)
+        else:
+            divisor = num_items**2 if self.per_pair else num_items
+        total = ops.logsumexp(potentials)
+        value = total - ops.log(ops.maximum(divisor, 1))
+        return ops.where(divisor > 0, value, ops.full_like(total, LOWEST))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = super().get_config()
-        del config["normalize"]  # features of a direction, always
+        del config["normalize"]  # This layer always normalizes.
         return {
             **config,
             "orthogonality": self.orthogonality,
@@ -260,8 +268,17 @@ class DeepFeatureSeparation(ViewRegularizer):
         }
 
 
-def _check_choice(name, value, choices):
-    if value not in choices:
+def _squared_products(modality: Modality) -> Tensor:
+    """Returns the mean of <z, z_i>²."""
+    products = ops.sum(modality.plain * modality.independent, axis=1)
+    return mean_over_present(ops.square(products), modality.present)
+
+
+def _check_sources(names: list[str], source: dict[str, Any]) -> None:
+    missing = [name for name in names if name not in source]
+    if missing:
         raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}."
+            f"`features` must contain {', '.join(missing)}, as `views` does, for "
+            f'`source="features"`. Received: {", ".join(source) or None}. Pass the outputs of the '
+            "encoders, by the names of the views."
         )

@@ -1,33 +1,47 @@
-"""A memory of past embeddings."""
+"""A queue of the embeddings of past batches."""
+
+from collections.abc import Sequence
+from typing import Unpack
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_contrastive._engine import EMPTY, NOBODY, Candidates
+from keras_contrastive import _checks
+from keras_contrastive._engine import MISSING_ID, NO_ITEM_ID, Candidates
+from keras_contrastive._keras import replicated_weight, repr_from_config
+from keras_contrastive._typing import Config, LayerArguments, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class EmbeddingQueue(keras.layers.Layer):
-    """The embeddings of the last batches, first in, first out, as further candidates for a loss.
+    """Stores the embeddings of the last batches as further candidates of a loss.
 
-    Give it to a loss: `InfoNCE(memory=EmbeddingQueue(4096, dim=128))`. `ContrastiveTrainer` keeps and saves it. A batch
-    is compared with the queue as the batches before left it, and joins it afterward, in training only. No gradient
-    reaches the queue. With ids, a remembered embedding is never a negative of its own item (and a positive of it, for
-    losses that take several); without ids it is everybody's negative, its own item's too.
+    New embeddings replace the oldest ones. Pass the queue to a loss:
+    `InfoNCE(memory=EmbeddingQueue(4096, dim=128))`. `ContrastiveTrainer` tracks
+    and saves it. Each batch is first compared with the stored embeddings and then, in training
+    only, added to them. No gradient reaches the queue. Embeddings are stored in float32 under every
+    dtype policy.
 
-    What is remembered was made by older weights. That is harmless as long as the towers move slowly compared with
-    `size / batch` steps: use a small learning rate or a short queue, and start it after the first epochs if need be.
+    With ids, a stored embedding is never a negative of its own item. For losses with several
+    positives it is a positive of its item. Without ids, a stored embedding is a negative of every
+    anchor, even of its own item.
+
+    Stored embeddings come from older weights. This does little harm if the encoders change slowly
+    over `size / batch` steps. Otherwise use a smaller learning rate or a shorter queue. MoCo
+    computes the stored embeddings with a momentum encoder instead.
 
     Args:
-        size: Positive int, how many rows are remembered; the embeddings of all views of a row count as one.
+        size: Positive int, number of stored rows. A row contains the embeddings of all views of an
+            item.
         dim: Positive int, dimension of the embeddings.
+        **kwargs: See `keras.layers.Layer`.
 
     Raises:
-        ValueError: `size` or `dim` is not a positive integer, or views of another `dim`.
+        TypeError: If `size` or `dim` is not an integer.
+        ValueError: If `size` or `dim` is not positive, or if the views have another dimension.
 
     Reference:
-        - [He et al., 2020](https://arxiv.org/abs/1911.05722), Sec. 3.2, the queue (its momentum encoder is not here).
+        - [He et al., 2020](https://arxiv.org/abs/1911.05722), Sec. 3.2, the queue.
         - [Wang et al., 2020](https://arxiv.org/abs/1912.06798), Sec. 3.3, cross-batch memory.
 
     Example:
@@ -41,77 +55,73 @@ class EmbeddingQueue(keras.layers.Layer):
     1.0064
     """
 
-    def __init__(self, size, dim, **kwargs):
-        for name, value in (("size", size), ("dim", dim)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be a positive integer. Received: {name}={value!r}."
-                )
-        for name in (
-            "dtype",
-            "trainable",
-        ):  # float32 under every policy, as the losses compute, and never trained
-            kwargs.pop(name, None)
-        super().__init__(trainable=False, dtype="float32", **kwargs)
-        self.size = int(size)
-        self.dim = int(dim)
+    def __init__(self, size: int, dim: int, **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(**{**kwargs, "trainable": False, "dtype": "float32"})
+        self.size = _checks.positive_int("size", size)
+        self.dim = _checks.positive_int("dim", dim)
 
-    def build(self, num_views=2):
-        """Create the memory of so many views."""
-        # After gathering, each replica pushes the same rows.
-        state = {"trainable": False, "autocast": False, "aggregation": "only_first_replica"}
-        shape = (self.size, num_views, self.dim)
-        self.embeddings = self.add_weight(
-            name="embeddings", shape=shape, initializer="zeros", **state
-        )
-        empty = keras.initializers.Constant(EMPTY)
-        self.ids = self.add_weight(
-            name="ids", shape=(self.size,), dtype="int32", initializer=empty, **state
-        )
-        self.next_row = self.add_weight(
-            name="next_row", shape=(), dtype="int32", initializer="zeros", **state
-        )
+    def build(self, num_views: int = 2) -> None:
+        """Creates the weights for the given number of views."""
+        # Each replica pushes the rows of all replicas, so that the weights stay equal.
+        self.embeddings = replicated_weight(self, "embeddings", (self.size, num_views, self.dim))
+        empty = keras.initializers.Constant(MISSING_ID)
+        self.ids = replicated_weight(self, "ids", (self.size,), "int32", empty)
+        self.next_row = replicated_weight(self, "next_row", (), "int32")
         self.built = True
 
-    def candidates(self, views):
-        """What is remembered of each view, as a list of `Candidates`.
+    def candidates(self, views: Sequence[Tensor]) -> list[Candidates]:
+        """Returns the stored embeddings of each view.
 
         Args:
-            views: The views of the batch, a list of tensors `(batch, dim)`.
+            views: Views of the batch, float tensors `(batch, dim)`.
+
+        Raises:
+            ValueError: If the queue stores another number of views, or another dimension.
         """
-        expected, found = self.embeddings.shape[1:], (len(views), views[0].shape[1])
-        if found != tuple(expected):
+        num_views, dim = self.embeddings.shape[1:]
+        if (len(views), views[0].shape[1]) != (num_views, dim):
             raise ValueError(
-                f"This queue remembers {expected[0]} views of dimension {expected[1]}. "
-                f"Received: {found[0]} views of dimension {found[1]}."
+                f"`views` must be {num_views} views of dimension {dim}, as in the queue. "
+                f"Received: {len(views)} views of dimension {views[0].shape[1]}. Create the queue "
+                f"with `dim={views[0].shape[1]}`, and build the loss for the directions of these "
+                "views."
             )
-        # Copies: the gradient needs them as they are now, and on PyTorch `push` changes the weights in place before it.
+        # The gradient needs the values before `push`, which changes weights in place on PyTorch.
         return [
             Candidates(ops.copy(self.embeddings[:, view]), ops.copy(self.ids))
             for view in range(len(views))
         ]
 
-    def push(self, views, ids, present=()):
-        """Remember a batch, in the place of the oldest rows.
+    def push(
+        self,
+        views: Sequence[Tensor],
+        ids: Tensor | None,
+        present: Sequence[Tensor | None] = (),
+    ) -> None:
+        """Stores a batch in place of the oldest rows.
 
         Args:
-            views: List of tensors `(batch, dim)`.
+            views: Float tensors `(batch, dim)`.
             ids: int32 `(batch,)`, or `None`.
-            present: A list of bool `(batch,)` or `None`: only rows where all are True are remembered.
+            present: For each view bool `(batch,)` or `None`. Only rows that have all views are
+                candidates.
         """
-        rows = ops.stop_gradient(ops.stack(views, axis=1))
+        rows = ops.stop_gradient(ops.stack(views, axis=1))  # (batch, views, dim)
         batch = ops.shape(rows)[0]
-        ids = ops.full((batch,), NOBODY, dtype="int32") if ids is None else ids
-        for there in present:
-            if there is not None:
-                ids = ops.where(there, ids, ops.full_like(ids, EMPTY))
-        kept = ops.minimum(batch, self.size) if rows.shape[0] is None else min(batch, self.size)
-        places = (self.next_row + ops.arange(kept, dtype="int32")) % self.size
-        indices = ops.expand_dims(places, 1)
-        newest = ops.cast(rows[batch - kept :], "float32")
+        ids = ops.full((batch,), NO_ITEM_ID, dtype="int32") if ids is None else ids
+        for mask in present:
+            if mask is not None:
+                ids = ops.where(mask, ids, ops.full_like(ids, MISSING_ID))
+        count = ops.minimum(batch, self.size) if rows.shape[0] is None else min(batch, self.size)
+        positions = (self.next_row + ops.arange(count, dtype="int32")) % self.size
+        indices = ops.expand_dims(positions, 1)
+        newest = ops.cast(rows[batch - count :], "float32")
         self.embeddings.assign(ops.scatter_update(self.embeddings, indices, newest))
-        self.ids.assign(ops.scatter_update(self.ids, indices, ids[batch - kept :]))
-        self.next_row.assign((self.next_row + kept) % self.size)
+        self.ids.assign(ops.scatter_update(self.ids, indices, ids[batch - count :]))
+        self.next_row.assign((self.next_row + count) % self.size)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "size": self.size, "dim": self.dim}
+
+    def __repr__(self) -> str:
+        return repr_from_config(self, first="size")

@@ -1,50 +1,62 @@
-"""Geometric consistency: the modalities, and their augmented views, lie alike."""
+"""Geometric consistency of modalities and of their augmented views."""
 
 import itertools
+from typing import Unpack
 
 import keras
 from keras import ops
 
 from keras_contrastive._engine import squared_differences
-from keras_contrastive.layers._view_regularizer import ViewRegularizer, joint, masked_mean
+from keras_contrastive._typing import Config, LayerArguments, Tensor
+from keras_contrastive.layers._modality import Modality, all_present, mean_over_present
+from keras_contrastive.layers._view_regularizer import ViewRegularizer
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class GeometricConsistency(ViewRegularizer):
-    """Asks that similarities be the same, whichever modality or augmented view they are measured in.
+    """Penalizes differences between the similarities in different modalities and augmented views.
 
-    An image and a text of another item should be as similar as the text of the first and the image of the other
-    (`cross_modal`), two images as similar as their texts (`in_modal`), and all this should survive augmentation. Unlike
-    pulling each pair onto one point, it constrains how items lie, not where: a modality may keep what it alone knows.
+    It constrains how items lie to each other, not where they lie. So a modality may keep
+    information that the other modalities lack. With V and T the embeddings of two modalities, and
+    V' and T' those of their augmented views, the terms are:
 
-    | term | sum over | of the squared |
+    | term | sum over | squared difference |
     | --- | --- | --- |
     | `cross_modal` | pairs of items | <V_j, T_k> - <V_k, T_j> |
     | `in_modal` | pairs of items | <V_j, V_k> - <T_j, T_k> |
-    | `augmented` | pairs of items, in each augmented modality | <V_j, V_k> - <V'_j, V'_k> |
+    | `augmented` | pairs of items, for each augmented modality | <V_j, V_k> - <V'_j, V'_k> |
     | `augmented_pairs` | items | <V_j, T_j> - <V'_j, T'_j> |
 
-    The first two are (P2-15), L_GC of the paper, the others (P2-16), L_GC of the augmented views; `CyCLIP` is
-    `GeometricConsistency(0.25, 0.25, 0, 0)`. Similarities carry no temperature. Each sum is divided by the number of
-    items, as in the paper, so that the first three grow with the batch; `per_pair=True` divides them by the
-    square of it instead. With more than two modalities, terms between two modalities are the mean over all pairs of
-    modalities, and `augmented` is the sum over the augmented ones. In `augmented_pairs`, the plain view stands in where
-    only one of two modalities is augmented.
+    The first two terms are the paper's L_GC, the other two its L_GC of augmented views. CyCLIP's
+    penalty is `GeometricConsistency(0.25, 0.25, 0, 0)`. Similarities are not divided by a
+    temperature.
 
-    No `(batch, batch)` matrix is made: see `keras_contrastive._engine.squared_differences`, which the first three
-    terms are two values of, of (V, T) and of (V, V').
+    Each sum is divided by the number of items, as in the paper. So the first three terms grow with
+    the batch. With `per_pair=True` they are divided by its square instead.
+
+    With more than two modalities, terms between two modalities are means over all pairs of
+    modalities. `augmented` is the sum over the augmented modalities. If only one of two modalities
+    is augmented, `augmented_pairs` takes the plain view of the other one.
+
+    Memory does not grow with batch².
 
     Args:
         cross_modal: Non-negative float, weight of the term.
-        in_modal: The same.
-        augmented: The same; the term is 0 where no view is augmented.
-        augmented_pairs: The same.
-        per_pair: Whether to divide by the number of pairs of items, so that the value does not grow with the batch.
+        in_modal: Non-negative float, weight of the term.
+        augmented: Non-negative float, weight of the term. The term is 0 without augmented views.
+        augmented_pairs: Non-negative float, weight of the term. The term is 0 without augmented
+            views.
+        per_pair: Whether to divide by the number of pairs of items.
         weight: Non-negative float, multiplies the whole penalty.
-        normalize: Whether the views are projected onto the unit sphere first, as the paper does.
+        normalize: Whether to scale views to unit length first, as in the paper.
         **kwargs: See `keras.layers.Layer`.
 
-    Call arguments: see `ViewRegularizer`. Items that lack one of two modalities take no part in what compares these.
+    Call arguments: See `ViewRegularizer`. An item that lacks one of two modalities is left out of
+    the terms between them.
+
+    Raises:
+        TypeError: See `ViewRegularizer`.
+        ValueError: See `ViewRegularizer`.
 
     Reference:
         - [Jiang et al., 2023](https://arxiv.org/abs/2303.05952), Sec. 4.3.
@@ -56,26 +68,25 @@ class GeometricConsistency(ViewRegularizer):
     >>> image = keras.ops.array([[1.0, 0.0], [0.0, 1.0]])
     >>> float(layer.penalty({"image": image, "text": image}))
     0.0
-    >>> float(layer.penalty({"image": image, "text": keras.ops.flip(image, axis=0)}))  # all similarities are as before
+    >>> same_similarities = keras.ops.flip(image, axis=0)
+    >>> float(layer.penalty({"image": image, "text": same_similarities}))
     0.0
-    >>> text = keras.ops.array([[1.0, 0.0], [1.0, 0.0]])
-    >>> float(layer.penalty({"image": image, "text": text}))  # two texts coincide, and two images do not
+    >>> equal_texts = keras.ops.array([[1.0, 0.0], [1.0, 0.0]])
+    >>> float(layer.penalty({"image": image, "text": equal_texts}))
     2.0
     """
 
     def __init__(
         self,
-        cross_modal=1.0,
-        in_modal=1.0,
-        augmented=1.0,
-        augmented_pairs=1.0,
-        per_pair=False,
-        weight=1.0,
-        normalize=True,
-        **kwargs,
-    ):
-        self.cross_modal, self.in_modal = cross_modal, in_modal
-        self.augmented, self.augmented_pairs = augmented, augmented_pairs
+        cross_modal: float = 1.0,
+        in_modal: float = 1.0,
+        augmented: float = 1.0,
+        augmented_pairs: float = 1.0,
+        per_pair: bool = False,
+        weight: float = 1.0,
+        normalize: bool = True,
+        **kwargs: Unpack[LayerArguments],
+    ) -> None:
         weights = {
             "cross_modal": cross_modal,
             "in_modal": in_modal,
@@ -83,51 +94,54 @@ class GeometricConsistency(ViewRegularizer):
             "augmented_pairs": augmented_pairs,
         }
         super().__init__(weights, weight, normalize, **kwargs)
+        self.cross_modal = cross_modal
+        self.in_modal = in_modal
+        self.augmented = augmented
+        self.augmented_pairs = augmented_pairs
         self.per_pair = per_pair
 
-    def terms(self, modalities, ids=None, training=None):
-        nothing = ops.zeros((), dtype="float32")
-        cross_modal, in_modal, augmented_pairs = [], [], []
-        for a, b in itertools.combinations(modalities, 2):
-            present = joint(a.present, b.present)
-            if {"cross_modal", "in_modal"} & set(self.term_weights):
-                within, across = self._differences(a.plain, b.plain, present)
-                in_modal.append(within)
-                cross_modal.append(across)
-            if "augmented_pairs" in self.term_weights and not (
-                a.augmented is None and b.augmented is None
-            ):
-                new_a, new_b = (m.plain if m.augmented is None else m.augmented for m in (a, b))
-                # <V, T> - <V', T'> without the difference of two products that may be almost equal
-                changed = (a.plain - new_a) * b.plain + new_a * (b.plain - new_b)
-                augmented_pairs.append(masked_mean(ops.square(ops.sum(changed, axis=1)), present))
-        augmented = [nothing]
+    def terms(
+        self, modalities: list[Modality], ids: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        pairs = list(itertools.combinations(modalities, 2))
+        terms = {}
+        if "cross_modal" in self.term_weights or "in_modal" in self.term_weights:
+            differences = [
+                self._differences(a.plain, b.plain, all_present(a.present, b.present))
+                for a, b in pairs
+            ]
+            terms["in_modal"] = _mean([within for within, _ in differences])
+            terms["cross_modal"] = _mean([across for _, across in differences])
         if "augmented" in self.term_weights:
-            augmented += [
+            within_modalities = [
                 self._differences(m.plain, m.augmented, m.present)[0]
                 for m in modalities
                 if m.augmented is not None
             ]
-        terms = {
-            "cross_modal": _mean(cross_modal, nothing),
-            "in_modal": _mean(in_modal, nothing),
-            "augmented": sum(augmented),
-            "augmented_pairs": _mean(augmented_pairs, nothing),
-        }
+            terms["augmented"] = sum(within_modalities, start=ops.zeros((), dtype="float32"))
+        if "augmented_pairs" in self.term_weights:
+            terms["augmented_pairs"] = _mean(
+                [
+                    _changes_of_pairs(a, b)
+                    for a, b in pairs
+                    if a.augmented is not None or b.augmented is not None
+                ]
+            )
         return {name: terms[name] for name in self.term_weights}
 
-    def _differences(self, a, b, present):
+    def _differences(self, a: Tensor, b: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Returns the terms within and across two sets of rows."""
         if present is None:
             num_items = ops.cast(ops.shape(a)[0], a.dtype)
         else:
-            present = ops.cast(present, a.dtype)
-            num_items = ops.maximum(ops.sum(present), 1)
-            a, b = a * ops.expand_dims(present, 1), b * ops.expand_dims(present, 1)
+            mask = ops.cast(present, a.dtype)
+            num_items = ops.maximum(ops.sum(mask), 1)
+            a, b = a * ops.expand_dims(mask, 1), b * ops.expand_dims(mask, 1)
         within, across = squared_differences(a, b)
         divisor = ops.square(num_items) if self.per_pair else num_items
         return within / divisor, across / divisor
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "cross_modal": self.cross_modal,
@@ -138,5 +152,14 @@ class GeometricConsistency(ViewRegularizer):
         }
 
 
-def _mean(values, nothing):
-    return sum(values) / len(values) if values else nothing
+def _changes_of_pairs(a: Modality, b: Modality) -> Tensor:
+    """Returns the mean of (<V_j, T_j> - <V'_j, T'_j>)²."""
+    new_a = a.plain if a.augmented is None else a.augmented
+    new_b = b.plain if b.augmented is None else b.augmented
+    # The difference of two products that are almost equal would lose digits.
+    changes = (a.plain - new_a) * b.plain + new_a * (b.plain - new_b)
+    return mean_over_present(ops.square(ops.sum(changes, axis=1)), a.present, b.present)
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return sum(values) / len(values) if values else ops.zeros((), dtype="float32")

@@ -1,16 +1,35 @@
-"""A bias of the logits that is trained with the towers."""
+"""A trainable bias of logits."""
+
+from typing import Any, Unpack
 
 import keras
+from keras import ops
+
+from keras_contrastive import _checks
+from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
+from keras_contrastive.layers._current_value import current_value
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class LearnableBias(keras.layers.Layer):
-    """SigLIP's bias: one trained number, added to the logits.
+    """Adds a trainable number to logits, as SigLIP does.
 
-    Give it to a loss: `SigmoidContrastive(bias=LearnableBias())`. `ContrastiveTrainer` trains and saves it.
+    Pass it to a loss: `SigmoidContrastive(bias=LearnableBias())`. `ContrastiveTrainer` trains and
+    saves it. The weight is float32 under every dtype policy.
 
     Args:
-        initial: Float to start from.
+        initial: Float, the initial value.
+        **kwargs: See `keras.layers.Layer`.
+
+    Call arguments:
+        logits: Float tensor of any shape.
+
+    Returns:
+        The logits plus the bias, in the dtype of the logits.
+
+    Raises:
+        TypeError: If `initial` is not a number.
+        ValueError: If `initial` is not finite.
 
     Reference:
         - [Zhai et al., 2023](https://arxiv.org/abs/2303.15343), Sec. 3.2.
@@ -23,12 +42,12 @@ class LearnableBias(keras.layers.Layer):
     -10.0
     """
 
-    def __init__(self, initial=-10.0, **kwargs):
-        kwargs.pop("dtype", None)  # float32 under every policy, as the temperature
-        super().__init__(dtype="float32", **kwargs)
-        self.initial = initial
+    def __init__(self, initial: float = -10.0, **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.initial = _checks.real("initial", initial, expected="a finite number")
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
+        """Creates the weight."""
         self.bias = self.add_weight(
             name="bias",
             shape=(),
@@ -37,9 +56,12 @@ class LearnableBias(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, logits):
-        """Logits with the bias."""
-        return logits + keras.ops.cast(self.bias, logits.dtype)
+    def call(self, logits: Tensor) -> Tensor:
+        return logits + ops.cast(self.bias, logits.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "initial": self.initial}
+
+    def __repr__(self) -> str:
+        value: Any = current_value(self.bias) if self.built else None
+        return f"LearnableBias({self.initial if value is None else value:.4g})"

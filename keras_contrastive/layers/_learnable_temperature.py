@@ -1,24 +1,45 @@
-"""A temperature that is trained with the towers."""
+"""A trainable temperature."""
 
 import math
+from typing import Unpack
 
 import keras
 from keras import ops
 
+from keras_contrastive import _checks
+from keras_contrastive._keras import AtMost
+from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
+from keras_contrastive.layers._current_value import current_value
+
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class LearnableTemperature(keras.layers.Layer):
-    """CLIP's logit scale: a trained number, kept as the logarithm of 1 / temperature.
+    """Divides similarities by a trainable temperature, as CLIP does.
 
-    Give it to a loss: `InfoNCE(temperature=LearnableTemperature())`. `ContrastiveTrainer` trains and saves
-    it; a plain `keras.Model` cannot, and the loss says so.
+    Pass it to a loss: `InfoNCE(temperature=LearnableTemperature())`. `ContrastiveTrainer` trains
+    and saves it. A plain `keras.Model` cannot train it, so the loss raises an error there.
+
+    The weight is log(1 / temperature). It is float32 under every dtype policy, because a rounding
+    error of the temperature changes all logits.
 
     Args:
-        initial: Positive float, the temperature to start from.
-        lowest: Positive float; the temperature never falls below it. CLIP's is 0.01 (a scale of 100).
-            The bound is a constraint on the weight: unlike a clip, it leaves the gradient alive.
-        per_direction: Whether each direction (image to text, text to image) has a temperature of its own, or
-            all share one. Directions of their own share no logits: the loss then takes twice the time.
+        initial: Positive float, the initial temperature.
+        lowest: Positive float, the lower limit of the temperature. CLIP uses 0.01, a scale of 100.
+            The limit is a constraint on the weight. Unlike clipping, it does not set the gradient
+            to zero.
+        per_direction: Whether each direction, such as image to text, has its own temperature.
+            Directions with different temperatures share no logits, so the loss takes twice as long.
+        **kwargs: See `keras.layers.Layer`.
+
+    Call arguments:
+        similarities: Float tensor `(...,)`, or `(..., directions)` with `per_direction`.
+
+    Returns:
+        Logits of the same shape and dtype.
+
+    Raises:
+        TypeError: If `initial` or `lowest` is not a number.
+        ValueError: If `initial` or `lowest` is not positive, or `initial` is below `lowest`.
 
     Reference:
         - [Radford et al., 2021](https://arxiv.org/abs/2103.00020), Sec. 2.5.
@@ -31,57 +52,65 @@ class LearnableTemperature(keras.layers.Layer):
     2.0
     """
 
-    def __init__(self, initial=0.07, lowest=0.01, per_direction=False, **kwargs):
-        for name, value in (("initial", initial), ("lowest", lowest)):
-            if not value > 0:
-                raise ValueError(
-                    f"`{name}` must be a positive temperature. Received: {name}={value}."
-                )
-        if initial < lowest:
+    def __init__(
+        self,
+        initial: float = 0.07,
+        lowest: float = 0.01,
+        per_direction: bool = False,
+        **kwargs: Unpack[LayerArguments],
+    ) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.initial = _checks.positive("initial", initial, "It is a temperature.")
+        self.lowest = _checks.positive("lowest", lowest, "It is a temperature.")
+        if self.initial < self.lowest:
             raise ValueError(
-                f"`initial` must not be below `lowest`. Received: initial={initial}, lowest={lowest}."
+                "`initial` must be at least `lowest`. "
+                f"Received: initial={initial!r}, lowest={lowest!r}."
             )
-        kwargs.pop(
-            "dtype", None
-        )  # float32 under every policy: one number, and everything hangs on it
-        super().__init__(dtype="float32", **kwargs)
-        self.initial = initial
-        self.lowest = lowest
         self.per_direction = per_direction
 
-    def build(self, input_shape=None):
-        """Create the weight; with `per_direction`, `input_shape` ends in the number of directions."""
+    def build(self, input_shape: Shape | None = None) -> None:
+        """Creates the weight.
+
+        Args:
+            input_shape: With `per_direction`, a shape that ends in the number of directions.
+        """
         if self.per_direction and not (input_shape and input_shape[-1]):
             raise ValueError(
-                "With `per_direction`, the last entry of `input_shape` must be the number of directions; a loss that "
-                f"is given this layer builds it so. Received: input_shape={input_shape}."
+                "`input_shape` must end in the number of directions if `per_direction` is True. "
+                f"Received: input_shape={input_shape!r}. A loss builds its temperature by itself."
             )
         self.log_scale = self.add_weight(
             name="log_scale",
-            shape=tuple(input_shape[-1:]) if self.per_direction else (),
+            shape=tuple(input_shape or ())[-1:] if self.per_direction else (),
             initializer=keras.initializers.Constant(-math.log(self.initial)),
-            constraint=_AtMost(-math.log(self.lowest)),
+            constraint=AtMost(-math.log(self.lowest)),
             autocast=False,
         )
         self.built = True
 
     @property
-    def scale(self):
-        """1 / temperature: a scalar tensor, or one number for each direction."""
+    def scale(self) -> Tensor:
+        """1 / temperature: a scalar tensor, or `(directions,)` with `per_direction`."""
         return ops.exp(self.log_scale)
 
-    def call(self, similarities):
-        """Logits: similarities divided by the temperature."""
+    def call(self, similarities: Tensor) -> Tensor:
         return similarities * ops.cast(self.scale, similarities.dtype)
 
-    def get_config(self):
-        own = {"initial": self.initial, "lowest": self.lowest, "per_direction": self.per_direction}
-        return {**super().get_config(), **own}
+    def get_config(self) -> Config:
+        return {
+            **super().get_config(),
+            "initial": self.initial,
+            "lowest": self.lowest,
+            "per_direction": self.per_direction,
+        }
 
-
-class _AtMost(keras.constraints.Constraint):
-    def __init__(self, bound):
-        self.bound = bound
-
-    def __call__(self, w):
-        return ops.minimum(w, self.bound)
+    def __repr__(self) -> str:
+        log_scales = current_value(self.log_scale) if self.built else None
+        if log_scales is None:
+            value = f"{self.initial:.4g}"
+        else:
+            values = [f"{math.exp(-x):.4g}" for x in log_scales.reshape(-1).tolist()]
+            value = f"[{', '.join(values)}]" if log_scales.ndim else values[0]
+        options = ", per_direction=True" if self.per_direction else ""
+        return f"LearnableTemperature({value}{options})"

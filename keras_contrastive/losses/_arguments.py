@@ -44,8 +44,8 @@ def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, s
         if all(a != b for a, b in named):
             return named
     raise ValueError(
-        "`directions` must be a dict from pairs of different views, those of the anchors and of the "
-        f"candidates, to weights. The views are {', '.join(map(str, names))}. "
+        "`directions` must be a dict from pairs of different views, those of the anchors and of "
+        f"the candidates, to weights. The views are {', '.join(map(str, names))}. "
         f"Received: directions={directions}."
     )
 

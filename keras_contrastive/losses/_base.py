@@ -110,7 +110,6 @@ class ContrastiveLoss(keras.losses.Loss):
         Args:
             names: Names of the views.
         """
-        names = range(names) if isinstance(names, int) else names  # TEMPORARY
         pairs = itertools.combinations(names, 2)
         directions = [
             direction
@@ -245,15 +244,6 @@ class ContrastiveLoss(keras.losses.Loss):
     def __repr__(self) -> str:
         return repr_from_config(self)
 
-    def comparable(self, x):  # TEMPORARY
-        return self.prepared(Batch({"x": x})).views["x"]
-
-    def reduced(self, losses, sample_weight=None):  # TEMPORARY
-        from keras_contrastive._engine.targets import as_weights
-
-        w = None if sample_weight is None else as_weights(sample_weight)
-        return self.reduce(losses, Batch({"x": losses}, None, {}, w, current_replicas(losses)))
-
     def _weighted_mean(
         self,
         batch: Batch,
@@ -303,8 +293,8 @@ class ContrastiveLoss(keras.losses.Loss):
         if self.layers and training is None:
             names = ", ".join(layer.name for layer in self.layers)
             raise ValueError(
-                f"`{type(self).__name__}` owns layers ({names}), which a plain `keras.Model` neither "
-                "trains nor updates. Received: training=None. Compile a "
+                f"`{type(self).__name__}` owns layers ({names}), which a plain `keras.Model` "
+                "neither trains nor updates. Received: training=None. Compile a "
                 "`keras_contrastive.ContrastiveTrainer` with it. In a custom loop, call `build()` "
                 "once and pass `training=True` or `training=False`."
             )

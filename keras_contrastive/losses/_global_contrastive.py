@@ -79,8 +79,8 @@ class GlobalContrastive(RunningPartitionLoss):
         _checks.optional_positive_int("momentum_steps", momentum_steps)
         if momentum == "visits" and momentum_steps is not None:
             raise ValueError(
-                "`momentum_steps` must be `None` for a momentum of 'visits', which has a schedule of "
-                f"its own. Received: momentum_steps={momentum_steps}."
+                "`momentum_steps` must be `None` for a momentum of 'visits', which has a schedule "
+                f"of its own. Received: momentum_steps={momentum_steps}."
             )
         self.momentum_steps = momentum_steps
 

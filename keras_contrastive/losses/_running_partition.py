@@ -25,7 +25,8 @@ class RunningPartitionLoss(ContrastiveLoss):
         num_items: `None`, or the number of items. Ids are in `[0, num_items)`.
         momentum: Share of the old estimate in the new one, in `[0, 1)`, or `"visits"`, which is
             1 - n**-0.7 at the n-th visit of an item. The first visit sets the estimate.
-        max_weight: Upper limit of the batch's partition divided by the estimate.
+        max_weight: Upper limit of the batch's partition divided by the estimate, at least 1.
+            `float("inf")` sets no limit.
         all_views: Whether candidates come from all views.
         temperature: See `ContrastiveLoss`.
         **kwargs: See `ContrastiveLoss`.
@@ -44,12 +45,14 @@ class RunningPartitionLoss(ContrastiveLoss):
         _checks.optional_positive_int("num_items", num_items)
         if isinstance(momentum, str) and momentum != "visits":
             raise ValueError(
-                f"`momentum` must be a number in [0, 1), or 'visits'. Received: momentum={momentum!r}."
+                "`momentum` must be a number in [0, 1), or 'visits'. "
+                f"Received: momentum={momentum!r}."
             )
         if momentum != "visits":
             expected = "a number in [0, 1), or 'visits'"
             _checks.real("momentum", momentum, 0, 1, include_high=False, expected=expected)
-        _checks.real("max_weight", max_weight, 1)
+        if max_weight != float("inf"):  # without a cap
+            _checks.real("max_weight", max_weight, 1)
         self.num_items = num_items
         self.momentum = momentum
         self.max_weight = max_weight
@@ -105,9 +108,9 @@ class RunningPartitionLoss(ContrastiveLoss):
         batch = contrast.batch
         if batch.ids is None:
             raise ValueError(
-                f"`{type(self).__name__}(num_items=...)` needs the ids of the items in each training "
-                "step. Received: no ids. Pass integer ids as `y`. `fit` creates them only for arrays "
-                "of exactly `num_items` rows."
+                f"`{type(self).__name__}(num_items=...)` needs the ids of the items in each "
+                "training step. Received: no ids. Pass integer ids as `y`. `fit` creates them only "
+                "for arrays of exactly `num_items` rows."
             )
         if log_partition.shape[1] != self.state.num_directions:
             raise ValueError(
@@ -176,7 +179,7 @@ class RunningPartitionLoss(ContrastiveLoss):
             raise ValueError(
                 f"`{type(self).__name__}(num_items=...)` stores state for each item, which a plain "
                 "`keras.Model` neither tracks nor saves. Compile a "
-                "`keras_contrastive.ContrastiveTrainer` with it. In a custom loop, call `build()` once "
-                "and pass `training`. Some losses work without `num_items`."
+                "`keras_contrastive.ContrastiveTrainer` with it. In a custom loop, call `build()` "
+                "once and pass `training`. Some losses work without `num_items`."
             )
         super()._check_layers(training)

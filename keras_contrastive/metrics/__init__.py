@@ -1,6 +1,7 @@
 """Metrics of a batch or of a pass over the data, for `compile(metrics=...)`."""
 
 from keras_contrastive.metrics._alignment import Alignment
+from keras_contrastive.metrics._answer_accuracy import AnswerAccuracy
 from keras_contrastive.metrics._effective_rank import EffectiveRank
 from keras_contrastive.metrics._embedding_std import EmbeddingStd
 from keras_contrastive.metrics._modality_gap import ModalityGap
@@ -10,6 +11,7 @@ from keras_contrastive.metrics._view_metric import ViewMetric
 
 __all__ = [
     "Alignment",
+    "AnswerAccuracy",
     "EffectiveRank",
     "EmbeddingStd",
     "ModalityGap",

@@ -1,67 +1,79 @@
-"""How often an anchor finds its positive in the batch."""
+"""Recall of the positive within the batch."""
 
 import itertools
 
 import keras
 from keras import ops
 
-from keras_contrastive._engine import has_positive, nearest_positive, positive_ranks
-from keras_contrastive.metrics._view_metric import unit_views
+from keras_contrastive import _checks
+from keras_contrastive._engine import Batch, has_positive, nearest_positive, positive_ranks
+from keras_contrastive._typing import ArrayLike, Config, Tensor
+from keras_contrastive.metrics._view_metric import unit_batch
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class RecallAtK(keras.metrics.Mean):
-    """Share of the anchors whose positive is among the k nearest candidates *of the batch*.
+    """Computes the share of anchors whose positive is among the k nearest candidates of the batch.
 
-    It grows as the batch shrinks: compare only runs with the same batch size, and judge a model by
-    `kc.evaluation.RetrievalEvaluation`, which searches a whole corpus.
+    The value grows as the batch shrinks, so compare only runs with the same batch size. To judge a
+    model, use `kc.evaluation.RetrievalEvaluation`, which searches a whole corpus.
 
-    Views, ids and positives are as in the losses: each view is searched from each other view,
-    candidates with the anchor's id are never in the way, and with a single view the nearest other row
-    with the anchor's label counts. Similarity is the cosine. Ties are lost.
+    Views, ids and positives are those of the losses. Each view is searched from each other view,
+    and candidates with the id of the anchor are not negatives. With a single view and labels, the
+    positive is the nearest other row with the label of the anchor. The similarity is the cosine.
+    Ties count against the positive.
 
     Args:
-        k: Positive int.
+        k: Positive integer.
         name: Defaults to `recall_at_{k}`.
         dtype: Dtype of the result.
 
-    Call arguments of `update_state`: `y_true`, `y_pred` as in `ContrastiveLoss`, `sample_weight` `(batch,)`.
+    Call arguments of `update_state`: `y_true` and `y_pred` as in `ContrastiveLoss`, `sample_weight`
+    `(batch,)`.
 
     Returns:
-        A number in [0, 1]; about k / batch for embeddings that know nothing, 0 where all coincide.
+        A number in [0, 1]. It is about k / batch for random embeddings, and 0 if all are equal.
+
+    Raises:
+        TypeError, ValueError: If `k` is not a positive integer.
 
     Example:
+
     >>> metric = RecallAtK(1)
     >>> metric.update_state(None, keras.ops.stack([keras.ops.eye(3), keras.ops.eye(3)], axis=1))
     >>> float(metric.result())
     1.0
     """
 
-    def __init__(self, k=1, name=None, dtype=None):
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f"`k` must be a positive integer. Received: k={k!r}.")
+    def __init__(self, k: int = 1, name: str | None = None, dtype: str | None = None) -> None:
+        self.k = _checks.positive_int("k", k)
         super().__init__(name=name or f"recall_at_{k}", dtype=dtype)
-        self.k = k
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        ids, views = unit_views(y_true, y_pred)
-        if ids is None:
-            ids = ops.arange(ops.shape(views[0])[0], dtype="int32")
+    def update_state(
+        self, y_true: ArrayLike | None, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        self.update_batch(Batch.from_targets(y_true, y_pred), sample_weight)
+
+    def update_batch(self, batch: Batch, weights: ArrayLike | None = None) -> None:
+        """Adds the rows of a batch. See `ViewMetric.update_batch`."""
+        ids, views = batch.row_ids, list(unit_batch(batch).views.values())
         if len(views) == 1:
             nearest = nearest_positive(views[0], views[0], ids, ids, exclude_self=True)
             hits = self._hits(views[0], views[0], ids, nearest)
             found = ops.cast(has_positive(nearest), "float32")
-            sample_weight = (
-                found if sample_weight is None else ops.cast(sample_weight, "float32") * found
-            )
-        else:
-            pairs = itertools.permutations(views, 2)
-            hits = [self._hits(a, b, ids, ops.sum(a * b, axis=1)) for a, b in pairs]
-            hits = ops.mean(ops.stack(hits, axis=1), axis=1)
-        super().update_state(hits, sample_weight)
+            if weights is not None:
+                found *= ops.reshape(ops.cast(weights, "float32"), (-1,))
+            super().update_state(hits, found)
+            return
+        hits = [
+            self._hits(a, b, ids, ops.sum(a * b, axis=1))
+            for a, b in itertools.permutations(views, 2)
+        ]
+        super().update_state(ops.mean(ops.stack(hits, axis=1), axis=1), weights)
 
-    def _hits(self, anchors, candidates, ids, positive):
-        return ops.cast(positive_ranks(anchors, candidates, ids, ids, positive) < self.k, "float32")
+    def _hits(self, anchors: Tensor, candidates: Tensor, ids: Tensor, positive: Tensor) -> Tensor:
+        ranks = positive_ranks(anchors, candidates, ids, ids, positive)
+        return ops.cast(ranks < self.k, "float32")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"name": self.name, "dtype": self.dtype, "k": self.k}

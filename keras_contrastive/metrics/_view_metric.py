@@ -1,39 +1,68 @@
-"""What measures of views have in common: unit rows, and sums over a whole pass."""
+"""Base class of metrics that are computed from sums over all rows of a pass."""
+
+from typing import ClassVar
 
 import keras
 from keras import ops
 
-from keras_contrastive._engine import as_views, normalize
-
-
-def unit_views(y_true, y_pred):
-    """The ids, or `None`, and the views of the data contract, normalized in float32, without a gradient."""
-    ids, views = as_views(y_true, y_pred)
-    return ids, [normalize(ops.cast(ops.stop_gradient(view), "float32")) for view in views]
+from keras_contrastive._engine import Batch
+from keras_contrastive._typing import ArrayLike, Shape, Tensor
 
 
 class ViewMetric(keras.metrics.Metric):
-    """A measure computed from sums over all rows since the last `reset_state`, whatever the batches.
+    """Base class of metrics computed from sums over all rows since `reset_state`.
 
-    A subclass says which sums (`sum_shapes`), what a batch adds to them (`sums_of`) and what they mean (`value`).
-    As the shapes depend on the views, the state is created by `build`, or by the first update. Sums are all
-    that there is, so that those of several devices can be added.
+    A subclass implements three methods: `sum_shapes` returns the shapes of the sums, `batch_sums`
+    returns what a batch adds to them, and `value` computes the metric from the sums. The value does
+    not depend on how rows are split into batches or replicas, because sums can be added.
+
+    The shapes of the sums depend on the views. The first update calls `build`, which creates them.
 
     Args:
         name: See `keras.metrics.Metric`.
-        dtype: Dtype of the result. Sums are float32.
+        dtype: Dtype of the result. The sums are float32.
+
+    Call arguments of `update_state`: `y_true` and `y_pred` as in `ContrastiveLoss`, `sample_weight`
+    `(batch,)`.
+
+    Raises:
+        ValueError: If there are fewer than `min_views` views, or if the number or the dimension of
+            the views changes.
+
+    Example:
+
+    >>> class MeanCosine(ViewMetric):
+    ...     min_views = 2
+    ...
+    ...     def sum_shapes(self, num_views, dim):
+    ...         return {"cosines": (), "weight": ()}
+    ...
+    ...     def batch_sums(self, batch, weights):
+    ...         first, second, *_ = batch.views.values()
+    ...         cosines = keras.ops.sum(first * second, axis=1)
+    ...         return {
+    ...             "cosines": keras.ops.sum(weights * cosines),
+    ...             "weight": keras.ops.sum(weights),
+    ...         }
+    ...
+    ...     def value(self, sums):
+    ...         return sums["cosines"] / keras.ops.maximum(sums["weight"], 1e-9)
+    >>> metric = MeanCosine()
+    >>> metric.update_state(None, [keras.ops.eye(2), 3 * keras.ops.eye(2)])
+    >>> float(metric.result())
+    1.0
     """
 
-    min_views = 1
+    min_views: ClassVar[int] = 1
 
-    def __init__(self, name=None, dtype=None):
+    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.built = False
 
-    def build(self, shape):
-        """Create the state for views of the shape `(batch, views, dim)`.
+    def build(self, shape: tuple[int | None, int, int]) -> None:
+        """Creates the sums for views of the shape `(batch, views, dim)`.
 
-        Call it before `fit` where a distribution strategy needs all variables before the first step.
+        Call it before `fit` if a distribution strategy needs all variables before the first step.
         """
         _, num_views, dim = shape
         self._shape = (num_views, dim)
@@ -43,11 +72,24 @@ class ViewMetric(keras.metrics.Metric):
         }
         self.built = True
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        ids, views = unit_views(y_true, y_pred)
+    def update_state(
+        self, y_true: ArrayLike | None, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        self.update_batch(Batch.from_targets(y_true, y_pred), sample_weight)
+
+    def update_batch(self, batch: Batch, weights: ArrayLike | None = None) -> None:
+        """Adds the rows of a batch to the sums.
+
+        Args:
+            batch: The rows. Its own weights and missing rows are ignored.
+            weights: Weights of the rows, `(batch,)`, or `None` for equal weights.
+        """
+        batch = unit_batch(batch)
+        views = list(batch.views.values())
         if len(views) < self.min_views:
             raise ValueError(
-                f"`{type(self).__name__}` compares views and needs at least {self.min_views}. Received: {len(views)}. "
+                f"`{type(self).__name__}` needs at least {self.min_views} views. "
+                f"Received: {len(views)}. "
                 "Pass target embeddings as `y_true`, or several views as `y_pred`."
             )
         shape = (len(views), views[0].shape[-1])
@@ -55,39 +97,50 @@ class ViewMetric(keras.metrics.Metric):
             self.build((None, *shape))
         if shape != self._shape:
             raise ValueError(
-                "A metric measures views of one number and dimension. "
-                f"Received: (views, dim)={shape} after (views, dim)={self._shape}. Use one metric for each."
+                "The number and the dimension of the views must not change. "
+                f"Received: (views, dim)={shape} after (views, dim)={self._shape}. "
+                "Use one metric for each."
             )
-        weights = ops.ones_like(views[0][:, 0])
-        if sample_weight is not None:
-            weights *= ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
-        for name, new in self.sums_of(ids, views, weights).items():
-            self._sums[name].assign_add(new)  # which replicas add up
+        row_weights = ops.ones_like(views[0][:, 0])
+        if weights is not None:
+            row_weights *= ops.reshape(ops.cast(weights, "float32"), (-1,))
+        for name, new in self.batch_sums(batch, row_weights).items():
+            self._sums[name].assign_add(new)  # Replicas add up these changes.
 
-    def result(self):
+    def result(self) -> Tensor:
         if not self.built:
             return ops.zeros((), self.dtype)
         sums = {name: ops.convert_to_tensor(variable) for name, variable in self._sums.items()}
         return ops.cast(self.value(sums), self.dtype)
 
-    def sum_shapes(self, num_views, dim):
-        """Shapes of the sums, by name."""
+    def sum_shapes(self, num_views: int, dim: int) -> dict[str, Shape]:
+        """Returns the shapes of the sums by name."""
         raise NotImplementedError
 
-    def sums_of(self, ids, views, weights):
-        """What a batch adds to the sums, by name."""
+    def batch_sums(self, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
+        """Returns the sums over the rows of a batch, by name.
+
+        Args:
+            batch: Its views are normalized, float32 `(batch, dim)`, and no gradient reaches them.
+            weights: float32 `(batch,)`.
+        """
         raise NotImplementedError
 
-    def value(self, sums):
-        """The measure, a scalar, of the sums by name; a finite one where nothing was summed."""
+    def value(self, sums: dict[str, Tensor]) -> Tensor:
+        """Returns the metric, a scalar, from the sums. It must be finite if all sums are zero."""
         raise NotImplementedError
 
 
-def weighted_sum(rows, weights):
-    """Sum over the rows of each view, from `(batch, views, dim)` and `(batch,)`."""
+def unit_batch(batch: Batch) -> Batch:
+    """Returns the batch with normalized float32 views that no gradient reaches."""
+    return batch.unit("float32").stop_gradient()
+
+
+def weighted_sum(rows: Tensor, weights: Tensor) -> Tensor:
+    """Returns the sum over the rows of each view, from `(batch, views, dim)` and `(batch,)`."""
     return ops.einsum("nvd,n->vd", rows, weights)
 
 
-def over(total, weight):
-    """The mean, or zero where nothing was summed."""
+def mean_or_zero(total: Tensor, weight: Tensor) -> Tensor:
+    """Returns `total / weight`, or zero if the weight is zero."""
     return total / ops.where(weight > 0, weight, 1.0)

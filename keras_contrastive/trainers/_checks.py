@@ -1,147 +1,202 @@
-"""What a trainer refuses, and why."""
+"""Checks of the arguments of a trainer."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import keras
 
-from keras_contrastive.layers import DeepFeatureSeparation
-from keras_contrastive.layers._view_regularizer import AUGMENTED, INDEPENDENT
+from keras_contrastive import _checks
+from keras_contrastive._typing import Layers
+from keras_contrastive.layers import DeepFeatureSeparation, MomentumTeacher
+from keras_contrastive.losses import ContrastiveLoss, InfoNCE
+from keras_contrastive.trainers._second_views import RESERVED_SUFFIXES
 
 
-def check_modalities(inputs, names):
-    """Inputs that are not a dict with these names."""
+def check_inputs(inputs: Any, names: Sequence[str]) -> None:
+    """Raises unless `inputs` is a dict with these names."""
     if not isinstance(inputs, dict):
         raise TypeError(
-            f"`x` must be a dict with the modalities {', '.join(names)}, as the encoders are. "
+            f"`x` must be a dict with the modalities {', '.join(names)}, like `encoders`. "
             f"Received: {type(inputs).__name__}."
         )
     missing = [name for name in names if name not in inputs]
     if missing:
         raise ValueError(
-            f"`x` lacks {', '.join(missing)}. Expected the modalities {', '.join(names)}. "
-            f"Received: {', '.join(map(str, inputs))}."
+            f"`x` must have the inputs {', '.join(names)}. "
+            f"Received: {', '.join(map(str, inputs))}. Add {', '.join(missing)}."
         )
 
 
-def check_metrics(metrics, penalties):
-    """What is no metric, and names that are not unique."""
+def check_loss(loss: Any) -> None:
+    """Raises unless `loss` is a contrastive loss."""
+    if not isinstance(loss, ContrastiveLoss):
+        raise TypeError(
+            "`loss` must be a contrastive loss, such as `keras_contrastive.losses.InfoNCE()`. "
+            f"Received: loss={loss!r}. Other Keras losses compare one output with its target."
+        )
+
+
+def check_metrics(metrics: Sequence[Any], loss_means: Collection[Any]) -> None:
+    """Raises if an entry is not a metric or if two entries share a name."""
     for metric in metrics:
         if not isinstance(metric, keras.metrics.Metric):
             raise TypeError(
-                "`metrics` and `weighted_metrics` must be metrics that compare views, such as "
+                "`metrics` and `weighted_metrics` must contain metrics that compare views, such as "
                 f"`keras_contrastive.metrics.RecallAtK()`. Received: {metric!r}."
             )
-    names = ["loss", *(metric.name for metric in metrics + penalties)]
+    names = ["loss", *(metric.name for metric in [*metrics, *loss_means])]
     if len(set(names)) < len(names):
         raise ValueError(
-            f"Each metric and each regularizer needs a name of its own. Received the names {names}."
+            "Names of metrics and regularizers must be unique. "
+            f"Received: {', '.join(names)}. Pass `name=...`."
         )
 
 
-def check_parts(encoders, augmenters, projectors, regularizers):
-    """Parts that are no layers, or do not fit together."""
-    parts = {"encoders": encoders, "augmenters": augmenters, "projectors": projectors}
-    for part, layers in parts.items():
-        for layer in layers.values() if isinstance(layers, dict) else [layers]:
-            if not isinstance(layer, keras.layers.Layer) and (
-                layer is not None or part == "encoders"
-            ):
+def check_parts(
+    encoders: Any, augmenters: Any, projectors: Any, regularizers: Sequence[Any]
+) -> None:
+    """Raises if a part is not a layer, or if the parts do not fit together."""
+    for name, part in (
+        ("encoders", encoders),
+        ("augmenters", augmenters),
+        ("projectors", projectors),
+    ):
+        for layer in part.values() if isinstance(part, dict) else [part]:
+            is_layer = isinstance(layer, keras.layers.Layer)
+            if not is_layer and (layer is not None or name == "encoders"):
                 raise TypeError(
-                    f"`{part}` must be a Keras layer or model, or a dict of them by modality. "
-                    f"Received: {part}={layers!r}."
+                    f"`{name}` must be a Keras layer or model, or a dict of them by modality. "
+                    f"Received: {name}={part!r}."
                 )
     if isinstance(encoders, dict):
         _check_towers(encoders, augmenters, projectors)
     else:
-        if isinstance(augmenters, dict) or isinstance(projectors, dict):
+        _check_one_encoder(augmenters, projectors)
+    _check_regularizers(regularizers)
+
+
+def _check_one_encoder(augmenters: Any, projectors: Any) -> None:
+    for name, part in (("augmenters", augmenters), ("projectors", projectors)):
+        if isinstance(part, dict):
             raise TypeError(
-                "With one encoder, `augmenters` and `projectors` are layers, not dicts by modality."
+                f"`{name}` must be a layer if there is one encoder. Received: {name}={part!r}. "
+                "For parts by modality, pass a dict of encoders as well."
             )
-        if augmenters is None:
-            raise ValueError(
-                "One encoder needs `augmenters`, a layer that makes two different views of each input. If the "
-                "encoder's own dropout is noise enough, pass `augmenters=keras.layers.Identity()`. "
-                "Received: augmenters=None."
+    if augmenters is None:
+        raise ValueError(
+            "`augmenters` must be a layer that makes random views if there is one encoder. "
+            "Received: augmenters=None. If the dropout of the encoder is enough noise, pass "
+            "`augmenters=keras.layers.Identity()`."
+        )
+
+
+def _check_towers(encoders: dict[str, Any], augmenters: Any, projectors: Any) -> None:
+    if not encoders:
+        raise ValueError("`encoders` must have at least one modality. Received: encoders={}.")
+    reserved = [name for name in encoders if str(name).endswith(RESERVED_SUFFIXES)]
+    if reserved:
+        raise ValueError(
+            f"Names of modalities must not end in {' or '.join(map(repr, RESERVED_SUFFIXES))}, "
+            f"which mark views of a modality. Received: {', '.join(reserved)}."
+        )
+    if augmenters is not None and not isinstance(augmenters, dict):
+        raise TypeError(
+            "`augmenters` must be a dict by modality, like `encoders`. "
+            f"Received: augmenters={augmenters!r}."
+        )
+    for name, part in (("augmenters", augmenters), ("projectors", projectors)):
+        if isinstance(part, dict):
+            _checks.known_names(name, part, encoders, "only modalities of `encoders`")
+
+
+def _check_regularizers(regularizers: Sequence[Any]) -> None:
+    for regularizer in regularizers:
+        is_layer = isinstance(regularizer, keras.layers.Layer)
+        if not is_layer or not callable(getattr(regularizer, "penalty", None)):
+            raise TypeError(
+                "`regularizers` must be Keras layers with a method `penalty(views)` that returns a "
+                f"scalar. Received: {regularizer!r}."
             )
     if sum(isinstance(regularizer, DeepFeatureSeparation) for regularizer in regularizers) > 1:
         raise ValueError(
-            "`regularizers` can have one `DeepFeatureSeparation`: its features come out by name."
-        )
-    for regularizer in regularizers:
-        if not isinstance(regularizer, keras.layers.Layer) or not callable(
-            getattr(regularizer, "penalty", None)
-        ):
-            raise TypeError(
-                "`regularizers` must be Keras layers with a method `penalty(views)` that returns a scalar. "
-                f"Received: {regularizer!r}."
-            )
-
-
-def _check_towers(encoders, augmenters, projectors):
-    if not encoders:
-        raise ValueError("`encoders` must have at least one modality. Received: encoders={}.")
-    reserved = [name for name in encoders if str(name).endswith((AUGMENTED, INDEPENDENT))]
-    if reserved:
-        raise ValueError(
-            f"The names of modalities must not end in {AUGMENTED!r} or {INDEPENDENT!r}, which name views of them. "
-            f"Received: {', '.join(reserved)}."
-        )
-    for part, layers in (("augmenters", augmenters), ("projectors", projectors)):
-        if isinstance(layers, dict):
-            unknown = [name for name in layers if name not in encoders]
-            if unknown:
-                raise ValueError(
-                    f"`{part}` has modalities that `encoders` has not: {', '.join(unknown)}. "
-                    f"Expected some of {', '.join(encoders)}."
-                )
-    if augmenters is not None and not isinstance(augmenters, dict):
-        raise TypeError(
-            "With a dict of encoders, `augmenters` must be a dict by modality as well. "
-            f"Received: augmenters={augmenters!r}."
+            "`regularizers` must have at most one `DeepFeatureSeparation`, since its features have "
+            f"fixed names. Received: {', '.join(r.name for r in regularizers)}."
         )
 
 
-def check_in_modal_weight(weight, augmented):
-    """What is no share, or belongs to a modality that is not augmented."""
+def check_in_modal_weight(weight: Any, modalities: Collection[str]) -> None:
+    """Raises unless `weight` is a fraction, or a dict of fractions with a sum of at most 1.
+
+    Args:
+        weight: The value to check.
+        modalities: The modalities that have a second view.
+    """
     if isinstance(weight, dict):
-        unknown = [name for name in weight if name not in augmented]
-        if unknown:
-            raise ValueError(
-                f"`in_modal_weight` has modalities without an augmenter: {', '.join(map(str, unknown))}. "
-                f"Expected some of {', '.join(augmented) or 'none'}."
-            )
-    shares = list(weight.values()) if isinstance(weight, dict) else [weight]
-    if (
-        any(
-            isinstance(x, bool) or not isinstance(x, (int, float)) or not 0 <= x <= 1
-            for x in shares
+        _checks.known_names(
+            "in_modal_weight", weight, modalities, "only modalities that have a second view"
         )
-        or sum(shares) > 1 + 1e-6
-    ):
-        raise ValueError(
-            "`in_modal_weight` must be in [0, 1], or a dict of weights by modality that sum to at most 1. "
-            f"Received: in_modal_weight={weight!r}."
-        )
+    fractions = list(weight.values()) if isinstance(weight, dict) else [weight]
+    message = (
+        "`in_modal_weight` must be a number in [0, 1], or a dict of them by modality with a sum of "
+        f"at most 1. Received: in_modal_weight={weight!r}."
+    )
+    if not all(_checks.is_number(x) for x in fractions):
+        raise TypeError(message)
+    if not all(0 <= x <= 1 for x in fractions) or sum(fractions) > 1 + 1e-6:
+        raise ValueError(message)
 
 
-def check_micro_batch_size(size):
-    """What is neither `None` nor a positive integer."""
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise ValueError(
-            "`micro_batch_size` must be `None` or a positive integer, how many rows an encoder sees at a time. "
-            f"Received: micro_batch_size={size!r}."
-        )
-
-
-def check_further_inputs(argument, inputs, encoders):
-    """Further inputs that belong to no modality, or whose name is taken."""
+def check_extra_inputs(argument: str, inputs: Any, encoders: Layers) -> None:
+    """Raises if extra inputs belong to no modality, or have the name of a modality."""
     if not inputs:
         return
     names = list(encoders) if isinstance(encoders, dict) else []
-    if not isinstance(inputs, dict) or not set(inputs.values()) <= set(names):
-        expected = f"some of {', '.join(names)}" if names else "which needs a dict of encoders"
+    if not isinstance(inputs, dict):
+        raise TypeError(
+            f"`{argument}` must be a dict from names of inputs to modalities. "
+            f"Received: {argument}={inputs!r}."
+        )
+    if not set(inputs.values()) <= set(names):
+        expected = f"the modalities {', '.join(names)}" if names else "a dict of encoders"
         raise ValueError(
-            f"`{argument}` must be a dict from names of inputs to the modalities that they belong to, "
-            f"{expected}. Received: {argument}={inputs!r}."
+            f"`{argument}` must be a dict from names of inputs to modalities. "
+            f"Received: {argument}={inputs!r}. It needs {expected}."
         )
     taken = [name for name in inputs if name in names]
     if taken:
-        raise ValueError(f"`{argument}` has names that are modalities already: {', '.join(taken)}.")
+        raise ValueError(
+            f"`{argument}` must have names that are not modalities. Received: {', '.join(taken)}."
+        )
+
+
+def check_teacher(teacher: Any, others: Mapping[str, Any]) -> None:
+    """Raises unless `teacher` is `None` or a teacher that fits the other arguments of the trainer.
+
+    Args:
+        teacher: The value to check.
+        others: Arguments that must be empty if there is a teacher, by name.
+    """
+    if teacher is None:
+        return
+    if not isinstance(teacher, MomentumTeacher):
+        raise TypeError(
+            "`teacher` must be `None` or a `keras_contrastive.layers.MomentumTeacher`. "
+            f"Received: teacher={teacher!r}."
+        )
+    for name, value in others.items():
+        if value:
+            raise ValueError(
+                f"`{name}` must be empty if there is a `teacher`, whose embeddings are the second "
+                f"views and the candidates. Received: {name}={value!r}."
+            )
+
+
+def check_soft_targets(loss: Any, teacher: MomentumTeacher | None) -> None:
+    """Raises if the teacher has soft targets and the loss is not `InfoNCE`."""
+    if teacher is None or not teacher.soft_targets:
+        return
+    if not isinstance(loss, InfoNCE) or loss.all_views:
+        raise ValueError(
+            "`loss` must be `InfoNCE` if the teacher has soft targets, which are the targets of a "
+            f"cross-entropy. Received: loss={loss!r}. Pass `MomentumTeacher(soft_targets=0.0)`."
+        )

@@ -1,136 +1,165 @@
-"""Arrays as batches whose order is known: it can be shared among processes, and taken up again."""
+"""Arrays as batches in a known order, which several processes share and a resumed run continues."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_contrastive._replicas import num_data_shards
+from keras_contrastive._typing import ArrayLike, Structure
 
 
-class Rows(keras.utils.PyDataset):
-    """Batches of arrays, in an order that depends on a seed and the epoch alone.
+class ArrayBatches(keras.utils.PyDataset):
+    """Batches of arrays, in an order that depends only on a seed and the epoch.
 
     Args:
         arrays: A tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)` of (structures of) arrays.
-        batch_size: Positive int, of the whole batch.
+        batch_size: Positive int, rows of the global batch.
         shuffle: Whether the rows are shuffled in each epoch.
-        part: `(index, count)`: which part of each batch this process takes, of how many.
+        shard: `(index, count)`: each process takes one of `count` parts of each batch.
     """
 
-    def __init__(self, arrays, batch_size, shuffle=False, part=(0, 1)):
+    def __init__(
+        self,
+        arrays: Structure,
+        batch_size: int,
+        shuffle: bool = False,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
         super().__init__()
         self.arrays = keras.tree.map_structure(_as_numpy, arrays)
         self.num_rows = len(keras.tree.flatten(self.arrays)[0])
         self.batch_size = batch_size
         self.shuffle = shuffle
-        self.part = part
+        self.shard = shard
         self.order = np.arange(self.num_rows)
         self.skipped = 0
 
-    def begin(self, seed, epoch, skipped=0):
-        """Take the order of this epoch, without its first batches if some are done already."""
+    def start_epoch(self, seed: int, epoch: int, skipped: int = 0) -> None:
+        """Sets the order of an epoch.
+
+        Args:
+            seed: Seed of the run.
+            epoch: Number of the epoch.
+            skipped: Number of leading batches that a resumed run leaves out.
+        """
         if self.shuffle:
             self.order = np.random.default_rng((seed, epoch)).permutation(self.num_rows)
         self.skipped = skipped
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int:
         return -(-self.num_rows // self.batch_size) - self.skipped
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Structure:
         start = (index + self.skipped) * self.batch_size
-        rows = own_part(self.order[start : start + self.batch_size], self.part)
+        rows = shard_of(self.order[start : start + self.batch_size], self.shard)
         return keras.tree.map_structure(lambda array: array[rows], self.arrays)
 
 
-class Part(keras.utils.PyDataset):
-    """Of each batch of a data set, the rows that this process takes.
+class ProcessShard(keras.utils.PyDataset):
+    """The rows that one process takes from each batch of a data set.
 
     Args:
-        whole: A `keras.utils.PyDataset`.
-        part: `(index, count)`.
+        dataset: A `keras.utils.PyDataset`.
+        shard: `(index, count)`.
     """
 
-    def __init__(self, whole, part):
-        super().__init__(workers=whole.workers, use_multiprocessing=whole.use_multiprocessing)
-        self.whole = whole
-        self.part = part
+    def __init__(self, dataset: Any, shard: tuple[int, int]) -> None:
+        super().__init__(workers=dataset.workers, use_multiprocessing=dataset.use_multiprocessing)
+        self.dataset = dataset
+        self.shard = shard
 
     @property
-    def num_batches(self):
-        return self.whole.num_batches
+    def num_batches(self) -> int | None:
+        return self.dataset.num_batches
 
-    def __getitem__(self, index):
-        return keras.tree.map_structure(lambda array: own_part(array, self.part), self.whole[index])
+    def __getitem__(self, index: int) -> Structure:
+        batch = self.dataset[index]
+        return keras.tree.map_structure(lambda array: shard_of(array, self.shard), batch)
 
-    def on_epoch_begin(self):
-        self.whole.on_epoch_begin()
+    def on_epoch_begin(self) -> None:
+        self.dataset.on_epoch_begin()
 
-    def on_epoch_end(self):
-        self.whole.on_epoch_end()
+    def on_epoch_end(self) -> None:
+        self.dataset.on_epoch_end()
 
 
-def own_part(rows, part):
-    """The rows of part `index` of `count`; sizes differ by one at most."""
-    index, count = part
+def shard_of(rows: ArrayLike, shard: tuple[int, int]) -> ArrayLike:
+    """Returns part `index` of `count` equal parts. The sizes differ by one row at most."""
+    index, count = shard
     return rows[len(rows) * index // count : len(rows) * (index + 1) // count]
 
 
-def are_arrays(x):
-    """Whether this is a structure of arrays with rows, not a data set of some kind."""
+def is_arrays(x: Structure) -> bool:
+    """Returns whether `x` is a structure of arrays with rows, rather than a data set."""
     leaves = keras.tree.flatten(x)
     return bool(leaves) and all(getattr(leaf, "shape", ()) for leaf in leaves)
 
 
-def row_numbers(x, num_items=None):
-    """The ids of rows that have none, or `None` where `x` is a data set: its batches bring their ids."""
-    if not are_arrays(x):
+def row_numbers(x: Structure, num_items: int | None = None) -> np.ndarray | None:
+    """Returns row numbers as ids, or `None` if `x` is a data set, whose batches contain the ids.
+
+    Raises:
+        ValueError: If `num_items` is given and differs from the number of rows.
+    """
+    if not is_arrays(x):
         return None
     rows = keras.tree.flatten(x)[0].shape[0]
     if num_items is not None and rows != num_items:
         raise ValueError(
-            f"The loss remembers `num_items={num_items}` items, and `x` has {rows} rows without ids. "
-            "Pass the ids of the rows as `y`, or the number of rows as `num_items`."
+            "`x` must have one row for each of the `num_items` items of the loss if there are no "
+            f"ids. Received: num_items={num_items}, {rows} rows. Pass the ids of the rows as `y`, "
+            "or the number of rows as `num_items`."
         )
     return np.arange(rows, dtype="int32")
 
 
-def ids_for_weights(x, y, sample_weight, new=False):
-    """The ids, made up where there are none but weights: without `y`, Keras drops the sample weights of arrays."""
+def ids_for_weights(
+    x: Structure, y: ArrayLike | None, sample_weight: ArrayLike | None, new: bool = False
+) -> ArrayLike | None:
+    """Returns ids if there are sample weights. Without `y`, Keras drops sample weights of arrays.
+
+    Args:
+        x: Inputs.
+        y: Ids, or `None`.
+        sample_weight: Weights, or `None`.
+        new: Whether the rows are other items than those of the training data.
+    """
     if y is not None or sample_weight is None:
         return y
     rows = row_numbers(x)
-    # New rows are none of those that a queue may remember.
+    # The largest ids, so that they do not equal ids in a queue.
     return 2**31 - 1 - rows if new and rows is not None else rows
 
 
-def split_off(arrays, share):
-    """Arrays without their last rows, and these: what Keras does for `validation_split`."""
+def split_off(arrays: Sequence[Structure], fraction: float) -> tuple[Structure, Structure]:
+    """Returns arrays without their last rows, and the last rows, as `validation_split` does."""
     rows = len(keras.tree.flatten(arrays)[0])
-    at = int(rows * (1 - share))
+    at = int(rows * (1 - fraction))
     if not 0 < at < rows:
         raise ValueError(
-            f"`validation_split` leaves no rows on one side. Received: {share} of {rows} rows."
+            "`validation_split` must leave rows for training and for validation. "
+            f"Received: validation_split={fraction}, {rows} rows."
         )
-    parts = (slice(None, at), slice(at, None))
-    return tuple(
-        keras.tree.map_structure(lambda array, part=part: array[part], arrays) for part in parts
-    )
+    first = keras.tree.map_structure(lambda array: array[:at], arrays)
+    return first, keras.tree.map_structure(lambda array: array[at:], arrays)
 
 
-def check_divisible(num_rows, batch_size):
-    """Refuse batches that `keras.distribution` cannot split."""
+def check_divisible(num_rows: int, batch_size: int) -> None:
+    """Raises a `ValueError` if `keras.distribution` cannot split the batches evenly."""
     shards = num_data_shards()
     last = num_rows % batch_size
     if batch_size % shards or last % shards:
+        rest = f" and a last one of {last}" if last else ""
         raise ValueError(
-            f"`keras.distribution` splits each batch evenly over {shards} devices, and this one does not divide: "
-            f"{num_rows} rows make batches of {batch_size}"
-            + (f" and a last one of {last}" if last else "")
-            + ". "
-            "Choose another `batch_size`, or leave out the last rows."
+            f"Batch sizes must be divisible by {shards}, the number of data shards of "
+            f"`keras.distribution`. Received: {num_rows} rows, which make batches of {batch_size}"
+            f"{rest}. Choose another `batch_size`, or leave out the last rows."
         )
 
 
-def _as_numpy(array):
+def _as_numpy(array: ArrayLike) -> np.ndarray:
     array = keras.ops.convert_to_numpy(array) if keras.ops.is_tensor(array) else np.asarray(array)
     return array.astype(keras.config.floatx()) if array.dtype == "float64" else array

@@ -1,65 +1,73 @@
-"""Calling an encoder on a few rows at a time, in the memory that a few rows need."""
+"""Micro-batches: a layer is applied to a few rows at a time to save memory."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_contrastive._replicas import num_data_shards, shard_rows
-from keras_contrastive.trainers import _micro_batches_tensorflow as tensorflow_chunks
+from keras_contrastive._typing import Layer, Structure, Tensor
+from keras_contrastive.trainers import _micro_batches_tensorflow as tensorflow_micro_batches
+
+State = list[Tensor]
 
 
-def call_in_chunks(layer, inputs, size):
-    """Call a layer in a training step on `size` rows at a time, and once more when the gradient needs what is inside.
+def apply_in_micro_batches(layer: Layer, inputs: Structure, size: int) -> tuple[Tensor, Tensor]:
+    """Applies a layer in a training step to `size` rows at a time.
 
-    Of a chunk only its inputs and outputs are kept. State that the layer changes (moving statistics, seeds of dropout)
-    goes from chunk to chunk; a statistic of "the batch" is one of the chunk.
+    Only the inputs and outputs of a micro-batch are stored. The backward pass computes everything
+    else again. State that the layer changes (moving statistics, seeds of dropout) passes from one
+    micro-batch to the next. Statistics of "the batch" are those of a micro-batch.
 
     Args:
         layer: A built Keras layer or model.
-        inputs: A tensor, or a structure of tensors, `(batch, ...)`.
-        size: Positive int. Where `keras.distribution` splits the batch, it counts the rows of each shard.
+        inputs: A tensor or a structure of tensors, `(batch, ...)`.
+        size: Positive int. If `keras.distribution` shards the batch, it counts rows per shard.
 
     Returns:
-        The outputs, a tensor `(batch, ...)`, and the losses of activities, a scalar: their mean over the rows.
+        `(outputs, activity_loss)`: a tensor `(batch, ...)`, and a scalar, the mean over the rows of
+        the losses that the layer adds.
     """
     trainable = [variable.value for variable in layer.trainable_variables]
     state = [ops.convert_to_tensor(variable.value) for variable in layer.non_trainable_variables]
-    loop = {"jax": _scan, "tensorflow": tensorflow_chunks.loop, "torch": _iterate}[
-        keras.backend.backend()
-    ]
-    outputs, activity, state = loop(_Stateless(layer), trainable, state, inputs, size)
+    loops = {"jax": _scan, "tensorflow": tensorflow_micro_batches.loop, "torch": _iterate}
+    loop: Any = loops[keras.backend.backend()]
+    outputs, activity, state = loop(StatelessLayer(layer), trainable, state, inputs, size)
     for variable, value in zip(layer.non_trainable_variables, state, strict=True):
         variable.assign(value)
     return outputs, activity
 
 
-def fit_one_chunk(inputs, size):
-    """Whether these rows are, for certain, no more than a chunk."""
+def fits_one_micro_batch(inputs: Structure, size: int) -> bool:
+    """Returns whether the number of rows is known and at most that of one micro-batch."""
     rows = keras.tree.flatten(inputs)[0].shape[0]
     return rows is not None and rows <= size * num_data_shards()
 
 
-class _Stateless:
+class StatelessLayer:
     """A layer in training as a function of its weights, its state and some rows."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: Layer) -> None:
         self.layer = layer
 
-    def __call__(self, trainable, state, rows):
-        """Outputs, the loss of activities, and the new state."""
+    def __call__(
+        self, trainable: State, state: State, rows: Structure
+    ) -> tuple[Tensor, Tensor, State]:
+        """Returns the outputs, the activity loss and the new state."""
         layer = self.layer
         variables = [*layer.trainable_variables, *layer.non_trainable_variables]
         values = list(zip(variables, [*trainable, *state], strict=True))
         with keras.StatelessScope(state_mapping=values, collect_losses=True) as scope:
             outputs = layer(rows, training=True)
-            # The losses of activities come first, then those of weights, which are none of a chunk's.
-            num_regularized = sum(
+            # Keras lists the losses of activities first, then those of weights. The latter do not
+            # belong to a micro-batch.
+            num_weight_losses = sum(
                 variable.regularizer is not None for variable in layer.trainable_variables
             )
             losses = layer.losses
-            activity = sum(
-                (ops.cast(x, "float32") for x in losses[: len(losses) - num_regularized]),
-                ops.zeros(()),
-            )
+            activity_losses = losses[: len(losses) - num_weight_losses]
+            activity = sum((ops.cast(x, "float32") for x in activity_losses), ops.zeros(()))
         new = [scope.get_current_value(variable) for variable in layer.non_trainable_variables]
         new = [
             old if value is None else ops.convert_to_tensor(value)
@@ -68,49 +76,55 @@ class _Stateless:
         return outputs, activity, new
 
 
-def _iterate(call, trainable, state, inputs, size):
+def _iterate(
+    call: Callable[..., Any], trainable: State, state: State, inputs: Structure, size: int
+) -> tuple[Tensor, Tensor, State]:
+    """Runs a Python loop, for PyTorch."""
     call = keras.remat(call)
     num_rows = keras.tree.flatten(inputs)[0].shape[0]
     outputs, total = [], 0.0
     for start in range(0, max(num_rows, 1), size):
-        chunk = keras.tree.map_structure(lambda x, start=start: x[start : start + size], inputs)
-        of_chunk, activity, state = call(trainable, state, chunk)
-        outputs.append(of_chunk)
-        total = total + activity * (of_chunk.shape[0] / max(num_rows, 1))
+        rows = keras.tree.map_structure(lambda x, start=start: x[start : start + size], inputs)
+        output, activity, state = call(trainable, state, rows)
+        outputs.append(output)
+        total = total + activity * (output.shape[0] / max(num_rows, 1))
     return ops.concatenate(outputs), total, state
 
 
-def _scan(call, trainable, state, inputs, size):
-    # A loop that really is one: of an unrolled one, XLA keeps most activations alive. Each shard of the batch gives
-    # `size` rows to a chunk, so that no row has to move.
+def _scan(
+    call: Callable[..., Any], trainable: State, state: State, inputs: Structure, size: int
+) -> tuple[Tensor, Tensor, State]:
+    """Runs `scan`, for JAX. XLA keeps most activations of an unrolled loop in memory."""
+    # Each shard of the batch contributes `size` rows to a micro-batch, so that no row moves.
     call, shards = keras.remat(call), num_data_shards()
-    of_shard = keras.tree.flatten(inputs)[0].shape[0] // shards
-    count, rest = divmod(of_shard, size)
+    shard_size = keras.tree.flatten(inputs)[0].shape[0] // shards
+    count, rest = divmod(shard_size, size)
 
-    def full_chunks(x):  # (count, shards * size, ...)
-        x = ops.reshape(x, (shards, of_shard, *x.shape[1:]))[:, : count * size]
+    def full_micro_batches(x: Tensor) -> Tensor:  # (count, shards * size, ...)
+        x = ops.reshape(x, (shards, shard_size, *x.shape[1:]))[:, : count * size]
         x = ops.reshape(x, (shards, count, size, *x.shape[2:]))
         x = ops.reshape(ops.swapaxes(x, 0, 1), (count, shards * size, *x.shape[3:]))
         return shard_rows(x, axis=1)
 
-    def last_chunk(x):
-        x = ops.reshape(x, (shards, of_shard, *x.shape[1:]))[:, count * size :]
+    def last_micro_batch(x: Tensor) -> Tensor:
+        x = ops.reshape(x, (shards, shard_size, *x.shape[1:]))[:, count * size :]
         return shard_rows(ops.reshape(x, (shards * rest, *x.shape[2:])))
 
-    def step(state, chunk):
-        outputs, activity, state = call(trainable, state, chunk)
+    def step(state: State, rows: Structure) -> tuple[State, tuple[Tensor, Tensor]]:
+        outputs, activity, state = call(trainable, state, rows)
         return state, (outputs, activity)
 
     state, (outputs, activity) = ops.scan(
-        step, state, keras.tree.map_structure(full_chunks, inputs), length=count
+        step, state, keras.tree.map_structure(full_micro_batches, inputs), length=count
     )
-    total = ops.sum(activity) * (size / of_shard)
+    total = ops.sum(activity) * (size / shard_size)
     outputs = ops.swapaxes(ops.reshape(outputs, (count, shards, size, *outputs.shape[2:])), 0, 1)
     outputs = ops.reshape(outputs, (shards, count * size, *outputs.shape[3:]))
     if rest:
-        last, activity, state = call(trainable, state, keras.tree.map_structure(last_chunk, inputs))
-        total = total + activity * (rest / of_shard)
-        outputs = ops.concatenate(
-            [outputs, ops.reshape(last, (shards, rest, *last.shape[1:]))], axis=1
-        )
-    return shard_rows(ops.reshape(outputs, (shards * of_shard, *outputs.shape[2:]))), total, state
+        rows = keras.tree.map_structure(last_micro_batch, inputs)
+        last, activity, state = call(trainable, state, rows)
+        total = total + activity * (rest / shard_size)
+        last = ops.reshape(last, (shards, rest, *last.shape[1:]))
+        outputs = ops.concatenate([outputs, last], axis=1)
+    outputs = ops.reshape(outputs, (shards * shard_size, *outputs.shape[2:]))
+    return shard_rows(outputs), total, state

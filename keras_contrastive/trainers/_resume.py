@@ -1,174 +1,209 @@
-"""What happens around the steps of one `fit`: the order of the rows, what a resumed run has done, other processes."""
+"""Resume: an interrupted and continued training equals an uninterrupted one."""
 
 import contextlib
 import random
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_contrastive._replicas import num_processes, process_index, torch_processes
-from keras_contrastive.trainers import _torch_random as torch_random
+from keras_contrastive.trainers._epoch_data import ArrayBatches
 
 
-class Progress:
-    """How far training has come, and the seed of the order of its rows; saved with the model.
+class TrainingProgress:
+    """Epoch, batch and seed of a training. The model saves it with its weights.
 
     Args:
-        model: The model whose random layers belong to it.
+        model: The model. Its random layers are saved too.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self.seed = None
+        self.seed: int | None = None
         self.epoch = 0
         self.batch = 0
         self.loaded = False
-        self._torch_random: dict = {}
+        self._torch_random: dict[str, Any] = {}
 
-    def save(self, store):
-        """Write it, and the seeds of the random layers, which Keras does not save."""
+    def save(self, store: Any) -> None:
+        """Writes the progress, and the seeds of random layers, which Keras does not save."""
         seed = -1 if self.seed is None else self.seed
         store["progress"] = np.array([seed, self.epoch, self.batch], dtype="int64")
-        for place, variable in enumerate(self._seeds()):
-            store[f"seed_{place}"] = ops.convert_to_numpy(variable)
-        torch_random.save(store)
+        for index, variable in enumerate(self._seeds()):
+            store[f"seed_{index}"] = ops.convert_to_numpy(variable)
+        _save_torch_random(store)
 
-    def load(self, store):
-        """Read it, where there is one; returns what else there is in the store."""
-        stored = {name: store[name] for name in store.keys()}  # noqa: SIM118 - no dict
+    def load(self, store: Any) -> dict[str, Any]:
+        """Reads the progress if the store has it. Returns the other entries of the store."""
+        stored = {name: store[name] for name in list(store.keys())}
         progress = stored.pop("progress", None)
-        self._torch_random = {
-            name: stored.pop(name) for name in list(stored) if name.startswith("torch_")
-        }
-        seeds = [
-            stored.pop(name) for name in sorted(stored, key=_number) if name.startswith("seed_")
-        ]
+        torch_names = [name for name in stored if name.startswith("torch_")]
+        self._torch_random = {name: stored.pop(name) for name in torch_names}
+        seed_names = sorted((name for name in stored if name.startswith("seed_")), key=_index)
+        seeds = [stored.pop(name) for name in seed_names]
         if progress is not None:
             seed, self.epoch, self.batch = (int(x) for x in np.asarray(progress))
             self.seed = None if seed < 0 else seed
             self.loaded = True
         variables = self._seeds()
-        if len(seeds) == len(variables):  # else other random layers than those of the file
+        if len(seeds) == len(variables):  # otherwise the file has other random layers
             for variable, seed in zip(variables, seeds, strict=True):
                 variable.assign(np.asarray(seed))
         return stored
 
-    def _seeds(self):
-        """The states of the seed generators of all random layers, which are variables but no weights."""
-        weights = {id(weight) for weight in self._model.weights}
-        return [variable for variable in self._model.variables if id(variable) not in weights]
+    def restore_torch_random(self) -> None:
+        """Restores the random state of PyTorch from the loaded file."""
+        _load_torch_random(self._torch_random)
 
-    def resume_torch_random(self):
-        """Go on with the stream of a loaded file."""
-        torch_random.load(self._torch_random)
-
-    def offset_seeds(self, offset):
-        """Shift the seeds, so that the random layers of several processes do not draw alike."""
+    def offset_seeds(self, offset: int) -> None:
+        """Adds an offset to all seeds, so that random layers differ between processes."""
         for variable in self._seeds():
             state = ops.convert_to_numpy(variable).copy()
             state[0] = (int(state[0]) + offset) % 2**31
             variable.assign(state)
 
+    def _seeds(self) -> list[Any]:
+        """Returns the states of seed generators, which are variables but not weights."""
+        weights = {id(weight) for weight in self._model.weights}
+        return [variable for variable in self._model.variables if id(variable) not in weights]
 
-class Session(keras.callbacks.Callback):
-    """Goes first among the callbacks of a `fit`, and has the last word, `resume`, when they begin.
+
+class ResumeCallback(keras.callbacks.Callback):
+    """Tracks the progress of a `fit` and continues a loaded one.
+
+    It runs before all other callbacks. Its `resume` callback runs last in `on_train_begin`, after
+    checkpoints are restored.
 
     Args:
-        progress: The `Progress` of the model.
-        rows: The `Rows` that are learned from, or `None` for a data set with an order of its own.
-        initial_epoch: The epoch at which `fit` was asked to begin.
+        progress: The `TrainingProgress` of the model.
+        batches: The training data, or `None` for a data set with its own order.
+        initial_epoch: The epoch that the user passed to `fit`.
     """
 
-    def __init__(self, progress, rows, initial_epoch=0):
+    def __init__(
+        self, progress: TrainingProgress, batches: ArrayBatches | None, initial_epoch: int = 0
+    ) -> None:
         super().__init__()
         self.progress = progress
-        self.rows = rows
+        self.batches = batches
         self.initial_epoch = initial_epoch
         self.resume = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: self._resume())
-        self._first_epoch = True
+        self._is_first_epoch = True
         self._skipped = 0
         self._offset = 0
-        self._quiet = contextlib.ExitStack()
+        self._ignored_warnings = contextlib.ExitStack()
 
-    def on_train_begin(self, logs=None):
-        self.progress.loaded = (
-            False  # what the callbacks to come load is taken up where it was left
-        )
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        # Only a checkpoint that the next callbacks load is resumed.
+        self.progress.loaded = False
 
-    def _resume(self):
+    def _resume(self) -> None:
         model, progress = self.model, self.progress
         resumed = progress.loaded and model._initial_epoch is not None
         if progress.seed is None or not (resumed or self.initial_epoch > 0):
             progress.seed = random.randrange(2**31)
         if num_processes() > 1:
-            resumed = self._agree(resumed)
+            resumed = self._synchronize(resumed)
         if not resumed:
             return
-        # What Keras wrote beside the weights, it wrote a moment later: it may be about the backup before.
+        # Keras writes its own epoch after the weights, so it can belong to an older backup.
         model._initial_epoch = progress.epoch
-        if self.rows is not None and progress.batch >= self.rows.num_batches:  # this epoch is done
+        if self.batches is None:
+            return
+        if progress.batch >= self.batches.num_batches:  # this epoch is complete
             model._initial_epoch = progress.epoch + 1
-        elif self.rows is not None:
+        else:
             self._skipped = progress.batch
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if not self._first_epoch:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._is_first_epoch:
             self._skipped = 0
-        self._first_epoch = False
+        self._is_first_epoch = False
         self.progress.epoch, self.progress.batch = epoch, self._skipped
-        torch_random.start(self.progress.seed, epoch, process_index())
-        if self.rows is not None:
-            self.rows.begin(self.progress.seed, epoch, self._skipped)
-        if self._skipped:  # Keras takes an epoch that is shorter than the others for a lack of data
-            self._quiet.enter_context(warnings.catch_warnings())
+        _seed_torch(self.progress.seed, epoch, process_index())
+        if self.batches is not None:
+            self.batches.start_epoch(self.progress.seed or 0, epoch, self._skipped)
+        if self._skipped:
+            # Keras warns about missing data if an epoch is shorter than the others.
+            self._ignored_warnings.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", message="Your input ran out of data")
 
-    def on_train_batch_begin(self, batch, logs=None):
-        if not self._skipped:
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._skipped or self.batches is None:
             return
-        if batch == 0:  # not before: the data loader of an epoch draws once when it begins
-            self.progress.resume_torch_random()
-        if (
-            batch >= self.rows.num_batches
-        ):  # TensorFlow would begin a step to find that there are no rows
+        if batch == 0:  # not earlier: the data loader draws once when an epoch begins
+            self.progress.restore_torch_random()
+        if batch >= self.batches.num_batches:
+            # TensorFlow begins a step before it finds that there are no more rows.
             raise StopIteration
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.progress.batch = self._skipped + batch + 1
 
-    def on_epoch_end(self, epoch, logs=None):
-        self._quiet.close()
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._ignored_warnings.close()
         self.progress.epoch, self.progress.batch = epoch + 1, 0
 
-    def on_train_end(self, logs=None):
-        self.model._initial_epoch = None  # which Keras leaves for the next `fit`
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.model._initial_epoch = None  # Keras would use it in the next `fit`
         if self._offset:
             self.progress.offset_seeds(-self._offset)
 
-    def _agree(self, resumed):
-        """Give all processes the state of the first one; only random layers differ."""
+    def _synchronize(self, resumed: bool) -> bool:
+        """Copies the state of the first process to all others. Only random layers differ."""
         model, progress = self.model, self.progress
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         torch_processes.broadcast([v.value for v in (*model.variables, *model.optimizer.variables)])
-        numbers = progress.seed, progress.epoch, progress.batch, resumed
-        progress.seed, progress.epoch, progress.batch, resumed = map(
-            torch_processes.first_of, numbers
-        )
+        progress.seed = torch_processes.first_of(progress.seed or 0)
+        progress.epoch = torch_processes.first_of(progress.epoch)
+        progress.batch = torch_processes.first_of(progress.batch)
+        resumed = bool(torch_processes.first_of(resumed))
         self._offset = process_index() * 1_000_003
         progress.offset_seeds(self._offset)
         return resumed
 
 
-def only_first_writes(callbacks):
-    """Let only the first process keep the backup that `BackupAndRestore` makes."""
+def disable_backup_of_later_processes(callbacks: Sequence[Any]) -> None:
+    """Lets only the first process write the files of `BackupAndRestore`."""
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.BackupAndRestore) and process_index():
             callback.save_freq, callback.delete_checkpoint = sys.maxsize, False
 
 
-def _number(name):
-    return int(name.rpartition("_")[2]) if name.startswith("seed_") else -1
+def _index(name: str) -> int:
+    return int(name.rpartition("_")[2])
+
+
+# The global random state of PyTorch, which Keras uses for unseeded dropout on PyTorch.
+
+
+def _save_torch_random(store: Any) -> None:
+    if keras.backend.backend() == "torch":
+        import torch
+
+        store["torch_random"] = torch.get_rng_state().numpy()
+        if torch.cuda.is_available():
+            store["torch_cuda_random"] = torch.cuda.get_rng_state().numpy()
+
+
+def _load_torch_random(stored: dict[str, Any]) -> None:
+    if keras.backend.backend() == "torch" and "torch_random" in stored:
+        import torch
+
+        torch.set_rng_state(torch.from_numpy(np.asarray(stored["torch_random"])))
+        if torch.cuda.is_available() and "torch_cuda_random" in stored:
+            torch.cuda.set_rng_state(torch.from_numpy(np.asarray(stored["torch_cuda_random"])))
+
+
+def _seed_torch(*numbers: Any) -> None:
+    """Seeds the random state from several numbers."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))

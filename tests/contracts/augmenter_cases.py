@@ -1,4 +1,4 @@
-"""Every augmentation layer, with what its tests need to know."""
+"""One case for each augmentation layer, and inputs of fixed shapes."""
 
 import numpy as np
 from keras import ops
@@ -7,8 +7,10 @@ from keras_contrastive import augmentation as aug
 from keras_contrastive._draws import hash_keys
 
 TABLE = {5: [50, 51], 6: [60]}
+# JAX compiles each operation for each shape, so most tests use these.
+ROWS, IMAGE_SHAPE, LENGTH = 8, (7, 6, 3), 12
 
-# Where views of images differ for sure: every rate is 1, no range is empty.
+# High rates and wide ranges: nearly every view differs from its input.
 IMAGE_LAYERS = {
     "flip": lambda **kw: aug.RandomFlip(**kw),
     "crop": lambda **kw: aug.RandomResizedCrop(**kw),
@@ -24,16 +26,17 @@ TOKEN_LAYERS = {
     "replacement": lambda **kw: aug.RandomTokenReplacement(TABLE, rate=0.5, **kw),
     "insertion": lambda **kw: aug.RandomTokenInsertion(TABLE, insertions=2, **kw),
     "eda": lambda **kw: aug.EDATokenAugmenter(alpha=0.4, table=TABLE, mask_id=99, **kw),
+    "corruption": lambda **kw: aug.TokenCorruption(100, mask_id=99, rate=0.5, **kw),
 }
 LAYERS = IMAGE_LAYERS | TOKEN_LAYERS
 
 
-def images(rows=8, height=7, width=6, dtype="float32"):
+def images(rows=ROWS, height=IMAGE_SHAPE[0], width=IMAGE_SHAPE[1], dtype="float32"):
     return np.random.default_rng(0).uniform(0, 255, size=(rows, height, width, 3)).astype(dtype)
 
 
-def tokens(rows=8, length=12):
-    """Ids from 1 to 9, the last two padded."""
+def tokens(rows=ROWS, length=LENGTH):
+    """Returns ids from 1 to 9. The last two are padding."""
     ids = np.random.default_rng(1).integers(1, 10, size=(rows, length), dtype="int32")
     ids[:, -2:] = 0
     return ids

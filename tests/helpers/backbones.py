@@ -1,4 +1,4 @@
-"""Backbones of keras-hub, keras-nlp and keras-cv, small and with random weights, and data for them."""
+"""Small backbones of keras-hub with random weights, and data for them."""
 
 import numpy as np
 from keras import ops
@@ -33,13 +33,13 @@ def images(rows=ROWS, seed=0):
 
 
 def texts(rows=ROWS, seed=0):
-    """Texts of two to six tokens, which end in the highest id as CLIP's do, and what is padding."""
+    """Returns texts of two to six tokens, which end with the highest id, and their padding mask."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(2, LENGTH + 1, rows)
-    there = np.arange(LENGTH) < lengths[:, None]
-    token_ids = rng.integers(1, VOCABULARY - 1, (rows, LENGTH)) * there
+    mask = np.arange(LENGTH) < lengths[:, None]
+    token_ids = rng.integers(1, VOCABULARY - 1, (rows, LENGTH)) * mask
     token_ids[np.arange(rows), lengths - 1] = VOCABULARY - 1
-    return {"token_ids": token_ids.astype("int32"), "padding_mask": there.astype("int32")}
+    return {"token_ids": token_ids.astype("int32"), "padding_mask": mask.astype("int32")}
 
 
 def _hub():
@@ -79,7 +79,7 @@ IMAGE = {
 
 
 def image_text(name="CLIP", **kwargs):
-    """A `CLIPBackbone` or a `SigLIPBackbone`."""
+    """Returns a `CLIPBackbone` or a `SigLIPBackbone`."""
     models = _hub()
     text = _TEXT | {"embedding_dim": 8, "max_sequence_length": LENGTH}
     vision = getattr(models, f"{name}VisionEncoder")(**_VISION, intermediate_dim=12)
@@ -91,9 +91,9 @@ def image_text(name="CLIP", **kwargs):
 
 
 def embeddings_of(backbone, x):
-    """What an image-text backbone itself makes of images and token ids."""
-    found = {
+    """Returns the embeddings of images and texts that an image-text backbone computes itself."""
+    embeddings = {
         "image": backbone.get_vision_embeddings(ops.convert_to_tensor(x["image"])),
         "text": backbone.get_text_embeddings(ops.convert_to_tensor(x["text"]["token_ids"])),
     }
-    return {name: ops.convert_to_numpy(rows) for name, rows in found.items()}
+    return {name: ops.convert_to_numpy(rows) for name, rows in embeddings.items()}

@@ -9,6 +9,7 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 
@@ -30,6 +31,11 @@ def compiled(function):
     On TensorFlow one graph serves all sizes; torch runs eagerly, as Keras runs it by default.
     """
     return _COMPILERS[keras.backend.backend()](function)
+
+
+# Arguments of `gradients` that take the least time for one evaluation. Eagerly, JAX compiles each
+# operation.
+FASTEST = {"compiled": keras.backend.backend() == "jax"}
 
 
 def second_derivative(function, x):
@@ -64,15 +70,82 @@ def largest_tensor(function, *inputs):
     return _LARGEST[keras.backend.backend()](function, inputs)
 
 
-def _jax(function, inputs, compile_it, variables):
+def lower_for_accelerators(function, *inputs, variables=()):
+    """Lowers a scalar function and its gradients for TPU and CUDA, without running them.
+
+    Skips the test on other backends than JAX, which cannot lower for a device that is not there.
+
+    Args:
+        function: A function of tensors that returns a scalar.
+        inputs: Float arrays, or shapes of float32 tensors.
+        variables: Variables that the function assigns.
+
+    Returns:
+        The lowered program as text (StableHLO).
+    """
+    _require_lowering()
     import jax
+
+    evaluate = jax.value_and_grad(
+        _stateless(function, variables), argnums=tuple(range(len(inputs))), has_aux=True
+    )
+    shapes = [jax.ShapeDtypeStruct(getattr(x, "shape", x), "float32") for x in inputs]
+    return _export(evaluate, *shapes)
+
+
+def lower_train_step_for_accelerators(model, data):
+    """Lowers the training step of a compiled and built model for TPU and CUDA, as text.
+
+    Skips the test on other backends than JAX.
+
+    Args:
+        model: A `keras.Model` with an optimizer.
+        data: What a data set yields for one step, `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+    """
+    _require_lowering()
+    model.optimizer.build(model.trainable_variables)
+    state = [
+        [variable.value for variable in variables]
+        for variables in (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+    ]
+    return _export(model.train_step, tuple(state), data)
+
+
+def _require_lowering():
+    if keras.backend.backend() != "jax":
+        pytest.skip("Only JAX lowers a program for devices that this machine does not have.")
+
+
+def _export(function, *arguments):
+    import jax
+    from jax import export
+
+    exported = export.export(jax.jit(function), platforms=("tpu", "cuda"))(*arguments)
+    return exported.mlir_module()
+
+
+def _stateless(function, variables):
+    """The function, which also returns the values that it assigns to variables."""
 
     def stateless(*tensors):
         with keras.StatelessScope() as scope:
             value = function(*tensors)
             return value, [scope.get_current_value(variable) for variable in variables]
 
-    evaluate = jax.value_and_grad(stateless, argnums=tuple(range(len(inputs))), has_aux=True)
+    return stateless
+
+
+def _jax(function, inputs, compile_it, variables):
+    import jax
+
+    evaluate = jax.value_and_grad(
+        _stateless(function, variables), argnums=tuple(range(len(inputs))), has_aux=True
+    )
     (value, state), grads = (jax.jit(evaluate) if compile_it else evaluate)(
         *map(ops.convert_to_tensor, inputs)
     )

@@ -1,4 +1,4 @@
-"""A small fusion model, always with the same weights, and pictures with texts that say what is in them."""
+"""A small fusion model with fixed weights, and images with texts that describe them."""
 
 import zlib
 
@@ -6,7 +6,13 @@ import keras
 import numpy as np
 
 from keras_contrastive.encoders import PatchTower, TextTower
-from keras_contrastive.fusion import FusionEncoder, FusionTrainer, MaskedLanguage
+from keras_contrastive.fusion import (
+    FusionEncoder,
+    FusionTrainer,
+    ImageTextMatching,
+    MaskedLanguage,
+)
+from keras_contrastive.layers import MomentumTeacher
 from keras_contrastive.losses import InfoNCE
 from tests.helpers.backend import to_numpy
 from tests.helpers.towers import settle
@@ -16,9 +22,9 @@ CLS, SEP, MASK = 1, 2, 3
 
 
 def data(rows=ROWS, seed=0):
-    """Pictures of 4 x 4 with two channels; a text has a word for each of its four patches, some of which are left out.
+    """Images of 4 x 4 pixels with two channels, and texts with a word for some of the patches.
 
-    Words 4 to 7 say how bright the first channel of a patch is, and 8 to 11 the second.
+    Words 4 to 7 are the brightness of the first channel of a patch, 8 to 11 that of the second.
     """
     generator = np.random.default_rng(seed)
     levels = generator.integers(0, 4, (rows, 2, 2, 2))
@@ -43,21 +49,18 @@ def towers(**kwargs):
 def fusion_trainer(
     encoders=None, loss=None, optimizer=None, dropout=0.0, compiled_with=None, **kwargs
 ):
-    """With everything that draws or remembers, unless it is said otherwise; built, and compiled to run eagerly.
+    """A built and compiled model with everything that draws or has state, unless overridden.
 
-    To compile its steps takes a quarter of a minute on JAX, so that only some tests do it.
+    It runs eagerly by default, since JAX needs 15 seconds to compile a step.
     """
-    language = MaskedLanguage(VOCABULARY, MASK, kept_ids=(CLS, SEP), rate=0.3, seed=5)
     parts: dict = {
         "projectors": {
             name: keras.layers.Dense(4, name=f"{name}_projector") for name in ("image", "text")
         },
-        "masked_language": language,
-        "momentum": 0.9,
-        "soft_targets": 0.4,
-        "soft_target_steps": 3,
+        "matching": ImageTextMatching(seed=7, name="matching"),
+        "masked_language": masked_language(),
+        "teacher": teacher(),
         "pooling": "class_token",
-        "seed": 7,
     }
     fusion = FusionEncoder(1, 2, hidden_dim=12, dropout=dropout, name="fusion")
     model = FusionTrainer(encoders or towers(dropout=dropout), fusion, **parts | kwargs)
@@ -76,11 +79,17 @@ def fusion_trainer(
     return model
 
 
+def masked_language(**kwargs):
+    return MaskedLanguage(VOCABULARY, MASK, kept_ids=(CLS, SEP), rate=0.3, seed=5, **kwargs)
+
+
+def teacher(momentum=0.9, soft_targets=0.4, soft_target_steps=3):
+    return MomentumTeacher(momentum, soft_targets, soft_target_steps)
+
+
 def settled(model):
-    """Weights that do not depend on the backend's own initializers."""
-    projectors = dict(
-        zip(("image_projector", "text_projector"), model._followed()[2:], strict=True)
-    )
+    """Gives all weights values that do not depend on the initializers of the backend."""
+    projectors = {f"{name}_projector": layer for name, layer in model.projectors.items()}
     parts: dict = {
         **model.encoders,
         **projectors,
@@ -91,7 +100,7 @@ def settled(model):
 
 
 def settle_parts(parts):
-    """Settle layers by name, but for norms, which stay as they are made."""
+    """Settles layers by name, except normalization layers."""
     for name, layer in parts.items():
         if layer is None:
             continue

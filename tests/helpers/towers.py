@@ -1,4 +1,4 @@
-"""Small towers and data that train in no time."""
+"""Small towers, augmenters, regularizers and data for trainers."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ from keras import ops
 
 
 def tower(inputs, dim=4, name=None):
-    """A two-layer tower from `(batch, inputs)` to `(batch, dim)`."""
+    """Returns a two-layer tower from `(batch, inputs)` to `(batch, dim)`."""
     return keras.Sequential(
         [keras.Input((inputs,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(dim)],
         name=name,
@@ -14,7 +14,7 @@ def tower(inputs, dim=4, name=None):
 
 
 def pairs(rows=24, seed=0):
-    """Images and texts that share a hidden cause, so that a model can match them."""
+    """Returns images and texts that share a hidden cause, so that a model can match them."""
     generator = np.random.default_rng(seed)
     cause = generator.normal(size=(rows, 3))
     image = np.tanh(cause @ generator.normal(size=(3, 6))) + 0.1 * generator.normal(size=(rows, 6))
@@ -23,7 +23,7 @@ def pairs(rows=24, seed=0):
 
 
 def settle(layer, seed=0):
-    """Give all weights values that do not depend on the backend's own initializers."""
+    """Gives all weights values that do not depend on the initializers of the backend."""
     generator = np.random.default_rng(seed)
     for weight in layer.trainable_weights:
         weight.assign(generator.normal(size=weight.shape, scale=0.5).astype("float32"))
@@ -31,7 +31,7 @@ def settle(layer, seed=0):
 
 
 def towers(seed=0):
-    """Two towers for `pairs()`, always with the same weights."""
+    """Returns two towers for `pairs()` with fixed weights."""
     return {
         "image": settle(tower(6, name="image_tower"), seed),
         "text": settle(tower(5, name="text_tower"), seed + 1),
@@ -40,7 +40,7 @@ def towers(seed=0):
 
 @keras.saving.register_keras_serializable(package="tests")
 class Shift(keras.layers.Layer):
-    """An augmentation whose result can be computed by hand."""
+    """Adds a constant in training, so that results can be computed by hand."""
 
     def __init__(self, by=0.5, **kwargs):
         super().__init__(**kwargs)
@@ -55,7 +55,7 @@ class Shift(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tests")
 class MeanSquare(keras.layers.Layer):
-    """A regularizer without weights: mean square of all embeddings."""
+    """Penalizes the mean square of all embeddings. It has no weights."""
 
     def penalty(self, views):
         return ops.mean(ops.square(ops.concatenate(list(views.values()), axis=1)))
@@ -63,7 +63,7 @@ class MeanSquare(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tests")
 class Directions(keras.layers.Layer):
-    """A regularizer with a weight for each view, whose shapes it must know before the first step."""
+    """Penalizes projections of the views. It has a weight per view, built from shapes."""
 
     def build(self, shapes):
         self.directions = {

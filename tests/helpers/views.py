@@ -1,4 +1,4 @@
-"""Batches, and what measures them; for the tests of all metrics that sum over a pass."""
+"""Batches of views for the tests of metrics."""
 
 import numpy as np
 from keras import ops
@@ -8,16 +8,16 @@ IDS = np.array([5, 1, 5, 2, 2**31 - 1, 2, 5])
 
 
 def noisy_views(rng, num_views=2, rows=7, dim=4, noise=0.7):
-    """Views in a cone of their own, since nothing is said about views that are centered by chance."""
+    """Returns views of the same items with different centers."""
     item = rng.normal(size=(rows, dim))
     return [
-        (item + place * np.eye(dim)[place] + noise * rng.normal(size=(rows, dim))).astype("float32")
-        for place in range(num_views)
+        (item + i * np.eye(dim)[i] + noise * rng.normal(size=(rows, dim))).astype("float32")
+        for i in range(num_views)
     ]
 
 
 def measure(metric, *batches):
-    """The value after batches of `(y_true, y_pred)` or `(y_true, y_pred, sample_weight)`."""
+    """Returns the value after batches `(y_true, y_pred)` or `(y_true, y_pred, sample_weight)`."""
     for batch in batches:
         metric.update_state(*batch)
     return float(ops.convert_to_numpy(metric.result()))

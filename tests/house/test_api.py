@@ -67,7 +67,7 @@ def test_every_loss_has_a_case():
 def test_public_classes_can_be_saved_by_name(subpackage):
     bases = {
         *(kc.losses.ContrastiveLoss, kc.layers.Modality, kc.layers.ViewRegularizer),
-        *(kc.metrics.ViewMetric, kc.encoders.Towers),
+        *(kc.metrics.ViewMetric, kc.encoders.ImageTextTowers),
         *(kc.augmentation.Augmenter, kc.augmentation.ImageAugmenter),
         kc.augmentation.TokenAugmenter,
     }

@@ -1,6 +1,5 @@
-"""The README's code runs as it stands."""
+"""The code in the README runs as printed."""
 
-import pathlib
 import re
 
 import keras
@@ -9,12 +8,10 @@ import pytest
 
 import keras_contrastive
 from tests.helpers import backbones
+from tests.helpers.markdown import README, python_blocks, read
 
-README = pathlib.Path(__file__).parent.parent.parent / "README.md"
-BLOCKS = re.findall(
-    r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
-)
-OF_KERAS_HUB = [block for block in BLOCKS if "keras_hub" in block]
+BLOCKS = python_blocks(README)
+KERAS_HUB_BLOCKS = [block for block in BLOCKS if "keras_hub" in block]
 SHORTER = {"epochs=20": "epochs=2"}
 
 
@@ -26,7 +23,6 @@ def encoder(*layers, shape, dtype="float32"):
 def names():
     rng = np.random.default_rng(0)
     image_shape = (8, 8, 3)
-    pooled = lambda: keras.layers.Flatten()  # noqa: E731
     return {
         "images": rng.uniform(size=(12, *image_shape)).astype("float32"),
         "new_images": rng.uniform(size=(10, *image_shape)).astype("float32"),
@@ -36,9 +32,9 @@ def names():
         "answers": rng.integers(10, size=12),
         "new_tokens": rng.integers(20, size=(10, 5)),
         "text_embeddings": rng.normal(size=(12, 8)).astype("float32"),
-        "image_tower": encoder(pooled(), shape=image_shape),
-        "image_encoder": encoder(pooled(), shape=image_shape),
-        "backbone": encoder(pooled(), shape=image_shape),
+        "image_tower": encoder(keras.layers.Flatten(), shape=image_shape),
+        "image_encoder": encoder(keras.layers.Flatten(), shape=image_shape),
+        "backbone": encoder(keras.layers.Flatten(), shape=image_shape),
         "text_encoder": encoder(
             keras.layers.Embedding(20, 4),
             keras.layers.GlobalAveragePooling1D(),
@@ -49,24 +45,24 @@ def names():
 
 
 def run(blocks, names):
-    for block in blocks:  # in order: later ones use what earlier ones define
+    for block in blocks:  # in order, because later blocks use names of earlier ones
         for long, short in SHORTER.items():
             block = block.replace(long, short)
         exec(block, names)
 
 
-def test_the_stories_run(names, monkeypatch, tmp_path):
+def test_the_ways_to_use_it_run(names, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    ours = [block for block in BLOCKS if block not in OF_KERAS_HUB]
-    assert len(ours) == 7
-    run(ours, names)
+    blocks = [block for block in BLOCKS if block not in KERAS_HUB_BLOCKS]
+    assert len(blocks) == 7
+    run(blocks, names)
     assert names["embeddings"].shape == (10, 8)
     assert np.isfinite(names["model"].history.history["loss"][-1])
     assert names["features"].shape == (12, 8)
 
 
 @pytest.mark.towers
-def test_the_story_of_published_towers_runs(monkeypatch, tmp_path):
+def test_the_example_of_pretrained_encoders_runs(monkeypatch, tmp_path):
     import keras_hub
 
     def small(make):
@@ -75,15 +71,16 @@ def test_the_story_of_published_towers_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(keras_hub.models.CLIPBackbone, "from_preset", small(backbones.image_text))
     monkeypatch.setattr(keras_hub.models.BertBackbone, "from_preset", small(backbones.bert))
     monkeypatch.chdir(tmp_path)
-    assert len(OF_KERAS_HUB) == 1
+    assert len(KERAS_HUB_BLOCKS) == 1
     texts = backbones.texts()
     names = {"kc": keras_contrastive, "images": backbones.images(), "token_ids": texts["token_ids"]}
-    run(OF_KERAS_HUB, names)
+    run(KERAS_HUB_BLOCKS, names)
     assert np.isfinite(names["model"].history.history["loss"][-1])
     assert (tmp_path / "clip_finetuned" / "model.weights.h5").exists()
     assert tuple(names["text_tower"](texts).shape) == (backbones.ROWS, 256)
 
 
-def test_links_to_files_of_the_project_exist():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text(encoding="utf-8")):
-        assert (README.parent / target).exists(), target
+def test_the_contents_list_every_subpackage():
+    listed = re.findall(r"^\| `kc\.(\w+)` \|", read(README), flags=re.MULTILINE)
+    shortcuts = {"ContrastiveTrainer", "GammaContrastive"}
+    assert sorted(listed) == sorted(set(keras_contrastive.__all__) - shortcuts)

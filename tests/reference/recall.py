@@ -1,4 +1,4 @@
-"""Ranks and recall, by comparing each anchor with each candidate in turn."""
+"""Ranks and recall in float64, with a loop over anchors and candidates."""
 
 import itertools
 
@@ -12,17 +12,17 @@ def cosine(a, b):
 
 
 def rank(anchor, positive_similarity, candidates, is_negative):
-    """1 if no negative is as close as the positive; ties are lost."""
-    place = 1
+    """Returns the rank of the positive, 1 for the best. Ties count against it."""
+    result = 1
     for candidate, negative in zip(candidates, is_negative, strict=True):
-        # Two ways to the same number may differ in the last digits of float32.
+        # Equal similarities may differ in the last digits of float32.
         if negative and cosine(anchor, candidate) >= positive_similarity - 1e-6:
-            place += 1
-    return place
+            result += 1
+    return result
 
 
 def hits(anchors, candidates, ids, k):
-    """For two views of the same rows: 1 for each anchor whose own row is among the k nearest."""
+    """Returns 1 for each anchor whose row in the other view is among the k nearest, else 0."""
     found = []
     for i, anchor in enumerate(anchors):
         is_negative = [other != ids[i] for other in ids]
@@ -31,14 +31,27 @@ def hits(anchors, candidates, ids, k):
 
 
 def recall_of_views(views, k, ids=None, weights=None):
-    """Mean over the rows, and over all ordered pairs of views."""
+    """Returns the mean over the rows, and over all ordered pairs of views."""
     ids = range(len(views[0])) if ids is None else ids
     per_row = np.mean([hits(a, b, ids, k) for a, b in itertools.permutations(views, 2)], axis=0)
     return np.average(per_row, weights=weights)
 
 
+def recall_of_batches(batches, k=1):
+    """Returns the mean over all rows of batches `(views, ids, weights)`; searches are per batch."""
+    total, weight = 0.0, 0.0
+    for views, ids, weights in batches:
+        weights = np.ones(len(views[0])) if weights is None else weights
+        total += np.sum(weights) * recall_of_views(views, k, ids, weights)
+        weight += np.sum(weights)
+    return total / weight
+
+
 def hits_of_labels(rows, labels, k):
-    """For one view: whether the nearest other row of the same label is among the k nearest; `None` if there is none."""
+    """Returns for each row whether the nearest other row of its label is among the k nearest.
+
+    The value is `None` for a row whose label no other row has.
+    """
     found = []
     for i, row in enumerate(rows):
         positives = [
@@ -61,7 +74,7 @@ def recall_of_labels(rows, labels, k, weights=None):
 
 
 def ranks_in_corpus(queries, candidates, query_ids, candidate_ids):
-    """The rank of each query's nearest positive."""
+    """Returns the rank of the nearest positive of each query."""
     ranks = []
     for query, query_id in zip(queries, query_ids, strict=True):
         nearest = max(

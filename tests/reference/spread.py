@@ -1,4 +1,4 @@
-"""How embeddings lie on the sphere, row by row and pair by pair, in float64."""
+"""Statistics of embeddings on the sphere in float64, with loops over rows and pairs."""
 
 import itertools
 import math
@@ -17,13 +17,13 @@ def units(view):
 
 
 def modality_gap(views, weights=None):
-    """Liang et al. (2022), Sec. 4.2: the distance between the centers; the mean over pairs of views."""
+    """Liang et al. (2022), Sec. 4.2: distance between the centers, averaged over pairs of views."""
     centers = [np.average(units(view), axis=0, weights=weights) for view in views]
     return np.mean([np.linalg.norm(a - b) for a, b in itertools.combinations(centers, 2)])
 
 
 def alignment(views, alpha=2, weights=None):
-    """Wang & Isola (2020), Sec. 4.1, Eq. 1, for the positive pairs that are views of one row."""
+    """Wang & Isola (2020), Sec. 4.1, Eq. 1, for positive pairs that are views of one row."""
     pairs = itertools.combinations(map(units, views), 2)
     per_row = np.mean(
         [[np.linalg.norm(x - y) ** alpha for x, y in zip(a, b, strict=True)] for a, b in pairs],
@@ -33,7 +33,10 @@ def alignment(views, alpha=2, weights=None):
 
 
 def alignment_of_labels(view, labels, weights=None):
-    """The same with alpha = 2: the mean over the other rows with a row's label, then over rows that have such."""
+    """The same with alpha = 2, for positives with the same label.
+
+    The mean over the positives of a row, then over the rows that have any.
+    """
     rows, total, weight = units(view), 0.0, 0.0
     for i, row in enumerate(rows):
         squares = [
@@ -48,10 +51,11 @@ def alignment_of_labels(view, labels, weights=None):
 
 
 def uniformity(batches, t=2):
-    """Wang & Isola (2020), Sec. 4.1, Eq. 2, of each view; pairs are of rows of one batch and of different items.
+    """Wang & Isola (2020), Sec. 4.1, Eq. 2, averaged over views.
 
-    `batches` holds `(views, ids, weights)`, the last two or `None`. A pair counts as often as its rows weigh in the
-    mean, and not at all where one weighs nothing.
+    `batches` is a list of `(views, ids, weights)`; `ids` and `weights` may be `None`. A pair
+    consists of two rows of one batch with different ids. Its weight is the mean weight of its rows,
+    or 0 if one has weight 0.
     """
     potentials = []
     for view in range(len(batches[0][0])):
@@ -73,7 +77,7 @@ def uniformity(batches, t=2):
 
 
 def embedding_std(views, weights=None):
-    """Chen & He (2021), Sec. 4.1: the standard deviation of each dimension; here in units of 1 / sqrt(dim)."""
+    """Chen & He (2021), Sec. 4.1: mean standard deviation of the dimensions, times sqrt(dim)."""
     stds = []
     for view in map(units, views):
         center = np.average(view, axis=0, weights=weights)
@@ -83,7 +87,7 @@ def embedding_std(views, weights=None):
 
 
 def effective_rank(views, order=2, weights=None):
-    """Exponential of the Rényi entropy of the squared singular values, taken from the rows themselves."""
+    """Exponential of the Rényi entropy of the squared singular values of the rows."""
     ranks = []
     for view in map(units, views):
         weights = np.ones(len(view)) if weights is None else weights

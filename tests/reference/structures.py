@@ -1,14 +1,14 @@
-"""The regularizers of Jiang et al. (CVPR 2023), one sample at a time, in float64.
+"""The regularizers of Jiang et al. (2023), one sample at a time, in float64.
 
-Labels (P2-x) number the paper's displayed equations; where a printed one is a misprint, the mended form is here.
-All rows are normalized; `views` are dicts as the layers see them: modalities, and "<modality>_augmented".
+https://arxiv.org/abs/2303.05952. Where a printed equation is a misprint, this is the corrected one.
+All rows are scaled to unit length.
 """
 
 import math
 
 import numpy as np
 
-# Three pairs of dimension 4: images, texts, both augmented, and independent features of both.
+# Three pairs of dimension 4: images, texts, their augmented views, and their independent features.
 PAPER = {
     "image": [[1, 2, 0, -1], [0, 1, 1, 2], [2, -1, 1, 0]],
     "text": [[1, 1, 0, -1], [1, 1, 2, 2], [2, -2, 1, 1]],
@@ -27,47 +27,49 @@ def units(rows):
     return rows / np.where(lengths > 0, lengths, 1)
 
 
-def brownian_bridge(own, other, augmented, t, weigh=lambda t: 1.0):
-    """(P2-13); `t` is the share of the modality that is augmented, one for all pairs or one each."""
-    own, other, augmented = map(units, (own, other, augmented))
+def brownian_bridge(start, end, augmented, t, weight=lambda t: 1.0):
+    """Sec. 4.2, first line of the bridge loss.
+
+    `t` is the share of the augmented modality `start`: a number, or one number for each pair.
+    """
+    start, end, augmented = map(units, (start, end, augmented))
     total = 0.0
-    for j, share in enumerate(np.broadcast_to(t, len(own))):
-        mean = share * own[j] + (1 - share) * other[j]
+    for j, share in enumerate(np.broadcast_to(t, len(start))):
+        mean = share * start[j] + (1 - share) * end[j]
         mean = mean / np.linalg.norm(mean)
-        total += weigh(share) * float(np.sum((augmented[j] - mean) ** 2))
-    return total / len(own)
+        total += weight(share) * float(np.sum((augmented[j] - mean) ** 2))
+    return total / len(start)
 
 
 def cross_modal(a, b):
-    """First term of (P2-15)."""
+    """Sec. 4.3, first term of L_GC."""
     a, b = units(a), units(b)
     pairs = np.ndindex(len(a), len(a))
     return sum(float(a[j] @ b[k] - a[k] @ b[j]) ** 2 for j, k in pairs) / len(a)
 
 
 def in_modal(a, b):
-    """Second term of (P2-15), and each of the first two of (P2-16)."""
+    """Sec. 4.3, second term of L_GC, and the first two terms of L_GC of augmented views."""
     a, b = units(a), units(b)
     pairs = np.ndindex(len(a), len(a))
     return sum(float(a[j] @ a[k] - b[j] @ b[k]) ** 2 for j, k in pairs) / len(a)
 
 
 def paired(a, b, augmented_a, augmented_b):
-    """Last term of (P2-16)."""
+    """Sec. 4.3, last term of L_GC of augmented views."""
     a, b, augmented_a, augmented_b = map(units, (a, b, augmented_a, augmented_b))
-    return sum(
-        float(a[j] @ b[j] - augmented_a[j] @ augmented_b[j]) ** 2 for j in range(len(a))
-    ) / len(a)
+    changes = [float(a[j] @ b[j] - augmented_a[j] @ augmented_b[j]) for j in range(len(a))]
+    return sum(change**2 for change in changes) / len(a)
 
 
 def orthogonality(embeddings, independent):
-    """One modality of (P2-6)."""
+    """Sec. 4.1, L_Ortho of one modality."""
     z, zi = units(embeddings), units(independent)
     return sum(float(z[j] @ zi[j]) ** 2 for j in range(len(z))) / len(z)
 
 
 def in_modal_contrast(anchors, candidates, temperature):
-    """(P2-5'), and (P2-8) with augmented candidates."""
+    """Sec. 4.1, L_Con of independent features, with the augmented views as candidates."""
     a, b = units(anchors), units(candidates)
     total = 0.0
     for j in range(len(a)):
@@ -78,7 +80,7 @@ def in_modal_contrast(anchors, candidates, temperature):
 
 
 def gaussian_sum(rows, t, distinct=False):
-    """Sum over pairs of rows of exp(-t |x - y|^2), and the number of pairs."""
+    """Sum over pairs of rows of exp(-t |x - y|²), and the number of pairs."""
     rows = units(rows)
     pairs = [
         (j, k) for j in range(len(rows)) for k in range(len(rows)) if not (distinct and j == k)
@@ -87,7 +89,7 @@ def gaussian_sum(rows, t, distinct=False):
 
 
 def uniformity(independent, t=2.0, form="joint"):
-    """(P2-9) over the rows of several modalities."""
+    """Sec. 4.1, L_Uni over the rows of several modalities."""
     if form == "joint":
         return math.log(sum(gaussian_sum(rows, t)[0] for rows in independent) / len(independent[0]))
     if form == "separate":

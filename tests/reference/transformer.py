@@ -7,20 +7,45 @@ import numpy as np
 _erf = np.vectorize(math.erf)
 
 
-def block(weights, tokens, mask, context=None, context_mask=None, epsilon=1e-12):
-    """One row `(length, dim)` through a block whose weights have names like `self_attention/query/kernel`.
+def decoder(weights, blocks, ids, context, context_mask, excluded):
+    """Logits `(length, vocabulary)` of an answer decoder for one answer.
 
-    `mask` tells which tokens are there, `(length,)`, or which of them each one sees, `(length, length)`.
+    Args:
+        weights: Dict by names such as `tokens/embeddings`.
+        blocks: One dict of weights per block. See `block`.
+        ids: `(length,)`.
+        context: `(context_length, context_dim)`.
+        context_mask: Bool `(context_length,)`.
+        excluded: Ids whose logits are -inf.
     """
-    x = norm(
-        weights,
-        "self_attention_norm",
-        tokens + attention(weights, "self_attention", tokens, tokens, mask),
-        epsilon,
-    )
+    tokens = weights["tokens/embeddings"][ids] + weights["positions"][: len(ids)]
+    tokens = norm(weights, "norm", tokens, 1e-12)
+    causal = np.tril(np.ones((len(ids), len(ids)), bool))
+    for block_weights in blocks:
+        tokens = block(block_weights, tokens, causal, context, context_mask)
+    hidden = gelu(tokens @ weights["logits/hidden/kernel"] + weights["logits/hidden/bias"])
+    hidden = norm(weights, "logits/norm", hidden, 1e-12)
+    logits = hidden @ weights["logits/words/kernel"] + weights["logits/words/bias"]
+    logits[:, list(excluded)] = -np.inf
+    return logits
+
+
+def block(weights, tokens, mask, context=None, context_mask=None, epsilon=1e-12):
+    """One row `(length, dim)` through a block.
+
+    Args:
+        weights: Dict by names such as `self_attention/query/kernel`.
+        tokens: `(length, dim)`.
+        mask: Bool `(length,)`, False for padding, or `(length, length)` for each query.
+        context: `None`, or `(context_length, context_dim)`.
+        context_mask: Bool `(context_length,)`.
+        epsilon: Epsilon of the layer normalization.
+    """
+    attended = attention(weights, "self_attention", tokens, tokens, mask)
+    x = norm(weights, "self_attention_norm", tokens + attended, epsilon)
     if context is not None:
-        read = attention(weights, "cross_attention", x, context, context_mask)
-        x = norm(weights, "cross_attention_norm", x + read, epsilon)
+        attended = attention(weights, "cross_attention", x, context, context_mask)
+        x = norm(weights, "cross_attention_norm", x + attended, epsilon)
     inner = x @ weights["inner/kernel"] + weights["inner/bias"]
     outer = gelu(inner) @ weights["outer/kernel"] + weights["outer/bias"]
     return norm(weights, "feed_forward_norm", x + outer, epsilon)
@@ -31,14 +56,11 @@ def gelu(x):
 
 
 def attention(weights, name, queries, keys, mask):
-    kernels = {
-        part: weights[f"{name}/{part}/kernel"]
-        for part in ("query", "key", "value", "attention_output")
-    }
-    biases = {part: weights[f"{name}/{part}/bias"] for part in kernels}
-    total = (
-        np.zeros((len(queries), kernels["attention_output"].shape[-1])) + biases["attention_output"]
-    )
+    parts = ("query", "key", "value", "attention_output")
+    kernels = {part: weights[f"{name}/{part}/kernel"] for part in parts}
+    biases = {part: weights[f"{name}/{part}/bias"] for part in parts}
+    dim = kernels["attention_output"].shape[-1]
+    total = np.zeros((len(queries), dim)) + biases["attention_output"]
     for head in range(kernels["query"].shape[1]):
         q = queries @ kernels["query"][:, head] + biases["query"][head]
         k = keys @ kernels["key"][:, head] + biases["key"][head]

@@ -1,4 +1,4 @@
-"""Keras' callbacks do with this model what they do with any other."""
+"""Callbacks of Keras work with the trainer."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ def test_model_checkpoint_saves_a_model_that_can_be_loaded(tmp_path):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_early_stopping_watches_the_validation_loss():
+def test_early_stopping_monitors_the_validation_loss():
     model = trainer(InfoNCE(), learning_rate=0.0)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
     history = model.fit(
@@ -49,7 +49,7 @@ def test_early_stopping_restores_the_best_weights():
     assert len(losses) == 2
 
 
-def test_backup_and_restore_goes_on_where_training_was_interrupted(tmp_path):
+def test_backup_and_restore_continues_an_interrupted_training(tmp_path):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if epoch == 1:

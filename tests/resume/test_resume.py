@@ -1,4 +1,4 @@
-"""A run that was cut off goes on as if it had not been."""
+"""An interrupted and resumed run equals an uninterrupted one."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ class CutError(Exception):
 
 
 def cut_after(epoch, batch):
-    """A callback that ends the run in the middle of an epoch, before anything else can be saved."""
+    """Returns a callback that interrupts the run in the middle of an epoch."""
     now = {}
 
     def begin(number, logs):
@@ -30,7 +30,7 @@ def cut_after(epoch, batch):
 
 
 def trainer():
-    """With everything that draws or remembers: dropout, augmenters, bridges, rates, a queue, a temperature."""
+    """Returns a trainer with everything that draws or has state."""
     keras.utils.set_random_seed(7)
     drop = keras.layers.Dropout(0.3)
     image = keras.Sequential(
@@ -64,17 +64,15 @@ def assert_same(found, expected):
 
 
 @pytest.fixture(scope="module")
-def of_a_whole_run(tmp_path_factory):
-    backup = keras.callbacks.BackupAndRestore(
-        tmp_path_factory.mktemp("whole") / "backup"
-    )  # which builds the model
+def uninterrupted(tmp_path_factory):
+    backup = keras.callbacks.BackupAndRestore(tmp_path_factory.mktemp("whole") / "backup")
     return train(trainer(), [backup])
 
 
 @pytest.mark.parametrize(
     ("save_freq", "cut"), [("epoch", (2, 1)), (1, (1, 0)), (2, (2, 1)), (3, (3, 2))]
 )
-def test_a_run_that_was_cut_off_ends_as_one_that_was_not(tmp_path, of_a_whole_run, save_freq, cut):
+def test_interrupted_run_equals_uninterrupted_run(tmp_path, uninterrupted, save_freq, cut):
     def backup():
         return keras.callbacks.BackupAndRestore(tmp_path / "backup", save_freq=save_freq)
 
@@ -85,38 +83,38 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(tmp_path, of_a_whole_ru
         on_train_batch_end=lambda batch, logs: steps.append(batch)
     )
     found = train(trainer(), [backup(), count])
-    assert len(steps) < 15 - 3 * cut[0] + 1  # and did not start from the beginning
-    assert_same(found, of_a_whole_run)
+    assert len(steps) < 15 - 3 * cut[0] + 1  # not from the beginning
+    assert_same(found, uninterrupted)
 
 
-def test_a_saved_model_goes_on_with_its_random_stream(tmp_path):
+def test_saved_model_continues_its_random_state(tmp_path):
     expected = train(trainer())
     model = trainer()
     train(model, epochs=2)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    keras.utils.set_random_seed(99)  # which is of no consequence
+    keras.utils.set_random_seed(99)  # has no influence
     assert_same(train(loaded, initial_epoch=2), expected)
 
 
-def test_training_twice_is_not_a_resumed_training():
+def test_second_fit_is_not_a_resumed_fit():
     model = ContrastiveTrainer(towers())
     model.compile(keras.optimizers.SGD(0.0), GammaContrastive(num_items=24, temperature=0.5))
     first, second = (
         model.fit(pairs(), batch_size=8, epochs=3, verbose=0).history["loss"] for _ in range(2)
     )
     assert len(second) == 3
-    assert not np.allclose(first, second)  # the rows come in other orders
+    assert not np.allclose(first, second)  # the order of the rows differs
 
 
-def test_the_rows_come_in_another_order_in_each_epoch():
+def test_order_of_rows_differs_between_epochs():
     model = ContrastiveTrainer(towers())
     model.compile(keras.optimizers.SGD(0.0), GammaContrastive(num_items=24, temperature=0.5))
     losses = model.fit(pairs(), batch_size=8, epochs=3, verbose=0).history["loss"]
     assert len({round(loss, 5) for loss in losses}) == 3
 
 
-def test_a_short_first_epoch_is_no_lack_of_data(tmp_path, recwarn):
+def test_short_resumed_epoch_gives_no_warning(tmp_path, recwarn):
     backup = keras.callbacks.BackupAndRestore(tmp_path, save_freq=1)
     with pytest.raises(CutError):
         train(trainer(), [backup, cut_after(1, 1)])
@@ -124,7 +122,7 @@ def test_a_short_first_epoch_is_no_lack_of_data(tmp_path, recwarn):
     assert not [warning for warning in recwarn if "ran out of data" in str(warning.message)]
 
 
-def test_a_model_that_was_built_otherwise_loads_the_weights(tmp_path):
+def test_model_built_from_shapes_loads_the_weights(tmp_path):
     model, other = trainer(), trainer()
     train(model, epochs=1)
     model.save_weights(tmp_path / "model.weights.h5")

@@ -1,7 +1,8 @@
-"""Writes what `test_saving.py` and `test_tasks.py` read: `KERAS_BACKEND=jax python -m tests.saving.make_fusion_fixtures`.
+"""Writes the files of `test_fusion.py` and `test_answer_generators.py`.
 
-Run it once on each backend; every run saves this backend's model, and its curve replaces that of the run before. Use
-the oldest Keras that is supported: an older Keras refuses the files of a newer one.
+Command: `KERAS_BACKEND=jax python -m tests.saving.make_fusion_fixtures`. Run it on each backend
+with the oldest supported Keras, since an older Keras cannot load files of a newer one. Each run
+saves the models of its backend and replaces the curves.
 """
 
 import json
@@ -26,7 +27,7 @@ BATCH = 8
 
 
 def whole(dropout=0.0, run_eagerly=False, **kwargs):
-    """A model with all that draws or remembers: slow weights, a queue, negatives, masks, a temperature, bridges."""
+    """Returns a model with everything that draws or has state."""
     loss = InfoNCE(LearnableTemperature(0.2), memory=EmbeddingQueue(20, 4))
     structures = [
         BrownianBridge(t=(0.2, 0.8), weight=0.1, seed=3, name="bridge"),
@@ -39,7 +40,7 @@ def whole(dropout=0.0, run_eagerly=False, **kwargs):
 
 
 def curve(steps=10):
-    """All that is reported of each step."""
+    """Returns all reported values of each step."""
     model, x, generator = (
         whole(optimizer=keras.optimizers.SGD(0.02)),
         data(),
@@ -58,17 +59,17 @@ def curve(steps=10):
 
 
 def trained():
-    """The model after an epoch."""
+    """Returns the model after an epoch."""
     model = whole(optimizer=keras.optimizers.SGD(0.05))
     model.fit(data(), np.arange(24), batch_size=BATCH, shuffle=False, verbose=0)
     return model
 
 
 def facts(model):
-    """What must be the same after loading."""
+    """Returns values that must be equal after loading."""
     slow = [
         float(np.sum(to_numpy(average).astype("float64") ** 2))
-        for average in model._momentum_weights.averages
+        for average in model.teacher.averages
     ]
     return {
         "predictions": {
@@ -80,7 +81,7 @@ def facts(model):
         "steps": [
             int(to_numpy(step))
             for step in (
-                model._momentum_weights.step,
+                model.teacher.step,
                 model.matching.step,
                 model.masked_language.corruption.step,
                 model.regularizers[0].step,
@@ -90,24 +91,24 @@ def facts(model):
 
 
 def answerer():
-    """A generator that has learned its answers."""
+    """Returns a generator that has learned its answers."""
     x, _, answers = questions(128)
     model = generator()
     model.compile(keras.optimizers.Adam(0.005))
     model.fit({**x, "answer": answers}, batch_size=32, epochs=25, shuffle=False, verbose=0)
-    model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)  # whose state is small
+    model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
     return model
 
 
 def answerer_facts(model):
-    """What must be the same after loading."""
+    """Returns values that must be equal after loading."""
     x, _, answers = questions(12, seed=1)
     loss = model.evaluate({**x, "answer": answers}, verbose=0, return_dict=True)["loss"]
     return {"written": model.predict(x, verbose=0).tolist(), "loss": float(loss)}
 
 
 def main():
-    """Write the fixtures of the active backend."""
+    """Writes the fixtures of the active backend."""
     FOLDER.mkdir(exist_ok=True)
     backend = keras.backend.backend()
     model = trained()

@@ -1,7 +1,8 @@
-"""Writes what `test_other_backends.py` reads: `KERAS_BACKEND=jax python -m tests.saving.make_trainer_fixtures`.
+"""Writes the files of `test_other_backends.py`.
 
-Run it once on each backend; every run saves this backend's models, and its curves replace those of the run before.
-Use the oldest Keras that is supported: an older Keras refuses the files of a newer one.
+Command: `KERAS_BACKEND=jax python -m tests.saving.make_trainer_fixtures`. Run it on each backend
+with the oldest supported Keras, since an older Keras cannot load files of a newer one. Each run
+saves the models of its backend and replaces the curves.
 """
 
 import json
@@ -22,7 +23,7 @@ ROWS = 24
 
 
 def losses():
-    """The losses whose curves must not depend on the backend, by name."""
+    """Returns losses by name. Their curves must not depend on the backend."""
     return {
         "gamma_draws": GammaContrastive(num_items=ROWS, draws=2, seed=1, temperature=0.5),
         "gamma_mean": GammaContrastive(num_items=ROWS, temperature=0.5),
@@ -36,7 +37,7 @@ def losses():
 
 
 def curve(loss, steps=20):
-    """Loss of each step, and the sum of the squares of all trained weights after the last."""
+    """Returns the loss of each step, and the sum of squares of the final trained weights."""
     model = ContrastiveTrainer(towers(), augmenters={"text": Shift(0.5)})
     model.compile(keras.optimizers.SGD(0.05), loss)
     x, generator, values = pairs(ROWS), np.random.default_rng(5), []
@@ -53,7 +54,7 @@ def curve(loss, steps=20):
 
 
 def trained(policy="float32"):
-    """A model with all that can be saved: towers, augmenter, regularizer, state, temperature, metric, optimizer."""
+    """Returns a trained model with everything that can be saved."""
     keras.config.set_dtype_policy(policy)
     regularizers = [Directions(name="directions")]
     model = ContrastiveTrainer(towers(), augmenters={"text": Shift(0.5)}, regularizers=regularizers)
@@ -67,7 +68,7 @@ def trained(policy="float32"):
 
 
 def facts(model):
-    """What must be the same after loading."""
+    """Returns values that must be equal after loading."""
     return {
         "predictions": {
             name: rows[:4].tolist() for name, rows in model.predict(pairs(ROWS), verbose=0).items()
@@ -81,7 +82,7 @@ def facts(model):
 
 
 def main():
-    """Write the fixtures of the active backend."""
+    """Writes the fixtures of the active backend."""
     FOLDER.mkdir(exist_ok=True)
     backend = keras.backend.backend()
     model = trained()

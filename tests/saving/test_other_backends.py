@@ -1,4 +1,7 @@
-"""What is trained on one backend goes on on every other, with the same numbers. `make_fixtures.py` made the files."""
+"""Models saved on one backend continue on every other with the same numbers.
+
+`make_trainer_fixtures.py` wrote the files.
+"""
 
 import json
 import zipfile
@@ -9,8 +12,8 @@ import pytest
 from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
+from keras_contrastive._portable import portable_optimizer
 from keras_contrastive.losses import InfoNCE
-from keras_contrastive.trainers._portable import portable_optimizer
 from tests.helpers.towers import pairs, towers
 from tests.saving.make_trainer_fixtures import FOLDER, ROWS, curve, facts, losses, trained
 
@@ -23,7 +26,7 @@ def curves():
 
 
 @pytest.mark.parametrize("name", losses())
-def test_the_same_weights_and_batches_give_the_same_curve_on_every_backend(name, curves):
+def test_curve_equals_that_of_every_backend(name, curves):
     result = curve(losses()[name])
     assert len(result["losses"]) == 20
     np.testing.assert_allclose(result["losses"], curves[name]["losses"], atol=1e-4)
@@ -31,7 +34,7 @@ def test_the_same_weights_and_batches_give_the_same_curve_on_every_backend(name,
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_model_saved_on_any_backend_is_the_same_here(backend):
+def test_model_saved_on_any_backend_predicts_the_same(backend):
     expected = json.loads((FOLDER / f"from_{backend}.json").read_text())
     result = facts(keras.models.load_model(FOLDER / f"from_{backend}.keras"))
     for name, rows in expected["predictions"].items():
@@ -48,7 +51,7 @@ def test_a_model_saved_on_any_backend_is_the_same_here(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["from", "mixed_from"])
-def test_a_model_saved_on_any_backend_is_trained_further_here(name, backend):
+def test_model_saved_on_any_backend_trains(name, backend):
     model = keras.models.load_model(FOLDER / f"{name}_{backend}.keras")
     before = model.get_weights()[0]
     history = model.fit(pairs(ROWS), batch_size=8, shuffle=False, verbose=0).history
@@ -58,7 +61,7 @@ def test_a_model_saved_on_any_backend_is_trained_further_here(name, backend):
     assert int(ops.convert_to_numpy(model.loss.state.step)) == 6
 
 
-def test_training_further_gives_the_same_numbers_whichever_backend_began():
+def test_further_training_does_not_depend_on_the_saving_backend():
     results = []
     for backend in BACKENDS:
         model = keras.models.load_model(FOLDER / f"from_{backend}.keras")
@@ -69,7 +72,7 @@ def test_training_further_gives_the_same_numbers_whichever_backend_began():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_loss_scaling_and_precision_come_back(backend):
+def test_loss_scaling_and_precision_are_restored(backend):
     model = keras.models.load_model(FOLDER / f"mixed_from_{backend}.keras")
     assert model.dtype_policy.name == "mixed_float16"
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
@@ -83,7 +86,7 @@ def saved_config(model, folder):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-def test_a_saved_model_names_nothing_of_the_backend_that_saved_it(policy, tmp_path):
+def test_saved_config_does_not_name_a_backend(policy, tmp_path):
     config = saved_config(trained(policy), tmp_path)
     compiled = json.loads(config)["compile_config"]
     assert compiled["optimizer"]["module"] == "keras.optimizers"
@@ -91,7 +94,7 @@ def test_a_saved_model_names_nothing_of_the_backend_that_saved_it(policy, tmp_pa
     assert "keras.src" not in config
 
 
-def test_an_optimizer_inside_another_is_named_as_publicly(tmp_path):
+def test_inner_optimizer_has_its_public_name(tmp_path):
     model = ContrastiveTrainer(towers())
     model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)), InfoNCE())
     config = saved_config(model, tmp_path)
@@ -100,7 +103,7 @@ def test_an_optimizer_inside_another_is_named_as_publicly(tmp_path):
     assert "keras.src" not in config
 
 
-def test_an_optimizer_of_ones_own_is_named_as_it_is():
+def test_custom_optimizer_keeps_its_name():
     config = {
         "module": "my.optimizers",
         "class_name": "Adam",

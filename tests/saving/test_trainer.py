@@ -1,4 +1,4 @@
-"""Interrupted training goes on as if nothing had happened."""
+"""Saved trainers are restored with all weights, state and arguments."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from tests.helpers.towers import Directions, Shift, pairs, settle, tower, towers
 
 @keras.saving.register_keras_serializable(package="tests")
 class Stretch(keras.layers.Layer):
-    """An augmentation with a weight, which exists only once its input was seen."""
+    """An augmentation with a weight that is built from the first input."""
 
     def build(self, shape):
         self.factors = self.add_weight(shape=(shape[-1],), initializer="ones", name="factors")
@@ -23,13 +23,13 @@ class Stretch(keras.layers.Layer):
         return inputs * self.factors if training else inputs
 
 
-def remembering():
+def stateful_loss():
     return GammaContrastive(num_items=24, draws=2, seed=1, temperature=LearnableTemperature(0.5))
 
 
 def trainer(loss=None, **kwargs):
     model = ContrastiveTrainer(towers(), **kwargs)
-    model.compile(keras.optimizers.Adam(0.01), loss or remembering(), metrics=[RecallAtK(1)])
+    model.compile(keras.optimizers.Adam(0.01), loss or stateful_loss(), metrics=[RecallAtK(1)])
     return model
 
 
@@ -59,7 +59,7 @@ def assert_same(first, second, atol=0.0):
         )
 
 
-def test_a_loaded_model_has_the_same_weights_rates_temperature_and_optimizer(tmp_path):
+def test_loaded_model_has_the_same_weights_state_and_optimizer(tmp_path):
     model = train(trainer())
     loaded = reload(model, tmp_path)
     assert_same(model, loaded)
@@ -71,7 +71,7 @@ def test_a_loaded_model_has_the_same_weights_rates_temperature_and_optimizer(tmp
     )
 
 
-def test_training_interrupted_by_save_and_load_equals_training_in_one_go(tmp_path):
+def test_save_and_load_between_epochs_does_not_change_training(tmp_path):
     def fresh():
         return trainer(
             augmenters={"text": Shift(0.5)}, regularizers=[Directions(name="directions")]
@@ -80,16 +80,16 @@ def test_training_interrupted_by_save_and_load_equals_training_in_one_go(tmp_pat
     assert_same(train(fresh(), epochs=2), train(reload(train(fresh()), tmp_path)), atol=1e-6)
 
 
-def test_draws_go_on_where_they_stopped(tmp_path):
+def test_step_counter_of_draws_is_saved(tmp_path):
     one_go, interrupted = train(trainer(), epochs=2), reload(train(trainer()), tmp_path)
-    interrupted.loss.state.step.assign(0)  # as if the counter had not been saved
+    interrupted.loss.state.step.assign(0)  # simulates a counter that is not saved
     rates = [
         ops.convert_to_numpy(m.loss.state.log_rates)[:-1] for m in (one_go, train(interrupted))
     ]
     assert np.abs(rates[0] - rates[1]).max() > 1e-6
 
 
-def test_a_model_is_saved_before_any_training(tmp_path):
+def test_untrained_model_can_be_saved(tmp_path):
     model = trainer()
     loaded = reload(model, tmp_path)
     assert_same(model, loaded)
@@ -97,7 +97,7 @@ def test_a_model_is_saved_before_any_training(tmp_path):
 
 
 @pytest.mark.parametrize("jit_compile", ["auto", False])
-def test_jit_compile_is_saved_as_it_was_asked_for(jit_compile, tmp_path):
+def test_jit_compile_is_saved_as_requested(jit_compile, tmp_path):
     model = ContrastiveTrainer(towers())
     model.compile("sgd", InfoNCE(), jit_compile=jit_compile)
     assert reload(model, tmp_path).get_compile_config()["jit_compile"] == jit_compile
@@ -123,7 +123,7 @@ def test_weights_can_be_saved_alone(tmp_path):
         assert np.array_equal(mine, theirs)
 
 
-def test_metrics_and_weighted_metrics_come_back(tmp_path):
+def test_metrics_and_weighted_metrics_are_restored(tmp_path):
     model = ContrastiveTrainer(towers())
     model.compile(
         "sgd", InfoNCE(), metrics=[RecallAtK(1)], weighted_metrics=[RecallAtK(3, name="weighted")]
@@ -137,7 +137,7 @@ def test_metrics_and_weighted_metrics_come_back(tmp_path):
     assert loaded == pytest.approx(expected, rel=1e-5)
 
 
-def test_every_argument_comes_back(tmp_path):
+def test_every_argument_is_restored(tmp_path):
     model = ContrastiveTrainer(
         towers(),
         augmenters={"text": Shift(0.25)},
@@ -159,7 +159,7 @@ def test_every_argument_comes_back(tmp_path):
     )
 
 
-def test_self_supervision_comes_back(tmp_path):
+def test_model_of_one_encoder_is_restored(tmp_path):
     x = pairs()["image"]
     model = ContrastiveTrainer(settle(tower(6)), augmenters=Shift(0.5), projectors=tower(4))
     model.compile("sgd", InfoNCE())
@@ -170,7 +170,7 @@ def test_self_supervision_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("by_modality", [True, False])
-def test_the_weights_of_an_augmenter_come_back(by_modality, tmp_path):
+def test_weights_of_an_augmenter_are_restored(by_modality, tmp_path):
     x = {"image": pairs()["image"]} if by_modality else pairs()["image"]
     parts = [settle(tower(6)), Stretch()]
     model = ContrastiveTrainer(*({"image": part} if by_modality else part for part in parts))
@@ -182,14 +182,14 @@ def test_the_weights_of_an_augmenter_come_back(by_modality, tmp_path):
     )
 
 
-def test_encoders_that_are_built_by_their_data_come_back(tmp_path):
+def test_encoders_built_from_data_are_restored(tmp_path):
     encoders = {name: keras.Sequential([keras.layers.Dense(4)]) for name in ("image", "text")}
     model = ContrastiveTrainer(encoders)
-    model.compile(keras.optimizers.Adam(0.01), remembering())
+    model.compile(keras.optimizers.Adam(0.01), stateful_loss())
     assert_same(train(model), reload(model, tmp_path))
 
 
-def test_one_encoder_under_two_names_stays_one(tmp_path):
+def test_encoder_with_two_names_stays_shared(tmp_path):
     shared = settle(tower(6))
     model = ContrastiveTrainer({"left": shared, "right": shared})
     model.compile("sgd", InfoNCE())
@@ -198,8 +198,8 @@ def test_one_encoder_under_two_names_stays_one(tmp_path):
     assert len(loaded.trainable_weights) == 4
 
 
-def test_a_layer_inside_two_encoders_fails_loudly_when_loaded(tmp_path):
-    """A limit of Keras, for any model that holds both. What works is one encoder under two names."""
+def test_layer_inside_two_encoders_raises_when_loaded(tmp_path):
+    """Keras cannot load any such model. One encoder with two names works."""
     shared = keras.layers.Dense(4)
     encoders = {name: keras.Sequential([keras.Input((6,)), shared]) for name in ("left", "right")}
     with pytest.raises(ValueError, match="expected 2 variables, but received 0 variables"):

@@ -1,4 +1,4 @@
-"""Fixtures of the tasks."""
+"""Fixtures of the tests of the emoji tasks."""
 
 from tests.examples.emoji_tasks.task_data import cache_dir as cache_dir
 from tests.examples.emoji_tasks.task_data import data as data

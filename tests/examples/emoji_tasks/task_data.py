@@ -1,4 +1,4 @@
-"""Emoji for the tests of the tasks: made up, or the real ones."""
+"""Emoji for the tests of the tasks: synthetic, or real."""
 
 import functools
 import itertools
@@ -15,8 +15,8 @@ WOMAN, MAN = "\u200d\u2640\ufe0f", "\u200d\u2642\ufe0f"
 
 
 def _rows():
-    """Character, name, group, subgroup and family of each."""
-    number = itertools.count(0xE000)  # for private use: what is drawn there is nobody's business
+    """Yields the character, name, group, subgroup and family of each emoji."""
+    number = itertools.count(0xE000)  # code points for private use
     for kind in KINDS.values():
         names = sorted(kind.only - kind.several) or [f"{kind.many} {i}" for i in range(7)]
         for name in names if kind.subgroups else []:
@@ -44,7 +44,10 @@ def _rows():
 
 @functools.cache
 def made_up():
-    """A few of everything, each drawing in one color of its own; each family on a side, in turn."""
+    """Returns a few synthetic emoji of every kind.
+
+    Each drawing has a color of its own. The families are on the three sides in turn.
+    """
     characters, names, group, subgroup, family = (
         np.array(column) for column in zip(*_rows(), strict=True)
     )
@@ -53,6 +56,10 @@ def made_up():
     images = np.stack([colors // 256, colors % 256, np.full_like(colors, 7)], axis=-1).astype(
         "uint8"
     )
+    # If the family is the answer, all emoji are on the side of training.
+    sides = np.array([SIDES[order.index(name) % 3] for name in family])
+    family_is_answer = np.isin(subgroup, ("time", "keycap", "person", "country-flag"))
+    split = np.where(family_is_answer, "train", sides)
     return Emoji(
         characters=characters,
         images=np.broadcast_to(images[:, :, None, None], (len(names), 2, 6, 6, 3)).copy(),
@@ -61,10 +68,8 @@ def made_up():
         subgroup=subgroup,
         family=family,
         is_flag=group == "flags",
-        # Where the family is the answer, all are on the side of training.
-        split=np.array(["train" if s in ("time", "keycap", "person", "country-flag") else SIDES[order.index(f) % 3]
-                        for f, s in zip(family, subgroup, strict=True)]),
-    )  # fmt: skip
+        split=split,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -79,23 +84,23 @@ def real(cache_dir):
 
 @pytest.fixture(params=["made_up", pytest.param("real", marks=pytest.mark.emoji_art)])
 def data(request):
-    """The tests that take this hold for both."""
+    """Synthetic and real emoji: tests that use this fixture hold for both."""
     return made_up() if request.param == "made_up" else request.getfixturevalue("real")
 
 
-def assert_tells_nothing(what, task):
-    """In each split, whatever `what` is, each label occurs equally often with it.
+def assert_tells_nothing(values, task):
+    """Asserts that, in each split, each label occurs equally often with each value.
 
     Args:
-        what: `(examples, ...)`; its rows are what is seen of an example.
+        values: `(examples, ...)`.
         task: An `EmojiTask`.
     """
-    rows = np.asarray(what).reshape(len(task), -1)
-    _, seen = np.unique(rows, axis=0, return_inverse=True)
+    rows = np.asarray(values).reshape(len(task), -1)
+    _, value_ids = np.unique(rows, axis=0, return_inverse=True)
     for split in np.unique(task.split):
         chosen = task.split == split
-        counts = np.zeros((seen.max() + 1, len(task.answers)), int)
-        np.add.at(counts, (seen.ravel()[chosen], task.labels[chosen]), 1)
+        counts = np.zeros((value_ids.max() + 1, len(task.answers)), int)
+        np.add.at(counts, (value_ids.ravel()[chosen], task.labels[chosen]), 1)
         assert (counts == counts[:, :1]).all(), (
             f"{split}: {counts[(counts != counts[:, :1]).any(axis=1)][:3]}"
         )

@@ -5,16 +5,17 @@ import re
 import numpy as np
 import pytest
 from emoji_tasks import facts
+from emoji_tasks.categories import KINDS
 from emoji_tasks.questions import WORDINGS, answers_of, ask
 
-FAMILY_ASKED_FOR = {"hair", "clock", "key", "country"}
+KINDS_ABOUT_THE_FAMILY = {"hair", "clock", "key", "country"}
 
 
 def answer_texts(task):
     return np.array(task.answers)[task.labels]
 
 
-def test_each_answer_is_that_of_the_drawing(data):
+def test_label_is_the_answer_of_the_drawing(data):
     task = ask(data, "twemoji", 10, 0)
     items = task.item[task.cells[:, 0, 0]]
     for kind in WORDINGS:
@@ -25,13 +26,13 @@ def test_each_answer_is_that_of_the_drawing(data):
         assert set(task.texts[chosen]) == set(WORDINGS[kind])
 
 
-def test_a_wording_belongs_to_one_kind():
+def test_each_wording_belongs_to_one_kind():
     wordings = [wording for several in WORDINGS.values() for wording in several]
     assert len(set(wordings)) == len(wordings) == 44
     assert all(wording.endswith("?") and wording[0].isupper() for wording in wordings)
 
 
-def test_outside_training_a_question_tells_nothing_of_its_answer(data):
+def test_question_alone_tells_nothing_outside_training(data):
     task = ask(data, "twemoji", 10, 0)
     checked = 0
     for split in set(task.split) - {"train"}:
@@ -45,7 +46,7 @@ def test_outside_training_a_question_tells_nothing_of_its_answer(data):
     assert checked > 50
 
 
-def test_every_answer_can_be_learned(data):
+def test_every_answer_occurs_in_training(data):
     task = ask(data, "twemoji", 10, 0)
     learned = set(
         zip(task.kind[task.split == "train"], task.labels[task.split == "train"], strict=True)
@@ -55,11 +56,11 @@ def test_every_answer_can_be_learned(data):
     assert len(set(task.answers)) == len(task.answers)
 
 
-def test_what_asks_for_the_family_is_not_asked_of_unseen_ones(data):
+def test_questions_about_the_family_are_not_asked_for_unseen_families(data):
     task = ask(data, "twemoji", 10, 0)
     for kind in WORDINGS:
         splits = set(task.split[task.kind == kind])
-        if kind in FAMILY_ASKED_FOR:
+        if kind in KINDS_ABOUT_THE_FAMILY:
             assert splits == {"train", "test_style"}
         else:
             assert (
@@ -68,13 +69,13 @@ def test_what_asks_for_the_family_is_not_asked_of_unseen_ones(data):
             )
 
 
-def test_no_question_is_asked_twice_of_a_drawing(data):
+def test_no_question_is_asked_twice_for_a_drawing(data):
     task = ask(data, "twemoji", 10, 0)
     assert len(set(zip(task.texts, task.cells[:, 0, 0], strict=True))) == len(task)
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_most_is_the_most(data, most):
+def test_most_limits_the_examples_with_the_same_answer(data, most):
     task = ask(data, "twemoji", most, 0)
     _, counts = np.unique(
         np.stack([task.split, task.texts, answer_texts(task)]), axis=1, return_counts=True
@@ -82,7 +83,7 @@ def test_most_is_the_most(data, most):
     assert counts.max() == most
 
 
-# The real ones
+# Real emoji
 
 
 @pytest.mark.emoji_art
@@ -124,7 +125,7 @@ def test_most_is_the_most(data, most):
         ("thing", "winking face", "a smiley"),
     ],
 )
-def test_hand_picked_answers(real, kind, name, answer):
+def test_selected_answers_are_right(real, kind, name, answer):
     (row,) = np.flatnonzero(real.texts["en"] == name)
     assert answers_of(real, kind)[row] == answer
 
@@ -151,13 +152,13 @@ def test_answers_agree_with_the_names(real):
     for key, name in named("key"):
         assert name == f"keycap {key}"
     for direction, name in named("direction"):
-        said = {
+        named_directions = {
             word
             for word in ("up", "down", "left", "right")
             for part in name.split()
             if part.startswith(word)
         }
-        assert said <= {direction}
+        assert named_directions <= {direction}
     assert len(named("skin tone")) > 1400
     assert len(named("gender")) > 400
     assert [len(named(kind)) for kind in ("hair", "clock", "key")] == [90, 24, 13]
@@ -185,9 +186,7 @@ def test_drawings_with_different_answers_are_different(real):
 
 
 @pytest.mark.emoji_art
-def test_all_that_is_left_out_has_a_name_that_there_is(real):
-    from emoji_tasks.categories import KINDS
-
+def test_excluded_names_exist(real):
     for kind in KINDS.values():
-        there = set(real.texts["en"][np.isin(real.subgroup, kind.subgroups)])
-        assert kind.without | kind.several | kind.only <= there
+        names = set(real.texts["en"][np.isin(real.subgroup, kind.subgroups)])
+        assert kind.without | kind.several | kind.only <= names

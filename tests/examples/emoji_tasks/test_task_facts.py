@@ -1,4 +1,4 @@
-"""What code points and names say, and the kinds of things."""
+"""Facts from code points and names, and kinds of things."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ LIGHT, DARK, ZWJ, VS, ROCKET = "\U0001f3fb", "\U0001f3ff", "\u200d", "\ufe0f", "
         (ADULT + LIGHT + ZWJ + "\U0001f91d" + ZWJ + ADULT + DARK, None),  # two people, two tones
     ],
 )
-def test_skin_tone(character, tone):
+def test_tone_of_an_emoji(character, tone):
     assert facts.tone_of(character) == tone
 
 
@@ -43,11 +43,11 @@ def test_skin_tone(character, tone):
         (ADULT + ZWJ + "\U0001f91d" + ZWJ + ADULT, None),
     ],
 )
-def test_gender(character, gender):
+def test_gender_of_an_emoji(character, gender):
     assert facts.gender_of(character) == gender
 
 
-def test_a_figure_is_the_same_whoever_it_is():
+def test_figure_ignores_tone_and_gender():
     runners = [
         RUNNER,
         RUNNER + DARK,
@@ -69,7 +69,7 @@ def test_a_figure_is_the_same_whoever_it_is():
     assert facts.figure_of(RUNNER) != facts.figure_of(astronauts[0])
 
 
-def test_hair():
+def test_hair_of_people():
     hair = {"\U0001f9b0": "red", "\U0001f9b1": "curly", "\U0001f9b3": "white", "\U0001f9b2": "bald"}
     for code, name in hair.items():
         assert facts.hair_of(WOMAN + DARK + ZWJ + code) == name
@@ -78,7 +78,7 @@ def test_hair():
     assert facts.hair_of(WOMAN) is None
 
 
-def test_clocks():
+def test_time_of_clocks():
     assert [facts.time_of(c) for c in "\U0001f552\U0001f55e\U0001f55b\U0001f567\U0001f4a1"] == [
         "three o'clock",
         "half past three",
@@ -88,7 +88,7 @@ def test_clocks():
     ]
 
 
-def test_keys():
+def test_labels_of_keycaps():
     assert [
         facts.key_of(c) for c in ("7" + VS + "\u20e3", "#" + VS + "\u20e3", "\U0001f51f", "7", WAVE)
     ] == [
@@ -100,17 +100,16 @@ def test_keys():
     ]
 
 
-def test_directions():
+def test_directions_of_arrows_and_hands():
     for up, down, left, right in (
         "\u2b06\u2b07\u2b05\u27a1",
         "\U0001f446\U0001f447\U0001f448\U0001f449",
     ):
-        found = [facts.direction_of(c) for c in (up, down, left, right)]
-        assert found == ["up", "down", "left", "right"]
+        directions = [facts.direction_of(c) for c in (up, down, left, right)]
+        assert directions == ["up", "down", "left", "right"]
     assert facts.direction_of("\u27a1" + VS) == facts.direction_of("\U0001f449" + DARK) == "right"
-    assert (
-        facts.direction_of(RUNNER + ZWJ + "\u27a1" + VS) is None
-    )  # who runs to the right does not point there
+    # A person who runs to the right does not point to the right.
+    assert facts.direction_of(RUNNER + ZWJ + "\u27a1" + VS) is None
 
 
 @pytest.mark.parametrize(
@@ -126,21 +125,21 @@ def test_directions():
         ("Redwood square", None),
     ],
 )
-def test_colors(name, color):
+def test_color_of_a_name(name, color):
     assert facts.color_of(name) == color
 
 
-def test_flags_that_tell_the_country():
+def test_unique_flags():
     def flag(letters):
         return "".join(chr(0x1F1E6 + ord(letter) - ord("A")) for letter in letters)
 
-    assert facts.has_flag_of_its_own(flag("FR"))
-    assert not facts.has_flag_of_its_own(flag("BV"))  # Norway's
-    assert not facts.has_flag_of_its_own(flag("F"))
-    assert not facts.has_flag_of_its_own("FR")
+    assert facts.has_unique_flag(flag("FR"))
+    assert not facts.has_unique_flag(flag("BV"))  # the flag of Norway
+    assert not facts.has_unique_flag(flag("F"))
+    assert not facts.has_unique_flag("FR")
 
 
-def test_figures_are_there_as_woman_man_and_person():
+def test_figures_exist_as_woman_man_and_person():
     data = made_up()
     figures = facts.figures(data)
     assert len(figures) == 9
@@ -152,7 +151,7 @@ def test_figures_are_there_as_woman_man_and_person():
             assert words == {gender if gender != "person" else "worker"}
 
 
-def test_articles():
+def test_article_of_a_noun():
     assert [with_article(noun) for noun in ("bird", "animal", "artist", "elf")] == [
         "a bird",
         "an animal",
@@ -161,7 +160,7 @@ def test_articles():
     ]
 
 
-def test_no_two_kinds_share_a_member_unless_one_is_a_part_of_the_other():
+def test_kinds_are_disjoint_unless_one_is_a_part_of_the_other():
     for name, kind in KINDS.items():
         for other, second in KINDS.items():
             shared = {*kind.subgroups} & {*second.subgroups} if name != other else set()
@@ -169,7 +168,7 @@ def test_no_two_kinds_share_a_member_unless_one_is_a_part_of_the_other():
             assert name not in second.parts or not second.subgroups
 
 
-def test_members():
+def test_members_of_a_kind():
     data = made_up()
     birds = members(data, "bird")
     assert data.texts["en"][birds].tolist() == [f"birds {i}" for i in range(7)]
@@ -178,9 +177,9 @@ def test_members():
     kinds = emoji_kinds(data)
     assert set(kinds) == set(KINDS)
     np.testing.assert_array_equal(kinds["bird"], birds)
-    with_two = data[birds | members(data, "drink")]
-    with_two.texts["en"][:3] = ["feather", "birds 1", "birds 2"]
-    with_two.texts["en"][7:9] = ["clinking glasses", "tropical drink"]
-    assert members(with_two, "bird").sum() == 6
-    assert members(with_two, "drink").sum() == 6
-    assert members(with_two, "drink", single=True).sum() == 5
+    both = data[birds | members(data, "drink")]
+    both.texts["en"][:3] = ["feather", "birds 1", "birds 2"]
+    both.texts["en"][7:9] = ["clinking glasses", "tropical drink"]
+    assert members(both, "bird").sum() == 6
+    assert members(both, "drink").sum() == 6
+    assert members(both, "drink", single=True).sum() == 5

@@ -1,4 +1,4 @@
-"""The sheet of the tasks and their baselines run from end to end."""
+"""The task sheet and the baselines run from end to end."""
 
 import os
 import pathlib
@@ -31,14 +31,14 @@ def test_task_sheet_draws_a_sheet_of_each_task(cache_dir, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in TASKS}
 
 
-def test_who_sees_less_than_text_and_pictures_does_not_beat_chance(cache_dir):
+def test_baselines_without_text_or_pictures_do_not_beat_chance(cache_dir):
     done = run("benchmarks/task_baselines.py", "--quick", "--size", 24, home=cache_dir)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [line.split() for line in done.stdout.splitlines() if line]
     tables = [i for i, line in enumerate(lines) if line[0] in TASKS]
     assert len(tables) == 4
     for start, chance in zip(tables[1:], ("0.500", "0.333", "0.333"), strict=True):
-        guessers = {line[0]: line[-5:] for line in lines[start + 2 : start + 8]}
-        assert set(guessers) == {"majority", "question", "text", "outline", "picture", "both,"}
-        for guesser in ("majority", "question", "text", "outline", "picture"):
-            assert guessers[guesser] == [chance] * 5, guesser
+        baselines = {line[0]: line[-5:] for line in lines[start + 2 : start + 8]}
+        assert set(baselines) == {"majority", "question", "text", "outline", "picture", "both,"}
+        for name in ("majority", "question", "text", "outline", "picture"):
+            assert baselines[name] == [chance] * 5, name

@@ -1,6 +1,7 @@
-"""What the tasks have in common."""
+"""Promises that all tasks share."""
 
 import dataclasses
+import itertools
 
 import emoji_tasks
 import numpy as np
@@ -53,7 +54,7 @@ def test_equal_seeds_give_equal_tasks(make, data):
 
 
 @each_task
-def test_each_array_has_its_kind(make, data):
+def test_arrays_have_the_documented_dtypes_and_lengths(make, data):
     task = make(data)
     assert task.drawings.dtype == np.uint8
     assert task.cells.dtype == task.labels.dtype == task.item.dtype == np.int32
@@ -70,7 +71,7 @@ def test_each_array_has_its_kind(make, data):
 
 @each_task
 @pytest.mark.parametrize("style", kc.datasets.STYLES)
-def test_no_family_and_no_style_is_on_two_sides(make, style, data):
+def test_splits_share_no_family_and_no_style_with_other_sides(make, style, data):
     task = make(data, style)
     unseen = next(other for other in kc.datasets.STYLES if other != style)
     families = {}
@@ -82,13 +83,12 @@ def test_no_family_and_no_style_is_on_two_sides(make, style, data):
         assert set(data.split[task.item[shown]]) == {SIDES[split]}
         np.testing.assert_array_equal(task.family[shown], data.family[task.item[shown]])
         families[split] = set(task.family[shown])
-    for split, others in families.items():
-        for other, theirs in families.items():
-            assert SIDES[split] == SIDES[other] or not others & theirs
+    for first, second in itertools.combinations(families, 2):
+        assert SIDES[first] == SIDES[second] or not families[first] & families[second]
 
 
 @each_task
-def test_the_table_holds_each_drawing_that_is_shown_once(make, data):
+def test_each_shown_drawing_is_stored_once(make, data):
     task = make(data)
     assert set(np.unique(task.cells)) - {-1} == set(range(len(task.drawings)))
     assert len({*zip(task.item.tolist(), task.style.tolist(), strict=True)}) == len(task.drawings)
@@ -99,7 +99,7 @@ def test_the_table_holds_each_drawing_that_is_shown_once(make, data):
 
 
 @each_task
-def test_pictures_show_what_the_cells_say(make):
+def test_pictures_show_the_drawings_of_the_cells(make):
     task = make(made_up())
     rows = np.arange(0, len(task), 31)
     images, side = task.images(rows), task.drawings.shape[1]
@@ -118,7 +118,7 @@ def test_pictures_show_what_the_cells_say(make):
 
 
 @each_task
-def test_chosen_examples_keep_all_that_is_theirs(make):
+def test_selected_examples_keep_their_arrays(make):
     task = make(made_up())
     rows = task.split == "test_style"
     chosen = task[rows]
@@ -130,7 +130,7 @@ def test_chosen_examples_keep_all_that_is_theirs(make):
 
 
 @each_task
-def test_a_split_is_in_no_order(make):
+def test_examples_of_a_split_are_shuffled(make):
     task = make(made_up())
     train = task[task.split == "train"]
     assert np.corrcoef(np.arange(len(train)), train.labels)[0, 1] == pytest.approx(
@@ -139,7 +139,7 @@ def test_a_split_is_in_no_order(make):
     assert len(set(train.kind[: len(train) // 2])) == len(set(train.kind))
 
 
-def test_places_go_from_left_to_right_and_down():
+def test_places_go_from_left_to_right_and_from_top_to_bottom():
     drawings = np.arange(3, dtype="uint8")[:, None, None, None] * np.ones((1, 2, 2, 3), "uint8")
     picture = compose(drawings, [[0, 1, -1, 2]])
     assert picture.shape == (1, 4, 4, 3)
@@ -150,12 +150,12 @@ def test_places_go_from_left_to_right_and_down():
         compose(drawings, [[0, 1, 2]])
 
 
-# Arguments, which are checked before any package is asked for
+# Arguments are checked before any package is imported
 
 
 @pytest.mark.parametrize("name", LOADERS)
 @pytest.mark.parametrize("style", ["noto", "Twemoji", None, 0])
-def test_style_is_one_that_there_is(name, style):
+def test_unknown_style_raises(name, style):
     load, options = LOADERS[name]
     with pytest.raises(
         ValueError, match=r"`style` must be one of \('twemoji', 'openmoji'\).* Received: style="
@@ -165,7 +165,7 @@ def test_style_is_one_that_there_is(name, style):
 
 @pytest.mark.parametrize("name", LOADERS)
 @pytest.mark.parametrize("seed", [-1, 0.5, None, True])
-def test_seed_is_an_integer(name, seed):
+def test_seed_must_be_a_non_negative_integer(name, seed):
     load, options = LOADERS[name]
     with pytest.raises(ValueError, match=r"`seed` must be a non-negative integer. Received: seed="):
         load(**options, seed=seed)
@@ -185,7 +185,7 @@ def test_seed_is_an_integer(name, seed):
     ],
 )
 @pytest.mark.parametrize("value", [0, -3, 2.0, True, "5"])
-def test_numbers_of_examples_are_positive(name, argument, value):
+def test_numbers_of_examples_must_be_positive(name, argument, value):
     load, options = LOADERS[name]
     with pytest.raises(
         ValueError, match=rf"`{argument}` must be a positive integer. Received: {argument}="
@@ -202,11 +202,11 @@ def test_numbers_of_examples_are_positive(name, argument, value):
         for size in BAD_SIZES
     ],
 )
-def test_the_grid_divides_the_size(name, across, size):
+def test_size_must_be_divisible_by_the_grid(name, across, size):
     load, options = LOADERS[name]
-    such = f" that {across} divides, for {across} by {across} drawings" if across else ""
+    divisible = f" divisible by {across}, for {across} by {across} drawings" if across else ""
     with pytest.raises(
-        ValueError, match=rf"`size` must be a positive integer{such}. Received: size="
+        ValueError, match=rf"`size` must be a positive integer{divisible}. Received: size="
     ):
         load(**options | {"size": size})
 
@@ -214,7 +214,7 @@ def test_the_grid_divides_the_size(name, across, size):
 @pytest.mark.emoji_art
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("name", LOADERS)
-def test_loaded_pictures_have_the_size_that_was_asked_for(name, cache_dir):
+def test_loaded_pictures_have_the_requested_size(name, cache_dir):
     load, options = LOADERS[name]
     before = set(cache_dir.iterdir())
     task = load(**options, cache_dir=cache_dir, verbose=False)

@@ -1,4 +1,4 @@
-"""CLIP and SigLIP of keras-hub, taken apart, trained with our losses, and put back."""
+"""CLIP and SigLIP of keras-hub: split into towers, trained with any loss, saved as a preset."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_contrastive import ContrastiveTrainer, losses
-from keras_contrastive.encoders import Encoder, towers
+from keras_contrastive.encoders import Encoder, split_image_text_backbone
 from keras_contrastive.layers import BrownianBridge, DeepFeatureSeparation, GeometricConsistency
 from keras_contrastive.losses import GammaContrastive, InfoNCE, SigmoidContrastive
 from tests.contracts import loss_cases as cases
@@ -36,19 +36,19 @@ def assert_same(found, expected, atol=1e-5):
 
 
 @pytest.mark.parametrize("name", ["CLIP", "SigLIP"])
-def test_the_towers_embed_as_the_backbone_does(name):
+def test_towers_give_the_embeddings_of_the_backbone(name):
     backbone = backbones.image_text(name)
-    model = ContrastiveTrainer(towers(backbone).encoders)
+    model = ContrastiveTrainer(split_image_text_backbone(backbone).encoders)
     model.compile("sgd", InfoNCE())
     assert_same(model.predict(data(), verbose=0), backbones.embeddings_of(backbone, data()))
 
 
 @pytest.mark.parametrize("name", ["CLIP", "SigLIP"])
-def test_the_loss_is_that_of_the_backbones_own_logits(name):
+def test_the_loss_equals_the_loss_of_the_logits_of_the_backbone(name):
     backbone, x = backbones.image_text(name), data()
     head = head_of(backbone)
     head.logit_scale.assign(1.5)
-    parts = towers(backbone)
+    parts = split_image_text_backbone(backbone)
     logits = backbone.predict(
         {"images": x["image"], "token_ids": x["text"]["token_ids"]}, verbose=0
     )["text_logits"]
@@ -69,12 +69,12 @@ def test_the_loss_is_that_of_the_backbones_own_logits(name):
 
 
 @pytest.mark.parametrize("name", ["CLIP", "SigLIP"])
-def test_a_saved_preset_holds_what_was_learned(name, tmp_path):
+def test_a_saved_preset_has_the_trained_weights(name, tmp_path):
     import keras_hub
 
     backbone, x = backbones.image_text(name), data()
     before, scale = backbones.embeddings_of(backbone, x), float(head_of(backbone).logit_scale)
-    parts = towers(backbone)
+    parts = split_image_text_backbone(backbone)
     loss = (
         SigmoidContrastive(parts.temperature, parts.bias)
         if parts.bias
@@ -82,11 +82,11 @@ def test_a_saved_preset_holds_what_was_learned(name, tmp_path):
     )
     model = trainer(parts, loss)
     model.fit(x, batch_size=4, epochs=2, verbose=0)
-    learned = {name: np.asarray(rows) for name, rows in model.predict(x, verbose=0).items()}
-    assert all(np.abs(learned[name] - before[name]).max() > 1e-3 for name in before)
+    trained = {name: np.asarray(rows) for name, rows in model.predict(x, verbose=0).items()}
+    assert all(np.abs(trained[name] - before[name]).max() > 1e-3 for name in before)
     backbone.save_to_preset(str(tmp_path / "preset"))
     loaded = keras_hub.models.Backbone.from_preset(str(tmp_path / "preset"))
-    assert_same(backbones.embeddings_of(loaded, x), learned)
+    assert_same(backbones.embeddings_of(loaded, x), trained)
     assert float(head_of(loaded).logit_scale) == float(head_of(backbone).logit_scale) != scale
     assert float(head_of(loaded).logit_scale) == pytest.approx(
         np.log(float(parts.temperature.scale)), abs=1e-6
@@ -101,26 +101,27 @@ def test_a_step_runs_each_encoder_once(name, monkeypatch):
     for encoder in (backbone.vision_encoder, backbone.text_encoder):
         block = encoder.encoder_layers[0]
 
-        def counted(*args, own=block.call, of=encoder.name, **kwargs):
-            calls.append(of)
-            return own(*args, **kwargs)
+        def counted(*args, call=block.call, name=encoder.name, **kwargs):
+            calls.append(name)
+            return call(*args, **kwargs)
 
         monkeypatch.setattr(block, "call", counted)
-    model = ContrastiveTrainer((parts := towers(backbone)).encoders)
+    model = ContrastiveTrainer((parts := split_image_text_backbone(backbone)).encoders)
     model.compile("sgd", InfoNCE(temperature=parts.temperature), run_eagerly=True)
-    model.train_on_batch(data())  # which also traces the model where the backend asks for it
+    # Some backends trace the model in the first step.
+    model.train_on_batch(data())
     calls.clear()
     model.train_on_batch(data())
     assert sorted(calls) == sorted([backbone.vision_encoder.name, backbone.text_encoder.name])
 
 
 @pytest.mark.parametrize("name", list(cases.LOSSES | cases.REMEMBERING))
-def test_every_loss_learns_the_backbones_own_logit_scale(name):
+def test_every_loss_trains_the_logit_scale_of_the_backbone(name):
     backbone = backbones.image_text()
-    parts, scale = towers(backbone), head_of(backbone).logit_scale
+    parts, scale = split_image_text_backbone(backbone), head_of(backbone).logit_scale
     before = float(scale)
-    remembers = {"num_items": backbones.ROWS} if name in cases.REMEMBERING else {}
-    loss = getattr(losses, name)(temperature=parts.temperature, **remembers)
+    state = {"num_items": backbones.ROWS} if name in cases.REMEMBERING else {}
+    loss = getattr(losses, name)(temperature=parts.temperature, **state)
     history = (
         trainer(parts, loss).fit(data(), np.arange(backbones.ROWS), epochs=2, verbose=0).history
     )
@@ -128,8 +129,8 @@ def test_every_loss_learns_the_backbones_own_logit_scale(name):
     assert float(scale) != before
 
 
-def test_every_part_of_the_package_applies():
-    parts = towers(backbones.image_text())
+def test_towers_train_with_augmenters_regularizers_and_hard_negatives():
+    parts = split_image_text_backbone(backbones.image_text())
     model = ContrastiveTrainer(
         parts.encoders,
         augmenters={"image": keras.layers.GaussianNoise(0.1)},
@@ -148,21 +149,21 @@ def test_every_part_of_the_package_applies():
     assert model.predict(data(), verbose=0)["image_independent"].shape[0] == backbones.ROWS
 
 
-def test_a_trainer_is_loaded_with_weights_of_its_own_and_matched_with_a_backbone(tmp_path):
+def test_a_loaded_trainer_has_its_own_weights_which_another_backbone_can_take(tmp_path):
     backbone, x = backbones.image_text(), data()
-    model = trainer(towers(backbone))
+    model = trainer(split_image_text_backbone(backbone))
     model.fit(x, verbose=0)
-    learned = {name: np.asarray(rows) for name, rows in model.predict(x, verbose=0).items()}
+    trained = {name: np.asarray(rows) for name, rows in model.predict(x, verbose=0).items()}
     scale = float(model.loss.temperature.scale)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert_same(loaded.predict(x, verbose=0), learned)
+    assert_same(loaded.predict(x, verbose=0), trained)
     assert float(loaded.loss.temperature.scale) == scale
     loaded.fit(x, verbose=0)
     assert float(loaded.loss.temperature.scale) != scale == float(model.loss.temperature.scale)
 
     other = backbones.image_text()
-    parts = towers(other)
+    parts = split_image_text_backbone(other)
     for name, encoder in parts.encoders.items():
         encoder.set_weights(loaded.encoders[name].get_weights())
     parts.temperature.log_scale.assign(loaded.loss.temperature.log_scale)
@@ -170,50 +171,74 @@ def test_a_trainer_is_loaded_with_weights_of_its_own_and_matched_with_a_backbone
     assert_same(backbones.embeddings_of(other, x), new)
 
 
-def test_a_locked_image_tower_stays_as_it_is():
+def test_a_locked_image_tower_does_not_change():
     backbone, x = backbones.image_text(), data()
     before = [np.array(weights) for weights in backbone.vision_encoder.get_weights()]
-    parts = towers(backbone, trainable_blocks={"image": 0, "text": 2})
+    parts = split_image_text_backbone(backbone, trainable_blocks={"image": 0, "text": 2})
     model = trainer(parts)
     model.fit(x, verbose=0)
-    for mine, theirs in zip(backbone.vision_encoder.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    for after, initial in zip(backbone.vision_encoder.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(after, initial)
     assert not parts.encoders["image"].trainable_weights
     assert parts.encoders["text"].blocks[-2:] == ["layer_norm", "text_projection"]
     assert len(parts.encoders["text"].trainable_weights) == 3
-    assert len(model.trainable_weights) == 4  # and the logit scale
+    # The fourth weight is the logit scale.
+    assert len(model.trainable_weights) == 4
 
 
-def test_the_temperature_has_clips_bound_or_that_of_the_backbone():
+def test_the_bound_of_the_temperature_is_that_of_clip_or_of_the_backbone():
     backbone = backbones.image_text()
-    parts = towers(backbone)
+    parts = split_image_text_backbone(backbone)
     head = head_of(backbone)
     assert parts.temperature.lowest == 0.01
     assert float(head.logit_scale.constraint(ops.convert_to_tensor(9.0))) == pytest.approx(
         np.log(100)
     )
-    head.logit_scale.assign(np.log(117.0))  # SigLIP's
-    assert towers(backbone).temperature.lowest == pytest.approx(1 / 117, rel=1e-5)
-    assert towers(backbones.image_text(), lowest_temperature=None).temperature.lowest is None
+    # The scale of the published SigLIP.
+    head.logit_scale.assign(np.log(117.0))
+    assert split_image_text_backbone(backbone).temperature.lowest == pytest.approx(
+        1 / 117, rel=1e-5
+    )
+    assert (
+        split_image_text_backbone(
+            backbones.image_text(), lowest_temperature=None
+        ).temperature.lowest
+        is None
+    )
 
 
-def test_what_is_no_image_text_backbone_is_refused():
-    with pytest.raises(
-        TypeError, match=r"such as `keras_hub.models.CLIPBackbone`.*Received: `BertBackbone`"
-    ):
-        towers(backbones.bert())
-    with pytest.raises(
-        ValueError, match=r"`trainable_blocks` may have 'image' and 'text'. Received: audio"
-    ):
-        towers(backbones.image_text(), trainable_blocks={"audio": 1})
-    with pytest.raises(ValueError, match="`lowest_temperature` must be positive"):
-        towers(backbones.image_text(), lowest_temperature=0.0)
-    with pytest.raises(ValueError, match=r"outputs vision_logits, text_logits.*kc.encoders.towers"):
-        Encoder(backbones.image_text())
+WRONG_ARGUMENTS = {
+    "a backbone of one modality": (
+        lambda: split_image_text_backbone(backbones.bert()),
+        *(TypeError, r"such as `keras_hub.models.CLIPBackbone`.*Received: `BertBackbone`"),
+    ),
+    "an unknown modality": (
+        lambda: split_image_text_backbone(backbones.image_text(), trainable_blocks={"audio": 1}),
+        *(
+            ValueError,
+            r"`trainable_blocks` must contain names of modalities: image, text\..*'audio'",
+        ),
+    ),
+    "a bound of 0": (
+        lambda: split_image_text_backbone(backbones.image_text(), lowest_temperature=0.0),
+        *(ValueError, "`lowest_temperature` must be a positive, finite number"),
+    ),
+    "an encoder of two modalities": (
+        lambda: Encoder(backbones.image_text()),
+        *(ValueError, r"outputs vision_logits, text_logits.*encoders.split_image_text_backbone"),
+    ),
+}
 
 
-def test_a_text_tower_takes_token_ids_alone():
-    encoder = towers(backbones.image_text()).encoders["text"]
+@pytest.mark.parametrize("name", WRONG_ARGUMENTS)
+def test_wrong_arguments_raise_with_the_reason(name):
+    make, error, message = WRONG_ARGUMENTS[name]
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_the_text_encoder_accepts_token_ids_without_a_dict():
+    encoder = split_image_text_backbone(backbones.image_text()).encoders["text"]
     text = backbones.texts()
     assert_same(
         {"text": encoder.predict(text["token_ids"], verbose=0)},

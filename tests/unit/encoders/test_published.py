@@ -1,4 +1,4 @@
-"""Backbones of keras-hub, keras-nlp and keras-cv as encoders; their tokenizers; presets from a folder."""
+"""Backbones, tokenizers and presets of keras-hub, keras-nlp and keras-cv in encoders."""
 
 import keras
 import numpy as np
@@ -60,23 +60,23 @@ IMAGE_POOLING = {
 
 
 @pytest.mark.parametrize("name", TEXT_POOLING)
-def test_texts_are_pooled_as_their_family_is(name):
+def test_text_backbones_are_pooled_by_their_family(name):
     backbone, x = backbones.TEXT[name](), backbones.texts()
     segments = {"segment_ids": np.zeros_like(x["token_ids"])}
-    taken = {key: value for key, value in {**x, **segments}.items() if key in backbone.input}
-    expected = TEXT_POOLING[name](sequences(backbone, taken), x["padding_mask"])
+    named = {key: value for key, value in {**x, **segments}.items() if key in backbone.input}
+    expected = TEXT_POOLING[name](sequences(backbone, named), x["padding_mask"])
     np.testing.assert_allclose(numpy(Encoder(backbone)(x)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", IMAGE_POOLING)
-def test_images_are_pooled_as_their_family_is(name):
+def test_image_backbones_are_pooled_by_their_family(name):
     backbone, x = backbones.IMAGE[name](), backbones.images()
     np.testing.assert_allclose(
         numpy(Encoder(backbone)(x)), IMAGE_POOLING[name](sequences(backbone, x)), atol=1e-5
     )
 
 
-def test_what_is_pooled_already_stays():
+def test_a_pooled_output_does_not_change():
     backbone, x = backbones.TEXT["siglip_text"](), backbones.texts()
     expected = numpy(backbone({"token_ids": x["token_ids"]}))
     np.testing.assert_allclose(numpy(Encoder(backbone)(x)), expected, atol=1e-6)
@@ -85,7 +85,7 @@ def test_what_is_pooled_already_stays():
 @pytest.mark.parametrize(
     ("image", "text"), [("vit", "bert"), ("dinov2", "gpt2"), ("vgg", "distil_bert")]
 )
-def test_partly_frozen_towers_train_and_are_saved(image, text, tmp_path):
+def test_partly_frozen_encoders_train_and_are_saved(image, text, tmp_path):
     encoders = {
         "image": Encoder(backbones.IMAGE[image](), projection_dim=6, trainable_blocks=1),
         "text": Encoder(backbones.TEXT[text](), projection_dim=6, trainable_blocks=0),
@@ -96,8 +96,8 @@ def test_partly_frozen_towers_train_and_are_saved(image, text, tmp_path):
     frozen = encoders["text"].backbone.get_weights()
     history = model.fit(x, batch_size=12, epochs=4, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
-    for mine, theirs in zip(encoders["text"].backbone.get_weights(), frozen, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    for after, before in zip(encoders["text"].backbone.get_weights(), frozen, strict=True):
+        np.testing.assert_array_equal(after, before)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for name, rows in loaded.predict(x, verbose=0).items():
@@ -105,7 +105,7 @@ def test_partly_frozen_towers_train_and_are_saved(image, text, tmp_path):
     assert len(loaded.trainable_weights) == len(model.trainable_weights)
 
 
-def test_a_folder_is_a_preset(tmp_path):
+def test_a_folder_can_be_a_preset(tmp_path):
     backbone = backbones.bert()
     backbone.save_to_preset(str(tmp_path / "bert"))
     x = backbones.texts()
@@ -137,7 +137,7 @@ def tokenized():
     return {name: numpy(tokens) for name, tokens in preprocessor()(SENTENCES).items()}
 
 
-def test_a_tokenizers_batch_is_what_the_encoder_takes():
+def test_an_encoder_takes_the_batch_of_a_tokenizer():
     tokens = preprocessor()(SENTENCES)
     assert {"token_ids", "padding_mask"} <= set(tokens)
     encoder = text_trainer().encoders["text"]
@@ -147,17 +147,18 @@ def test_a_tokenizers_batch_is_what_the_encoder_takes():
     )
 
 
-def test_padding_does_not_count():
+def test_padding_does_not_change_an_embedding():
     encoder = text_trainer().encoders["text"]
     alone = preprocessor().tokenizer(SENTENCES[2])
     row = {name: tokens[2:3] for name, tokens in tokenized().items()}
     length = int(row["padding_mask"].sum())
-    assert length == len(alone) + 2  # the two special tokens
+    # The preprocessor adds two special tokens.
+    assert length == len(alone) + 2
     short = {name: tokens[:, :length] for name, tokens in row.items()}
     np.testing.assert_allclose(numpy(encoder(short)), numpy(encoder(row)), atol=1e-5)
 
 
-def test_tokens_train_as_arrays_and_through_every_kind_of_data():
+def test_training_is_equal_for_every_kind_of_data():
     x = {"image": backbones.images(), "text": tokenized()}
     losses = {}
     for name, make in {"arrays": None, **DATA_KINDS}.items():
@@ -169,7 +170,7 @@ def test_tokens_train_as_arrays_and_through_every_kind_of_data():
 
 
 def test_strings_are_tokenized_inside_tf_data():
-    """With the TensorFlow that keras-hub brings, whatever the backend."""
+    """keras-hub installs TensorFlow for every backend."""
     import tensorflow as tf
 
     preprocess = preprocessor()

@@ -1,8 +1,7 @@
-"""Towers that yield tokens, and the weights of a published BERT."""
+"""Towers that return tokens: padding, patches, and the weights of a published BERT."""
 
 import types
 
-import keras
 import numpy as np
 import pytest
 
@@ -22,71 +21,33 @@ def text_tower(**kwargs):
     )
 
 
-def test_padding_of_a_text_changes_none_of_its_tokens():
+def test_padding_does_not_change_the_tokens_of_a_text():
     tower = text_tower()
     longer, shorter = to_numpy(tower(TEXTS)), to_numpy(tower(TEXTS[:, :4]))
-    there = TEXTS[:, :4] > 0
-    np.testing.assert_allclose(longer[:, :4][there], shorter[there], atol=1e-6)
+    mask = TEXTS[:, :4] > 0
+    np.testing.assert_allclose(longer[:, :4][mask], shorter[mask], atol=1e-6)
 
 
-def test_a_text_may_come_with_a_mask_of_its_own():
+def test_a_padding_mask_replaces_the_padding_id():
     tower = text_tower()
-    given = {"token_ids": np.where(TEXTS == 0, 5, TEXTS), "padding_mask": TEXTS > 0}
+    inputs = {"token_ids": np.where(TEXTS == 0, 5, TEXTS), "padding_mask": TEXTS > 0}
     np.testing.assert_allclose(
-        to_numpy(tower(given))[TEXTS > 0], to_numpy(tower(TEXTS))[TEXTS > 0], atol=1e-6
+        to_numpy(tower(inputs))[TEXTS > 0], to_numpy(tower(TEXTS))[TEXTS > 0], atol=1e-6
     )
 
 
-def test_patches_are_what_they_are_cut_from():
+def test_the_tokens_of_an_image_are_its_patches_row_by_row():
     tower = PatchTower(patch_size=2, dim=4, num_layers=1, num_heads=2, use_class_token=False)
-    picture = np.arange(4 * 6, dtype="float32").reshape(1, 4, 6, 1)
-    tower.build(picture.shape)
+    image = np.arange(4 * 6, dtype="float32").reshape(1, 4, 6, 1)
+    tower.build(image.shape)
     tower.patches.set_weights([np.eye(4, dtype="float32"), np.zeros(4, "float32")])
     tower.positions.assign(np.zeros((6, 4), "float32"))
     tower.norm.set_weights([np.ones(4, "float32"), np.zeros(4, "float32")])
-    seen = []
-    tower.blocks = [lambda x, training: seen.append(to_numpy(x)) or x]
-    tower(picture)
-    last = picture[0, 2:, 4:, 0].reshape(-1)
-    np.testing.assert_allclose(seen[0][0, 5], (last - last.mean()) / last.std(), atol=1e-5)
-
-
-@pytest.mark.parametrize("use_class_token", [True, False])
-def test_the_towers_are_saved_and_loaded(tmp_path, use_class_token):
-    picture, text = (
-        keras.Input((8, 8, 3), name="picture"),
-        keras.Input((6,), dtype="int32", name="text"),
-    )
-    image = PatchTower(
-        4, 8, num_layers=1, num_heads=2, dropout=0.1, use_class_token=use_class_token
-    )
-    model = keras.Model(
-        {"picture": picture, "text": text}, [image(picture), text_tower(activation=gelu_tanh)(text)]
-    )
-    assert model.output_shape == [(None, 4 + use_class_token, 8), (None, 6, 8)]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    x = {
-        "picture": np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype("float32"),
-        "text": TEXTS,
-    }
-    for found, expected in zip(
-        loaded.predict(x, verbose=0), model.predict(x, verbose=0), strict=True
-    ):
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_what_the_towers_refuse():
-    with pytest.raises(ValueError, match="must divide the height"):
-        PatchTower(patch_size=3, dim=4, num_heads=2).build((None, 8, 8, 3))
-    with pytest.raises(ValueError, match="may have 6 tokens"):
-        text_tower()(np.ones((1, 7), "int32"))
-    with pytest.raises(ValueError, match="lacks padding_mask"):
-        text_tower()({"token_ids": TEXTS})
-    with pytest.raises(ValueError, match=r"`\(batch, length\)`"):
-        text_tower()(TEXTS[0])
-    with pytest.raises(ValueError, match="vocabulary_size"):
-        text_tower(vocabulary_size=0)
+    tokens = []
+    tower.blocks = [lambda x, training: tokens.append(to_numpy(x)) or x]
+    tower(image)
+    last = image[0, 2:, 4:, 0].reshape(-1)
+    np.testing.assert_allclose(tokens[0][0, 5], (last - last.mean()) / last.std(), atol=1e-5)
 
 
 @pytest.mark.towers
@@ -124,9 +85,9 @@ def test_what_loading_refuses():
         load_bert(bert, text_tower())
     tower = text_tower()
     tower.build()
-    with pytest.raises(ValueError, match="This BERT has 1 layers"):
+    with pytest.raises(ValueError, match="at most as many layers as BERT, 1"):
         load_bert(bert, tower)
     table = types.SimpleNamespace(get_weights=lambda: [np.zeros((31, 8))])
     bert = types.SimpleNamespace(transformer_layers=[None] * 2, **dict.fromkeys(parts, table))
-    with pytest.raises(ValueError, match="Do the sizes"):
+    with pytest.raises(ValueError, match="must have the shape of BERT's weight"):
         load_bert(bert, tower)

@@ -2,11 +2,17 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import has_positive, nearest_positive, positive_ranks
-from tests.helpers.backend import compiled
+from keras_contrastive._engine import (
+    has_positive,
+    nearest_candidates,
+    nearest_positive,
+    positive_ranks,
+)
+from tests.helpers.backend import compiled, to_numpy
 from tests.reference import recall as reference
 
-TILES = [1, 4, 100]  # one at a time, ragged, all at once
+# Tile shapes: everything at once; one row and column; tiles that do not divide the sizes.
+every_tile = pytest.mark.parametrize("tiles", [None, (1, 1), (4, 3)], indirect=True, ids=str)
 
 
 def unit_rows(rng, rows, dim=4):
@@ -14,110 +20,123 @@ def unit_rows(rng, rows, dim=4):
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype("float32")
 
 
-def int32(ids):
-    return ops.convert_to_tensor(np.array(ids, "int32"))
+def tensors(anchors, candidates, anchor_ids, candidate_ids):
+    embeddings = (np.asarray(x, "float32") for x in (anchors, candidates))
+    ids = (np.asarray(x, "int32") for x in (anchor_ids, candidate_ids))
+    return [ops.convert_to_tensor(x) for x in (*embeddings, *ids)]
 
 
-def search(anchors, candidates, anchor_ids, candidate_ids, **kwargs):
-    return array(
-        nearest_positive(
-            *tensors(anchors, candidates), int32(anchor_ids), int32(candidate_ids), **kwargs
-        )
-    )
+def nearest(*corpus, **kwargs):
+    return to_numpy(nearest_positive(*tensors(*corpus), python_loop=True, **kwargs))
 
 
-def rank(anchors, candidates, anchor_ids, candidate_ids, positive, **kwargs):
-    corpus = *tensors(anchors, candidates), int32(anchor_ids), int32(candidate_ids)
-    return array(
-        positive_ranks(*corpus, ops.convert_to_tensor(np.asarray(positive, "float32")), **kwargs)
-    )
+def ranks(*corpus, positive):
+    positive = ops.convert_to_tensor(np.asarray(positive, "float32"))
+    return to_numpy(positive_ranks(*tensors(*corpus), positive, python_loop=True))
 
 
-def tensors(*arrays):
-    return tuple(ops.convert_to_tensor(np.asarray(a, "float32")) for a in arrays)
+def found(similarities):
+    return to_numpy(has_positive(ops.convert_to_tensor(similarities)))
 
 
-def array(x):
-    return ops.convert_to_numpy(x)
+def corpus_of_two_halves(rng):
+    return unit_rows(rng, 6), unit_rows(rng, 10), [0, 1, 2, 3, 0, 1], [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
 
 
-@pytest.mark.parametrize("tile", TILES)
-def test_ranks_of_the_nearest_positive_are_those_of_the_loops(rng, tile):
-    corpus = (
-        unit_rows(rng, 6),
-        unit_rows(rng, 10),
-        [0, 1, 2, 3, 0, 1],
-        [0, 1, 2, 3, 0, 1, 2, 3, 0, 1],
-    )
-    nearest = search(*corpus, tile=tile)
-    assert array(has_positive(ops.convert_to_tensor(nearest))).all()
+@every_tile
+def test_ranks_equal_the_reference(rng, tiles):
+    corpus = corpus_of_two_halves(rng)
+    similarities = nearest(*corpus)
+    assert found(similarities).all()
     np.testing.assert_array_equal(
-        1 + rank(*corpus, nearest, tile=tile), reference.ranks_in_corpus(*corpus)
+        1 + ranks(*corpus, positive=similarities), reference.ranks_in_corpus(*corpus)
     )
 
 
-@pytest.mark.parametrize("tile", TILES)
-def test_the_nearest_positive_is_the_nearest(tile):
+@pytest.mark.parametrize("exclude_self", [False, True])
+def test_compiled_loops_equal_python_loops(rng, tile_shape, exclude_self):
+    rows, ids = unit_rows(rng, 9), [0, 1, 0, 1, 2, 2, 3, 4, 0]
+    corpus = tensors(rows, rows, ids, ids)
+
+    def both(*corpus, python_loop=False):
+        similarities = nearest_positive(*corpus, exclude_self, python_loop)
+        return similarities, positive_ranks(*corpus, similarities, python_loop)
+
+    tile_shape((4, 2))
+    results = compiled(both)(*corpus)
+    for result, expected in zip(results, both(*corpus, python_loop=True), strict=True):
+        np.testing.assert_allclose(to_numpy(result), to_numpy(expected), rtol=1e-6)
+
+
+@every_tile
+def test_nearest_of_several_positives(tiles):
     anchors, candidates = [[1, 0]], [[0, 1], [0.6, 0.8], [1, 0], [0.8, 0.6], [-1, 0]]
-    assert search(anchors, candidates, [3], [3, 3, 4, 3, 3], tile=tile) == pytest.approx([0.8])
+    assert nearest(anchors, candidates, [3], [3, 3, 4, 3, 3]) == pytest.approx([0.8])
 
 
-@pytest.mark.parametrize("tile", TILES)
-def test_a_row_is_no_positive_of_itself_if_so_told(tile):
-    rows = np.eye(5, dtype="float32")
-    ids = [0, 1, 0, 2, 1]
-    assert search(rows, rows, ids, ids, tile=tile) == pytest.approx(np.ones(5))
-    alone = search(rows, rows, ids, ids, exclude_self=True, tile=tile)
-    assert alone[[0, 1, 2, 4]] == pytest.approx(np.zeros(4))
-    np.testing.assert_array_equal(
-        array(has_positive(ops.convert_to_tensor(alone))), [True, True, True, False, True]
-    )
+@every_tile
+def test_row_is_not_its_own_positive_with_exclude_self(tiles):
+    rows, ids = np.eye(5), [0, 1, 0, 2, 1]
+    assert nearest(rows, rows, ids, ids) == pytest.approx(np.ones(5))
+    similarities = nearest(rows, rows, ids, ids, exclude_self=True)
+    assert similarities[[0, 1, 2, 4]] == pytest.approx(np.zeros(4))
+    assert found(similarities).tolist() == [True, True, True, False, True]
 
 
-def test_even_the_opposite_direction_is_a_positive():
-    nearest = search([[1, 0]], [[-1, 0]], [2], [2])
-    assert nearest == pytest.approx([-1.0])
-    assert array(has_positive(ops.convert_to_tensor(nearest))).all()
+def test_opposite_direction_is_a_positive():
+    similarities = nearest([[1, 0]], [[-1, 0]], [2], [2])
+    assert similarities == pytest.approx([-1.0])
+    assert found(similarities).all()
 
 
-@pytest.mark.parametrize("tile", TILES)
-def test_ties_are_lost(tile):
-    rows = np.ones((6, 1), "float32")
-    assert rank(rows, rows, range(6), range(6), np.ones(6), tile=tile).tolist() == [5] * 6
+@every_tile
+def test_ties_count_against_the_positive(tiles):
+    rows = np.ones((6, 1))
+    assert ranks(rows, rows, range(6), range(6), positive=np.ones(6)).tolist() == [5] * 6
 
 
 @pytest.mark.parametrize(
-    ("ahead", "lost"), [(1e-3, True), (0.0, True), (-5e-7, True), (-1e-3, False)]
+    ("ahead", "is_ahead"), [(1e-3, True), (0.0, True), (-5e-7, True), (-1e-3, False)]
 )
-def test_a_difference_below_1e_6_is_a_tie(ahead, lost):
-    assert rank([[1.0]], [[0.5 + ahead]], [0], [1], [0.5]).tolist() == [int(lost)]
+def test_difference_below_1e_6_is_a_tie(ahead, is_ahead):
+    assert ranks([[1.0]], [[0.5 + ahead]], [0], [1], positive=[0.5]).tolist() == [int(is_ahead)]
 
 
-def test_candidates_with_the_anchors_id_are_not_in_the_way():
-    assert rank([[1.0]], [[0.9], [0.9], [0.9], [0.1]], [7], [7, 8, 7, 9], [0.5]).tolist() == [1]
+def test_candidates_with_the_id_of_the_anchor_are_not_negatives():
+    candidates = [[0.9], [0.9], [0.9], [0.1]]
+    assert ranks([[1.0]], candidates, [7], [7, 8, 7, 9], positive=[0.5]).tolist() == [1]
 
 
-def test_large_ids_stay_apart():
-    assert rank([[1.0]], [[1.0], [1.0]], [2**24], [2**24 + 1, 2**31 - 1], [0.0]).tolist() == [2]
+def test_ids_above_2_to_the_24_differ():
+    corpus = [[1.0]], [[1.0], [1.0]], [2**24], [2**24 + 1, 2**31 - 1]
+    assert ranks(*corpus, positive=[0.0]).tolist() == [2]
 
 
-@pytest.mark.parametrize("tile", TILES)
-def test_what_is_not_a_number_stands_last(tile):
-    anchors, candidates, ids = np.full((3, 2), np.nan), np.ones((3, 2)), [0, 1, 2]
-    nearest = search(anchors, candidates, ids, ids, tile=tile)
-    assert array(has_positive(ops.convert_to_tensor(nearest))).all()
-    assert rank(anchors, candidates, ids, ids, nearest, tile=tile).tolist() == [2, 2, 2]
-    assert rank(anchors, candidates, ids, ids, [np.nan] * 3, tile=tile).tolist() == [2, 2, 2]
+@every_tile
+def test_nan_ranks_last(tiles):
+    corpus = np.full((3, 2), np.nan), np.ones((3, 2)), [0, 1, 2], [0, 1, 2]
+    similarities = nearest(*corpus)
+    assert found(similarities).all()
+    assert ranks(*corpus, positive=similarities).tolist() == [2, 2, 2]
+    assert ranks(*corpus, positive=[np.nan] * 3).tolist() == [2, 2, 2]
 
 
-def test_compiled_is_eager(rng):
-    anchors, candidates = tensors(unit_rows(rng, 5), unit_rows(rng, 5))
-    ids = int32([0, 1, 0, 1, 2])
+def test_no_rows_have_no_ranks():
+    corpus = np.ones((0, 2)), np.ones((0, 2)), [], []
+    assert nearest(*corpus).shape == (0,)
+    assert ranks(*corpus, positive=[]).shape == (0,)
 
-    def ranks(anchors, candidates, ids):
-        nearest = nearest_positive(anchors, candidates, ids, ids, tile=2)
-        return positive_ranks(anchors, candidates, ids, ids, nearest, tile=2)
 
-    np.testing.assert_array_equal(
-        array(compiled(ranks)(anchors, candidates, ids)), array(ranks(anchors, candidates, ids))
+@every_tile
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_nearest_candidates_equal_a_sort(rng, tiles, count):
+    queries, candidates = unit_rows(rng, 5), unit_rows(rng, 10)
+    similarities = queries.astype("float64") @ candidates.T
+    expected = np.argsort(-similarities, axis=1)[:, :count]
+    blocks = list(nearest_candidates(*map(ops.convert_to_tensor, (queries, candidates)), count))
+    assert [i for rows, _, _ in blocks for i in range(rows.start, rows.stop)] == list(range(5))
+    values, places = (np.concatenate([to_numpy(block[i]) for block in blocks]) for i in (1, 2))
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_allclose(
+        values, np.take_along_axis(similarities, expected, axis=1), atol=1e-6
     )

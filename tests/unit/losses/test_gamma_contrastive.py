@@ -341,6 +341,11 @@ def test_default_seed_follows_keras_and_is_saved():
     assert GammaContrastive.from_config(GammaContrastive(seed=5).get_config()).seed == 5
 
 
+def test_weights_may_be_unlimited():
+    loss = GammaContrastive(num_items=4, max_weight=float("inf"))
+    assert GammaContrastive.from_config(loss.get_config()).max_weight == float("inf")
+
+
 # Errors
 
 

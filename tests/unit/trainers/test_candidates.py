@@ -28,7 +28,7 @@ def trainer(loss, **kwargs):
     return model
 
 
-def test_hard_negatives_join_the_candidates_of_their_modality():
+def test_hard_negatives_are_candidates_of_their_modality():
     model = trainer(
         InfoNCE(temperature=0.5), hard_negatives={"wrong_text": "text", "other_text": "text"}
     )
@@ -50,7 +50,7 @@ def test_hard_negatives_join_the_candidates_of_their_modality():
     assert found > trainer(InfoNCE(temperature=0.5)).evaluate(pairs(), batch_size=24, verbose=0)
 
 
-def test_hard_negatives_train_their_tower_and_are_saved_and_not_predicted(tmp_path):
+def test_hard_negatives_are_trained_and_saved_but_not_predicted(tmp_path):
     model = trainer(GammaContrastive(temperature=0.5), hard_negatives={"wrong_text": "text"})
     losses = model.fit(data(), batch_size=8, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
@@ -63,17 +63,7 @@ def test_hard_negatives_train_their_tower_and_are_saved_and_not_predicted(tmp_pa
     )
 
 
-def test_wrong_hard_negatives_are_refused():
-    with pytest.raises(ValueError, match="modalities that they belong to"):
-        trainer(InfoNCE(), hard_negatives={"wrong_text": "sound"})
-    with pytest.raises(ValueError, match="modalities already"):
-        trainer(InfoNCE(), hard_negatives={"image": "text"})
-    model = trainer(InfoNCE(), hard_negatives={"wrong_text": "text"})
-    with pytest.raises(ValueError, match="lacks wrong_text"):
-        model.train_on_batch(pairs())
-
-
-def test_a_queue_is_filled_and_saved_with_the_model(tmp_path):
+def test_queue_is_filled_and_saved_with_the_model(tmp_path):
     model = trainer(InfoNCE(temperature=0.5, memory=EmbeddingQueue(10, dim=4)))
     ids = np.arange(24, dtype="int32")
     model.fit(pairs(), ids, batch_size=8, shuffle=False, verbose=0)
@@ -100,7 +90,7 @@ def test_a_queue_is_filled_and_saved_with_the_model(tmp_path):
     ],
     ids=["queue", "sigmoid", "global"],
 )
-def test_the_most_compiled_fit_gives_the_numbers_of_the_eager_one(make):
+def test_compiled_fit_equals_eager_fit(make):
     results = []
     for how in ({"run_eagerly": True}, COMPILE_MOST):
         model = ContrastiveTrainer(towers())

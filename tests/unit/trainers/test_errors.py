@@ -1,11 +1,12 @@
-"""What cannot work is refused with the reason."""
+"""Wrong arguments and inputs of the trainer raise errors that a user can act on."""
 
 import keras
 import numpy as np
 import pytest
 
 from keras_contrastive import ContrastiveTrainer
-from keras_contrastive.losses import GammaContrastive, InfoNCE
+from keras_contrastive.layers import DeepFeatureSeparation, MomentumTeacher
+from keras_contrastive.losses import GammaContrastive, InfoNCE, NTXent
 from keras_contrastive.metrics import RecallAtK
 from tests.helpers.towers import MeanSquare, Shift, pairs, tower, towers
 
@@ -16,159 +17,188 @@ def trainer(loss=None, **kwargs):
     return model
 
 
-@pytest.mark.parametrize(
-    "loss", [None, "mse", keras.losses.MeanSquaredError(), InfoNCE, {"image": InfoNCE()}]
-)
-def test_only_a_contrastive_loss_is_accepted(loss):
-    with pytest.raises(TypeError, match="`loss` must be a contrastive loss"):
-        ContrastiveTrainer(towers()).compile("sgd", loss)
-
-
 @pytest.mark.parametrize("encoders", [None, len, [tower(6)], {"image": len}, {"image": None}])
 def test_encoders_must_be_layers(encoders):
     with pytest.raises(TypeError, match="`encoders` must be a Keras layer or model"):
         ContrastiveTrainer(encoders)
 
 
-def test_there_must_be_an_encoder():
-    with pytest.raises(ValueError, match="at least one modality"):
-        ContrastiveTrainer({})
+ONE_ENCODER = [
+    (
+        {},
+        ValueError,
+        "`augmenters` must be a layer that makes random views if there is one encoder",
+    ),
+    ({"augmenters": {"image": Shift()}}, TypeError, "`augmenters` must be a layer"),
+    ({"augmenters": Shift(), "projectors": {}}, TypeError, "`projectors` must be a layer"),
+    (
+        {"augmenters": Shift(), "presence_inputs": {"has": "image"}},
+        ValueError,
+        "It needs a dict of encoders",
+    ),
+]
 
 
-@pytest.mark.parametrize("part", ["augmenters", "projectors"])
-def test_other_parts_must_be_layers_too(part):
-    with pytest.raises(TypeError, match=f"`{part}` must be a Keras layer or model"):
-        ContrastiveTrainer(towers(), **{part: {"image": len}})
-
-
-@pytest.mark.parametrize("part", ["augmenters", "projectors"])
-def test_a_part_for_an_unknown_modality_is_refused(part):
-    with pytest.raises(ValueError, match=f"`{part}` has modalities that `encoders` has not: sound"):
-        ContrastiveTrainer(towers(), **{part: {"sound": Shift()}})
-
-
-def test_one_encoder_needs_an_augmenter():
-    with pytest.raises(ValueError, match="One encoder needs `augmenters`"):
-        ContrastiveTrainer(tower(6))
-
-
-@pytest.mark.parametrize(
-    "parts", [{"augmenters": {"image": Shift()}}, {"augmenters": Shift(), "projectors": {}}]
-)
-def test_one_encoder_takes_no_parts_by_modality(parts):
-    with pytest.raises(TypeError, match="layers, not dicts by modality"):
+@pytest.mark.parametrize(("parts", "error", "message"), ONE_ENCODER)
+def test_wrong_parts_of_one_encoder_raise(parts, error, message):
+    with pytest.raises(error, match=message):
         ContrastiveTrainer(tower(6), **parts)
 
 
-def test_towers_take_augmenters_by_modality():
-    with pytest.raises(TypeError, match="`augmenters` must be a dict by modality"):
-        ContrastiveTrainer(towers(), augmenters=Shift())
+AUGMENTERS = {"image": Shift(), "text": Shift()}
+UNKNOWN = "must contain only modalities of `encoders`: image, text. Received: 'sound'"
+TOWERS = [
+    ({"augmenters": {"image": len}}, TypeError, "`augmenters` must be a Keras layer or model"),
+    ({"projectors": {"image": len}}, TypeError, "`projectors` must be a Keras layer or model"),
+    ({"augmenters": {"sound": Shift()}}, ValueError, f"`augmenters` {UNKNOWN}"),
+    ({"projectors": {"sound": Shift()}}, ValueError, f"`projectors` {UNKNOWN}"),
+    ({"augmenters": Shift()}, TypeError, "`augmenters` must be a dict by modality"),
+    ({"regularizers": [keras.layers.Dense(2)]}, TypeError, "layers with a method `penalty"),
+    ({"regularizers": [keras.regularizers.L2()]}, TypeError, "layers with a method `penalty"),
+    (
+        {"regularizers": [DeepFeatureSeparation(), DeepFeatureSeparation()]},
+        ValueError,
+        "at most one `DeepFeatureSeparation`",
+    ),
+    ({"hard_negatives": {"wrong": "sound"}}, ValueError, "needs the modalities image, text"),
+    ({"hard_negatives": ["wrong"]}, TypeError, "`hard_negatives` must be a dict"),
+    ({"hard_negatives": {"image": "text"}}, ValueError, "names that are not modalities"),
+    ({"presence_inputs": {"has": "sound"}}, ValueError, "`presence_inputs` must be a dict"),
+    ({"augmenters": AUGMENTERS, "in_modal_weight": -0.1}, ValueError, "`in_modal_weight` must be"),
+    ({"augmenters": AUGMENTERS, "in_modal_weight": 1.1}, ValueError, "Received: .*=1.1"),
+    ({"augmenters": AUGMENTERS, "in_modal_weight": float("nan")}, ValueError, "=nan"),
+    ({"augmenters": AUGMENTERS, "in_modal_weight": "half"}, TypeError, "must be a number in"),
+    (
+        {"augmenters": AUGMENTERS, "in_modal_weight": {"image": 0.7, "text": 0.7}},
+        ValueError,
+        "a sum of at most 1",
+    ),
+    (
+        {"augmenters": {"image": Shift()}, "in_modal_weight": {"text": 0.5}},
+        ValueError,
+        "only modalities that have a second view: image. Received: 'text'",
+    ),
+    ({"micro_batch_size": 0}, ValueError, "`micro_batch_size` must be `None` or a positive int"),
+    ({"micro_batch_size": -1}, ValueError, "`micro_batch_size` must be"),
+    ({"micro_batch_size": 2.0}, TypeError, "`micro_batch_size` must be"),
+    ({"micro_batch_size": True}, TypeError, "`micro_batch_size` must be"),
+    ({"teacher": 0.99}, TypeError, "`teacher` must be `None` or a .*MomentumTeacher"),
+    (
+        {"teacher": MomentumTeacher(), "augmenters": AUGMENTERS},
+        ValueError,
+        "`augmenters` must be empty if there is a `teacher`",
+    ),
+    (
+        {"teacher": MomentumTeacher(), "hard_negatives": {"wrong": "text"}},
+        ValueError,
+        "`hard_negatives` must be empty if there is a `teacher`",
+    ),
+]
 
 
-@pytest.mark.parametrize("regularizer", [keras.layers.Dense(2), keras.regularizers.L2(), len])
-def test_a_regularizer_is_a_layer_with_a_penalty(regularizer):
-    with pytest.raises(TypeError, match="Keras layers with a method `penalty"):
-        ContrastiveTrainer(towers(), regularizers=[regularizer])
+@pytest.mark.parametrize(("parts", "error", "message"), TOWERS)
+def test_wrong_parts_of_towers_raise(parts, error, message):
+    with pytest.raises(error, match=message):
+        ContrastiveTrainer(towers(), **parts)
 
 
-@pytest.mark.parametrize(
-    "weight", [-0.1, 1.1, float("nan"), {"image": 0.7, "text": 0.7}, {"image": -0.5}, "half"]
-)
-def test_in_modal_weight_is_a_share(weight):
-    with pytest.raises(ValueError, match="`in_modal_weight` must be in"):
-        ContrastiveTrainer(towers(), {"image": Shift(), "text": Shift()}, in_modal_weight=weight)
+def test_towers_must_have_a_modality_with_a_free_name():
+    with pytest.raises(ValueError, match="at least one modality"):
+        ContrastiveTrainer({})
+    with pytest.raises(ValueError, match="must not end in '_augmented' or '_independent'"):
+        ContrastiveTrainer({"image": tower(6), "text_augmented": tower(5)})
 
 
-def test_an_in_modal_weight_needs_an_augmented_view():
-    with pytest.raises(ValueError, match="without an augmenter: text"):
-        ContrastiveTrainer(towers(), {"image": Shift()}, in_modal_weight={"text": 0.5})
+COMPILE = [
+    *(
+        ({"loss": loss}, TypeError, "`loss` must be a contrastive loss")
+        for loss in (None, "mse", keras.losses.MeanSquaredError(), InfoNCE, {"image": InfoNCE()})
+    ),
+    ({"loss_weights": [2.0]}, ValueError, r"`loss_weights` must be `None`.*=\[2.0\]"),
+    ({"metrics": [lambda ids, views: 0.0]}, TypeError, "must contain metrics"),
+    ({"metrics": ["mse", abs]}, TypeError, "must contain metrics"),
+    *(
+        (metrics, ValueError, "must be unique")
+        for metrics in (
+            {"metrics": [RecallAtK(1), RecallAtK(1)]},
+            {"metrics": [RecallAtK(1)], "weighted_metrics": [RecallAtK(1)]},
+            {"metrics": [RecallAtK(1, name="size")]},
+            {"metrics": [RecallAtK(1, name="loss")]},
+        )
+    ),
+]
 
 
-def test_a_missing_modality_is_named():
-    with pytest.raises(ValueError, match="`x` lacks text"):
-        trainer().predict({"image": pairs()["image"]}, verbose=0)
-
-
-def test_towers_need_a_dict():
-    with pytest.raises(TypeError, match="`x` must be a dict with the modalities image, text"):
-        ContrastiveTrainer(towers())(pairs()["image"])
-
-
-def test_loss_weights_are_refused():
-    with pytest.raises(
-        ValueError, match=r"`loss_weights` has no meaning here.*Received: loss_weights=\[2.0\]"
-    ):
-        ContrastiveTrainer(towers()).compile("sgd", InfoNCE(), loss_weights=[2.0])
-
-
-@pytest.mark.parametrize("metrics", [[lambda ids, views: 0.0], ["mse", abs]])
-def test_metrics_must_be_metrics(metrics):
-    with pytest.raises((TypeError, ValueError), match="metric"):
-        ContrastiveTrainer(towers()).compile("sgd", InfoNCE(), metrics=metrics)
-
-
-@pytest.mark.parametrize(
-    "metrics",
-    [
-        {"metrics": [RecallAtK(1), RecallAtK(1)]},
-        {"metrics": [RecallAtK(1)], "weighted_metrics": [RecallAtK(1)]},
-        {"metrics": [RecallAtK(1, name="size")]},
-        {"metrics": [RecallAtK(1, name="loss")]},
-    ],
-)
-def test_no_number_hides_another_of_the_same_name(metrics):
+@pytest.mark.parametrize(("arguments", "error", "message"), COMPILE)
+def test_wrong_arguments_of_compile_raise(arguments, error, message):
     model = ContrastiveTrainer(towers(), regularizers=[MeanSquare(name="size")])
-    with pytest.raises(ValueError, match="needs a name of its own"):
-        model.compile("sgd", InfoNCE(), **metrics)
+    with pytest.raises(error, match=message):
+        model.compile("sgd", **{"loss": InfoNCE()} | arguments)
 
 
-def test_class_weights_are_refused_by_name_and_by_position():
+def test_soft_targets_require_info_nce():
+    with pytest.raises(ValueError, match="`loss` must be `InfoNCE` if the teacher has soft"):
+        trainer(NTXent(), teacher=MomentumTeacher(soft_targets=0.4))
+
+
+def test_class_weights_raise_by_name_and_by_position():
     model = trainer()
-    with pytest.raises(ValueError, match="`class_weight` cannot be used"):
+    with pytest.raises(ValueError, match="`class_weight` must be `None`"):
         model.fit(pairs(), class_weight={0: 1.0}, verbose=0)
-    with pytest.raises(ValueError, match="`class_weight` cannot be used"):
+    with pytest.raises(ValueError, match="`class_weight` must be `None`"):
         model.fit(pairs(), None, 8, 1, 0, None, 0.0, None, True, {0: 1.0})
 
 
-def test_fit_needs_compile():
+def test_fit_requires_compile():
     with pytest.raises(ValueError, match="compile"):
         ContrastiveTrainer(towers()).fit(pairs(), verbose=0)
 
 
-def test_rows_without_ids_must_be_as_many_as_the_items():
-    with pytest.raises(ValueError, match=r"`num_items=23` items, and `x` has 24 rows without ids"):
-        trainer(GammaContrastive(num_items=23)).fit(pairs(), verbose=0)
+def test_missing_inputs_are_named():
+    image = {"image": pairs()["image"]}
+    with pytest.raises(ValueError, match="Add text"):
+        trainer().predict(image, verbose=0)
+    with pytest.raises(TypeError, match="`x` must be a dict with the modalities image, text"):
+        ContrastiveTrainer(towers())(pairs()["image"])
+    with pytest.raises(ValueError, match="Add wrong_text"):
+        trainer(hard_negatives={"wrong_text": "text"}).train_on_batch(pairs())
+    with pytest.raises(ValueError, match="Add has_text"):
+        trainer(presence_inputs={"has_text": "text"}).train_on_batch(pairs())
 
 
-@pytest.mark.parametrize(
-    ("largest", "message"), [(24, "below `num_items`"), (2**31, "in "), (-1, "in ")]
-)
-def test_ids_out_of_range_are_refused(largest, message):
-    ids = np.append(np.arange(23), largest)
-    with pytest.raises(ValueError, match=f"`y` must be {message}"):
-        trainer(GammaContrastive(num_items=24)).fit(pairs(), ids, verbose=0)
+def test_embeddings_of_different_sizes_are_reported_by_modality():
+    model = ContrastiveTrainer({"image": tower(6, dim=4), "text": tower(5, dim=3)})
+    model.compile("sgd", InfoNCE(), run_eagerly=True)
+    batch = {name: rows[:8] for name, rows in pairs().items()}
+    with pytest.raises(ValueError, match=r"image \(8, 4\), text \(8, 3\)") as error:
+        model.train_on_batch(batch)
+    assert "y_pred" not in str(error.value)
+    assert "Add" in str(error.value)
 
 
-def test_ids_must_be_integers():
-    ids = np.arange(24, dtype="float32")
-    with pytest.raises(TypeError, match="`y_true` must hold integer ids"):
-        trainer().fit(pairs(), ids, verbose=0)
+def test_wrong_ids_raise():
+    stateful = trainer(GammaContrastive(num_items=24))
+    for largest, message in ((24, "below `num_items`"), (2**31, "in "), (-1, "in ")):
+        ids = np.append(np.arange(23), largest)
+        with pytest.raises(ValueError, match=f"`y` must be {message}"):
+            stateful.fit(pairs(), ids, verbose=0)
+    with pytest.raises(TypeError, match="integer ids"):
+        trainer().fit(pairs(), np.arange(24, dtype="float32"), verbose=0)
 
 
-def test_a_training_step_that_remembers_needs_ids():
-    with pytest.raises(ValueError, match="this training step has no ids"):
+def test_rows_without_ids_must_match_the_number_of_items():
+    model = trainer(GammaContrastive(num_items=23))
+    with pytest.raises(ValueError, match=r"Received: num_items=23, 24 rows"):
+        model.fit(pairs(), verbose=0)
+
+
+def test_a_step_of_a_loss_with_items_requires_ids():
+    with pytest.raises(ValueError, match="ids"):
         trainer(GammaContrastive(num_items=24)).train_on_batch(pairs())
 
 
-def test_a_loss_cannot_remember_for_models_with_other_directions():
+def test_a_loss_with_state_cannot_change_its_number_of_directions():
     loss = GammaContrastive(num_items=24)
     trainer(loss)
-    with pytest.raises(ValueError, match="remembers rates for 2 directions and cannot serve 3"):
+    with pytest.raises(ValueError, match="2 directions"):
         trainer(loss, augmenters={"text": Shift()})
-
-
-def test_embeddings_of_different_sizes_cannot_be_compared():
-    model = ContrastiveTrainer({"image": tower(6, dim=4), "text": tower(5, dim=3)})
-    model.compile("sgd", InfoNCE())
-    with pytest.raises(ValueError, match="All views must have the same shape"):
-        model.train_on_batch(pairs())

@@ -1,4 +1,4 @@
-"""All that `fit` and its relatives take: arrays, data sets, ids, weights."""
+"""Data that `fit`, `evaluate` and batch methods accept: arrays, data sets, ids, weights."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from keras_contrastive.layers import LearnableTemperature
 from keras_contrastive.losses import InfoNCE
 from keras_contrastive.metrics import RecallAtK
 from tests.helpers.backend import DATA_KINDS
-from tests.helpers.remembering import IDS, rates, remembering, rows, step, trainer
+from tests.helpers.stateful import IDS, rates, rows, stateful_loss, step, trainer
 from tests.helpers.towers import pairs
 
 
@@ -28,7 +28,7 @@ def test_row_numbers_follow_the_rows_through_a_shuffle():
     np.testing.assert_allclose(rates(shuffled), rates(in_order), atol=1e-5)
 
 
-def test_rates_belong_to_the_given_ids():
+def test_state_belongs_to_the_given_ids():
     model = trainer()
     model.fit(rows(4), np.array([3, 20, 7, 11]), verbose=0)
     assert np.flatnonzero(np.isfinite(rates(model)).all(axis=1)).tolist() == [3, 7, 11, 20]
@@ -37,8 +37,8 @@ def test_rates_belong_to_the_given_ids():
 @pytest.mark.parametrize(
     "batch_size", [10, 23], ids=["a short last batch", "a last batch of one row"]
 )
-def test_every_row_counts_whatever_the_last_batch(batch_size):
-    model = trainer(remembering(temperature=LearnableTemperature(0.5)))
+def test_every_row_counts_with_a_short_last_batch(batch_size):
+    model = trainer(stateful_loss(temperature=LearnableTemperature(0.5)))
     history = model.fit(pairs(), batch_size=batch_size, shuffle=False, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     assert all(
@@ -49,7 +49,7 @@ def test_every_row_counts_whatever_the_last_batch(batch_size):
     assert not np.isnan(rates(model)).any()
 
 
-def test_fit_takes_its_arguments_by_position_as_keras_does():
+def test_fit_accepts_positional_arguments_as_keras_does():
     model = trainer()
     history = model.fit(pairs(), None, 16, 2, 0)
     assert len(history.history["loss"]) == 2
@@ -69,7 +69,7 @@ def test_validation_data_needs_no_ids(validation):
     assert step(model) == 2
 
 
-def test_the_rows_that_validation_split_takes_away_are_not_remembered():
+def test_rows_of_validation_split_have_no_state():
     model = trainer()
     history = model.fit(pairs(), validation_split=0.25, verbose=0).history
     assert np.isfinite(history["val_loss"]).all()
@@ -97,7 +97,7 @@ def test_data_sets_without_ids_train_as_arrays_do(kind):
 
 
 @pytest.mark.parametrize("kind", DATA_KINDS)
-def test_data_sets_bring_sample_weights(kind):
+def test_data_sets_can_have_sample_weights(kind):
     weights = np.linspace(0, 2, 24, dtype="float32")
     data = DATA_KINDS[kind]((pairs(), IDS, weights), batch_size=12)
     expected = trainer().evaluate(pairs(), IDS, 12, sample_weight=weights, verbose=0)
@@ -150,14 +150,14 @@ def test_metrics_see_ids_and_all_views():
     assert logs["recall_at_3"] >= logs["recall_at_1"]
 
 
-def test_metrics_start_afresh_in_each_evaluation():
+def test_each_evaluation_resets_the_metrics():
     model = trainer(InfoNCE(), metrics=[RecallAtK(1)])
     first = model.evaluate(pairs(), verbose=0)
     model.evaluate(pairs(seed=4), verbose=0)
     assert model.evaluate(pairs(), verbose=0) == pytest.approx(first, rel=1e-6)
 
 
-def test_evaluation_remembers_nothing():
+def test_evaluation_changes_no_state():
     model = trainer()
     model.fit(pairs(), verbose=0)
     before, steps = rates(model), step(model)

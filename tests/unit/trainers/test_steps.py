@@ -1,4 +1,4 @@
-"""What a training step computes: compiled or not, in every precision, with state, temperature and other losses."""
+"""Training steps: compiled or eager, mixed precision, state, temperature, other losses."""
 
 import keras
 import numpy as np
@@ -10,11 +10,11 @@ from keras_contrastive.layers import LearnableTemperature
 from keras_contrastive.losses import GammaContrastive, InfoNCE
 from keras_contrastive.metrics import RecallAtK
 from tests.helpers.backend import COMPILE_MOST
-from tests.helpers.remembering import IDS, rates, remembering, rows, step, trainer
+from tests.helpers.stateful import IDS, rates, rows, stateful_loss, step, trainer
 from tests.helpers.towers import pairs, settle, tower, towers
 
 
-def test_the_most_compiled_step_gives_the_numbers_of_the_eager_one():
+def test_compiled_step_equals_eager_step():
     eager, compiled = trainer(run_eagerly=True), trainer(**COMPILE_MOST)
     expected = eager.fit(pairs(), batch_size=8, shuffle=False, epochs=2, verbose=0)
     history = compiled.fit(pairs(), batch_size=8, shuffle=False, epochs=2, verbose=0)
@@ -39,7 +39,7 @@ def test_mixed_precision_trains_with_a_loss_in_float32(policy):
     model = ContrastiveTrainer(towers())
     model.compile(
         keras.optimizers.Adam(0.03),
-        remembering(temperature=LearnableTemperature(0.5)),
+        stateful_loss(temperature=LearnableTemperature(0.5)),
         metrics=[RecallAtK(1)],
     )
     assert ops.dtype(model(pairs())["image"]) in ("float16", "bfloat16")
@@ -61,7 +61,7 @@ def test_a_model_without_ids_and_state_counts_its_steps():
     assert step(model) == 3
 
 
-def test_the_temperature_is_trained():
+def test_temperature_is_trained():
     model = trainer(InfoNCE(temperature=LearnableTemperature(0.5)))
     before = float(ops.convert_to_numpy(model.loss.temperature.scale))
     model.fit(pairs(), verbose=0)
@@ -69,7 +69,7 @@ def test_the_temperature_is_trained():
     assert any(weight is model.loss.temperature.log_scale for weight in model.trainable_weights)
 
 
-def test_the_temperature_stays_above_its_bound():
+def test_temperature_stays_above_its_bound():
     x = pairs()
     model = ContrastiveTrainer({"left": settle(tower(6), 0), "right": settle(tower(6), 0)})
     model.compile(
@@ -94,13 +94,13 @@ def test_compiling_with_another_loss_trains_that_one():
     model = trainer()
     model.fit(pairs(), verbose=0)
     first = model.loss
-    model.compile("sgd", remembering())
+    model.compile("sgd", stateful_loss())
     model.fit(pairs(), verbose=0)
     assert np.isfinite(rates(model)).all()
     assert not any(weight is first.state.log_rates for weight in model.weights)
 
 
-def test_the_encoders_own_losses_are_added():
+def test_losses_of_the_encoders_are_added():
     x = pairs()
     image = settle(
         keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, kernel_regularizer="l2")])
@@ -114,7 +114,7 @@ def test_the_encoders_own_losses_are_added():
     )
 
 
-def test_losses_of_activations_are_those_of_the_first_view():
+def test_activity_losses_are_those_of_the_first_view():
     x = pairs()["image"]
     encoder = settle(
         keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, activity_regularizer="l2")])

@@ -1,4 +1,4 @@
-"""The trainer that most tests of `fit` train."""
+"""A trainer whose loss has state for each item."""
 
 import keras
 import numpy as np
@@ -12,16 +12,18 @@ IDS = np.arange(24, dtype="int32")
 
 
 def trainer(loss=None, learning_rate=0.1, **kwargs):
+    """Returns a compiled trainer of two small towers."""
     model = ContrastiveTrainer(towers())
-    model.compile(keras.optimizers.SGD(learning_rate), loss or remembering(), **kwargs)
+    model.compile(keras.optimizers.SGD(learning_rate), loss or stateful_loss(), **kwargs)
     return model
 
 
-def remembering(**kwargs):
+def stateful_loss(**kwargs):
     return GammaContrastive(**{"num_items": 24, "temperature": 0.5, "seed": 1} | kwargs)
 
 
 def rates(model):
+    """Returns the log-partition estimates of the items."""
     return ops.convert_to_numpy(model.loss.state.log_rates)[:-1]
 
 

@@ -1,23 +1,23 @@
-"""Momentum weights against their closed form; layers that compute with them."""
+"""Momentum teacher: averages equal their closed form, and layers compute with them."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive.layers import MomentumWeights
+from keras_contrastive.layers import MomentumTeacher
 from tests.helpers.backend import to_numpy, value_and_gradients
 from tests.helpers.towers import settle, tower
 
 
 def followed(momentum=0.9, layers=None):
     layers = layers or [settle(tower(3))]
-    slow = MomentumWeights(momentum)
+    slow = MomentumTeacher(momentum)
     slow.follow(layers)
     return layers[0], slow
 
 
-def test_the_average_after_some_steps_is_the_closed_form(rng):
+def test_average_equals_the_closed_form(rng):
     layer, slow = followed(momentum=0.9)
     steps = [
         [rng.normal(size=weight.shape) for weight in layer.trainable_variables] for _ in range(7)
@@ -33,15 +33,15 @@ def test_the_average_after_some_steps_is_the_closed_form(rng):
         np.testing.assert_allclose(to_numpy(average), expected, atol=1e-6)
 
 
-def test_before_the_first_step_it_is_the_weight_itself_whenever_that_came():
+def test_average_equals_the_weight_before_the_first_update():
     layer, slow = followed()
-    layer.layers[-1].bias.assign(np.arange(4.0))  # as weights that are loaded late
+    layer.layers[-1].bias.assign(np.arange(4.0))  # like weights that are loaded after `follow`
     np.testing.assert_array_equal(to_numpy(slow.values()[-1]), np.arange(4.0))
     slow.update()
     np.testing.assert_array_equal(to_numpy(slow.averages[-1]), np.arange(4.0))
 
 
-def test_a_weight_that_stands_still_is_met_exactly():
+def test_average_of_a_constant_weight_equals_it_exactly():
     layer, slow = followed(momentum=0.995)
     for _ in range(20):
         slow.update()
@@ -49,7 +49,7 @@ def test_a_weight_that_stands_still_is_met_exactly():
         np.testing.assert_array_equal(to_numpy(average), to_numpy(weight))
 
 
-def test_layers_compute_with_the_averages_within_and_with_their_weights_after(rng):
+def test_layers_compute_with_the_averages_in_the_block_only(rng):
     layer, slow = followed()
     x = rng.normal(size=(5, 3)).astype("float32")
     before = to_numpy(layer(x))
@@ -63,7 +63,7 @@ def test_layers_compute_with_the_averages_within_and_with_their_weights_after(rn
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_no_gradient_reaches_what_was_computed_with_averages(compiled):
+def test_no_gradient_reaches_the_averages(compiled):
     layer, slow = followed()
     slow.update()
 
@@ -80,7 +80,7 @@ def test_no_gradient_reaches_what_was_computed_with_averages(compiled):
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
-def test_state_that_a_layer_changes_meanwhile_is_forgotten(rng):
+def test_state_changes_in_the_block_are_dropped(rng):
     norm = keras.layers.BatchNormalization()
     norm.build((None, 3))
     _, slow = followed(layers=[norm])
@@ -90,17 +90,17 @@ def test_state_that_a_layer_changes_meanwhile_is_forgotten(rng):
     np.testing.assert_array_equal(to_numpy(norm.moving_mean), np.zeros(3))
 
 
-def test_what_is_frozen_has_a_copy_for_later_and_what_is_shared_has_one():
+def test_frozen_weights_have_an_average_and_shared_weights_have_one():
     shared, frozen = settle(tower(3)), settle(tower(3))
     frozen.trainable = False
-    slow = MomentumWeights()
+    slow = MomentumTeacher()
     slow.follow([shared, frozen, shared])
     assert len(slow.averages) == len(shared.weights) + len(frozen.weights) == 8
     assert not slow.trainable_variables
     assert all(average.dtype == "float32" for average in slow.averages)
 
 
-def test_moving_statistics_are_followed_too_and_seeds_are_not(rng):
+def test_moving_statistics_are_averaged_and_seeds_are_not(rng):
     layers = [keras.layers.Dropout(0.5, seed=1), keras.layers.BatchNormalization(momentum=0.0)]
     layer = keras.Sequential([keras.Input((3,)), *layers])
     _, slow = followed(momentum=0.5, layers=[layer])
@@ -117,7 +117,28 @@ def test_moving_statistics_are_followed_too_and_seeds_are_not(rng):
     np.testing.assert_allclose(within[0], -mean / np.sqrt(variance + 0.5 + 1e-3), atol=1e-4)
 
 
-@pytest.mark.parametrize("momentum", [1.0, -0.1, True, "0.9"])
-def test_momentum_is_a_share(momentum):
-    with pytest.raises(ValueError, match="share of the old average"):
-        MomentumWeights(momentum)
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"momentum": 1.0}, ValueError),
+        ({"momentum": -0.1}, ValueError),
+        ({"momentum": True}, TypeError),
+        ({"momentum": "0.9"}, TypeError),
+        ({"soft_targets": 1.5}, ValueError),
+        ({"soft_target_steps": -1}, ValueError),
+        ({"soft_target_steps": 2.5}, TypeError),
+    ],
+)
+def test_wrong_arguments_raise(arguments, error):
+    with pytest.raises(error, match=f"`{next(iter(arguments))}` must be"):
+        MomentumTeacher(**arguments)
+
+
+def test_soft_target_fraction_rises_over_the_steps():
+    _, teacher = followed()
+    teacher.soft_targets, teacher.soft_target_steps = 0.4, 4
+    fractions = []
+    for _ in range(6):
+        teacher.update()
+        fractions.append(float(teacher.soft_target_fraction()))
+    assert fractions == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.4])

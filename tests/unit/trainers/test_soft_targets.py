@@ -1,18 +1,21 @@
-"""ALBEF's soft targets against their transcription in NumPy: value, gradient, queue, equal ids, missing rows."""
+"""Soft targets equal a NumPy reference of ALBEF, Eq. 6, with queue, ids and missing rows."""
 
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive.config import set_tile_shape
-from keras_contrastive.fusion._soft_targets import pull_to_teacher
+from keras_contrastive._engine import Batch, expected_candidates
+from keras_contrastive.config import tile_shape
 from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
 from keras_contrastive.losses import InfoNCE
+from keras_contrastive.trainers._soft_targets import soft_target_difference
 from tests.helpers.backend import to_numpy, value_and_gradients
 from tests.reference.fusion import soft_contrast
 
 BATCH, DIM, ALPHA, TEMPERATURE = 6, 4, 0.4, 0.3
-DIRECTIONS = {(0, 3): 0.5, (1, 2): 0.5}
+NAMES = ("image", "text", "image_augmented", "text_augmented")
+TEACHER_VIEWS = {"image": "image_augmented", "text": "text_augmented"}
+DIRECTIONS = {("image", "text_augmented"): 0.5, ("text", "image_augmented"): 0.5}
 IDS = np.array([3, 1, 4, 1, 5, 9], "int32")
 
 
@@ -31,10 +34,16 @@ def queue_of(rng, size=5, filled=3):
     return queue, to_numpy(queue.embeddings)[:filled], ids
 
 
-def ours(views, loss, ids, alpha=ALPHA, **kwargs):
-    views = [ops.convert_to_tensor(view) for view in views]
-    pull = loss.reduced(pull_to_teacher(loss, views, DIRECTIONS, ids, **kwargs))
-    return loss(ids, views, training=False, directions=DIRECTIONS) + alpha * pull
+def batch_of(views, ids=None, present=None):
+    views = {name: ops.convert_to_tensor(view) for name, view in zip(NAMES, views, strict=True)}
+    return Batch.from_targets(ids, views, present=present)
+
+
+def total(views, loss, ids, alpha=ALPHA):
+    batch = batch_of(views, ids)
+    difference = soft_target_difference(loss, batch, DIRECTIONS, TEACHER_VIEWS)
+    value = loss.of_batch(batch, directions=DIRECTIONS, training=False)
+    return value + alpha * loss.reduce(difference, batch)
 
 
 def reference(views, ids=None, queue=(), queue_ids=(), alpha=ALPHA):
@@ -51,27 +60,26 @@ def reference(views, ids=None, queue=(), queue_ids=(), alpha=ALPHA):
 @pytest.mark.parametrize("tiles", [None, (4, 4)])
 @pytest.mark.parametrize("with_ids", [False, True])
 @pytest.mark.parametrize("with_queue", [False, True])
-def test_the_value_is_that_of_the_reference(rng, tiles, with_ids, with_queue):
+def test_value_equals_the_reference(rng, tiles, with_ids, with_queue):
     views, ids = units(rng, 4, BATCH), ops.convert_to_tensor(IDS) if with_ids else None
     queue, remembered, queue_ids = queue_of(rng)
     loss = InfoNCE(TEMPERATURE, memory=queue if with_queue else None)
-    # Without ids, what is remembered is everybody's negative.
+    # Without ids, queued embeddings are negatives of all anchors.
     others = (remembered, queue_ids if with_ids else [-1] * 3) if with_queue else ()
-    set_tile_shape(tiles)
-    found = float(ours(views, loss, ids))
-    set_tile_shape(None)
+    with tile_shape(tiles):
+        found = float(total(views, loss, ids))
     assert found == pytest.approx(reference(views, IDS if with_ids else None, *others), rel=1e-5)
     assert found != pytest.approx(
-        float(loss(ids, list(views), training=False, directions=DIRECTIONS)), rel=1e-2
+        float(loss.of_batch(batch_of(views, ids), directions=DIRECTIONS, training=False)), rel=1e-2
     )
 
 
-def test_the_gradient_is_that_of_the_reference_and_none_reaches_the_slow_views(rng):
+def test_gradient_equals_the_reference_and_is_zero_for_the_teacher(rng):
     views = units(rng, 4, BATCH).astype("float64").astype("float32")
     loss = InfoNCE(TEMPERATURE, normalize=False)
 
     def function(*views):
-        return ours([*views[:2], *(ops.stop_gradient(view) for view in views[2:])], loss, None)
+        return total([*views[:2], *(ops.stop_gradient(view) for view in views[2:])], loss, None)
 
     _, found = value_and_gradients(function, *views)
     for place in (0, 1):
@@ -83,14 +91,14 @@ def test_the_gradient_is_that_of_the_reference_and_none_reaches_the_slow_views(r
     assert np.abs(found[2:]).max() == 0
 
 
-def test_the_temperature_learns_from_soft_targets(rng):
+def test_gradient_of_the_temperature_equals_the_reference(rng):
     views = units(rng, 4, BATCH)
     loss = InfoNCE(LearnableTemperature(TEMPERATURE))
     loss.build()
 
     def function(log_scale):
         loss.scale = lambda: ops.exp(log_scale)
-        return ours(views, loss, None)
+        return total(views, loss, None)
 
     log_scale = np.float32(-np.log(TEMPERATURE))
     value, (slope,) = value_and_gradients(function, log_scale)
@@ -98,7 +106,7 @@ def test_the_temperature_learns_from_soft_targets(rng):
 
     def at(log_scale):
         image, text, slow_image, slow_text = (view.astype("float64") for view in views)
-        # The targets are the teacher's at the temperature as it is; only the logits move.
+        # The targets are constant. Only the logits depend on the temperature.
         ratio = TEMPERATURE * np.exp(log_scale)
         return reference((image * ratio, text * ratio, slow_image, slow_text))
 
@@ -107,22 +115,35 @@ def test_the_temperature_learns_from_soft_targets(rng):
     )
 
 
-def test_missing_rows_neither_pull_nor_are_expected(rng):
+def test_no_gradient_reaches_expected_candidates(rng):
+    def function(anchors, candidates):
+        ids = ops.arange(BATCH, dtype="int32")
+        expected = expected_candidates(anchors, candidates, ids, ids, ids, ids)
+        # The weights depend on the inputs. Without `stop_gradient`, the gradient is not zero.
+        return ops.sum(expected * ops.arange(1, DIM + 1, dtype="float32")) + 0.0 * ops.sum(anchors)
+
+    value, gradients = value_and_gradients(function, *units(rng, 2, BATCH))
+    assert abs(float(value)) > 0.1
+    assert max(np.abs(gradient).max() for gradient in gradients) == 0
+
+
+def test_missing_rows_have_no_influence(rng):
     views = units(rng, 4, BATCH)
-    there = np.arange(BATCH) != 2
-    present = [None, ops.convert_to_tensor(there), None, ops.convert_to_tensor(there)]
-    loss = InfoNCE(TEMPERATURE)
-    tensors = [ops.convert_to_tensor(view) for view in views]
-    found = to_numpy(pull_to_teacher(loss, tensors, {(0, 3): 1.0}, None, present))
-    assert found[2] == 0
-    views = [view[there] for view in views]
-    hard, soft = of_one_direction(views, 0.0), of_one_direction(views, 1.0)
-    assert found[there].mean() == pytest.approx(soft - hard, rel=1e-4)
+    has_text = np.arange(BATCH) != 2
+    present = dict.fromkeys(("text", "text_augmented"), ops.convert_to_tensor(has_text))
+    batch = batch_of(views, None, present)
+    directions = {("image", "text_augmented"): 1.0}
+    difference = soft_target_difference(InfoNCE(TEMPERATURE), batch, directions, TEACHER_VIEWS)
+    difference = to_numpy(difference)
+    assert difference[2] == 0
+    views = [view[has_text] for view in views]
+    hard, soft = one_direction(views, 0.0), one_direction(views, 1.0)
+    assert difference[has_text].mean() == pytest.approx(soft - hard, rel=1e-4)
 
 
-def of_one_direction(views, alpha):
+def one_direction(views, alpha):
     image, _, slow_image, slow_text = views
-    nobody = np.zeros((0, DIM)), np.zeros(0, int)
+    no_queue = np.zeros((0, DIM)), np.zeros(0, int)
     return soft_contrast(
-        image, slow_image, slow_text, np.arange(len(image)), *nobody, alpha, TEMPERATURE
+        image, slow_image, slow_text, np.arange(len(image)), *no_queue, alpha, TEMPERATURE
     )

@@ -1,0 +1,241 @@
+"""ObjectiveModel: how a trainer turns embeddings into a loss and metrics."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_contrastive._engine import Batch
+from keras_contrastive._replicas import across_processes, num_processes, torch_processes
+from keras_contrastive._typing import ArrayLike, Layer, Shape, Structure, Tensor
+from keras_contrastive.losses import ContrastiveLoss
+from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
+from keras_contrastive.trainers._directions import Directions, modal_directions
+from keras_contrastive.trainers._embedding import EmbeddingModel
+from keras_contrastive.trainers._penalties import Penalties
+from keras_contrastive.trainers._soft_targets import soft_target_difference
+from keras_contrastive.trainers._view_metrics import ViewMetrics
+
+
+class ObjectiveModel(EmbeddingModel):
+    """Adds the loss of a step to an embedding model: contrast, penalties, and extra losses.
+
+    Subclasses can override the hook `extra_losses`. See `EmbeddingModel` for the others.
+
+    Args:
+        encoders: See `ContrastiveTrainer`, also for the other arguments.
+        regularizers: Layers with a method `penalty(views)`.
+        hard_negatives: Modalities by names of inputs.
+        presence_inputs: Modalities by names of inputs.
+        in_modal_weight: Weight of the contrast between modalities and their second views.
+        **kwargs: See `EmbeddingModel`.
+    """
+
+    # Factor of the contrastive loss. Subclasses can change it.
+    contrast_weight: float = 1.0
+
+    def __init__(
+        self,
+        encoders: Any,
+        regularizers: Sequence[Layer] = (),
+        hard_negatives: Mapping[str, str] | None = None,
+        presence_inputs: Mapping[str, str] | None = None,
+        in_modal_weight: float | Mapping[str, float] = 0.5,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoders, **kwargs)
+        check_in_modal_weight(in_modal_weight, self.second_view_names)
+        self.regularizers = list(regularizers)
+        self.hard_negatives = dict(hard_negatives or {})
+        self.presence_inputs = dict(presence_inputs or {})
+        self.in_modal_weight = in_modal_weight
+        self._penalties = Penalties(self.regularizers, teacher=self.teacher is not None)
+        self._penalty_means = self._penalties.means
+        self._extra_weights: dict[str, float] = {}
+        self._extra_means: dict[str, keras.metrics.Mean] = {}
+        self._view_metrics = ViewMetrics(name="view_metrics")
+
+    # Outputs
+
+    def prepare_outputs(
+        self, shapes: dict[str, Shape], features_shapes: dict[str, Shape] | None
+    ) -> None:
+        num_views = len(self.modalities) if len(self.modalities) > 1 else len(shapes)
+        self._view_metrics.build_for((None, num_views, shapes[self.modalities[0]][-1]))
+        self._penalties.build(shapes, features_shapes)
+
+    def add_features(
+        self, embeddings: dict[str, Tensor], features: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        return self._penalties.extend(embeddings, features)
+
+    # Hooks
+
+    def extra_losses(
+        self, batch: Batch, extras: dict[str, Tensor], x: Structure, training: bool
+    ) -> dict[str, Tensor]:
+        """Computes further losses of a step. A hook for subclasses.
+
+        The trainer multiplies each loss with its weight, adds it to the total, and reports it.
+
+        Args:
+            batch: The views of the batch: the modalities, then the second views.
+            extras: The extras of `embed_all` in training, else an empty dict.
+            x: The inputs of the step.
+            training: Whether this is a training step.
+
+        Returns:
+            Scalars of the global batch, by the names of `declare_losses`.
+        """
+        return {}
+
+    def declare_losses(self, weights: Mapping[str, float]) -> None:
+        """Declares what is reported besides the loss. Subclasses call it in their constructor.
+
+        Args:
+            weights: Weights of the scalars of `extra_losses`, by name. A scalar of weight 0 is only
+                reported. The name `"contrast"` reports the contrastive loss.
+        """
+        self._extra_weights |= weights
+        for name in weights:
+            self._extra_means[name] = keras.metrics.Mean(name=name)
+
+    # Loss and metrics
+
+    def compute_loss(
+        self,
+        x: Structure = None,
+        y: ArrayLike | None = None,
+        y_pred: Any = None,
+        sample_weight: ArrayLike | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Returns the loss of the global batch: contrast, penalties, and losses of the encoders.
+
+        It also updates the metrics, which need all views.
+        """
+        if self.loss is None:
+            raise ValueError(
+                "`loss` must be a contrastive loss. Received: loss=None. "
+                "Call `compile(loss=keras_contrastive.losses.InfoNCE())` first."
+            )
+        with across_processes():
+            if training and num_processes() > 1:
+                torch_processes.average_gradients(self.optimizer)
+            # Losses of layers in `call` only: backends differ in which later ones they keep.
+            inputs = (x, None, None, None, training)
+            layer_losses = super().compute_loss(*inputs) if self.losses else 0.0
+            embeddings, extras = self.split_outputs(y_pred)
+            batch, features = self._batch(x, y, embeddings, sample_weight, training)
+            total = self._contrast(batch, x, training)
+            if self.regularizers:
+                seen = batch.with_views({**embeddings, **batch.views})
+                total += ops.cast(self._penalties.total(seen, features, training), total.dtype)
+            total += ops.cast(layer_losses, total.dtype)
+            measured = self.modalities if len(self.modalities) > 1 else batch.names
+            self._view_metrics.update(batch.select(measured))
+            return self._add_extra_losses(total, batch, extras, x, training)
+
+    def direction_weights(self, loss: ContrastiveLoss | None = None) -> Directions:
+        """Returns the weights of the directions, by (view of anchors, view of candidates)."""
+        loss = self.loss if loss is None else loss
+        teacher = self.teacher is not None
+        return modal_directions(
+            loss, self.modalities, self.second_view_names, self.in_modal_weight, teacher
+        )
+
+    def _batch(
+        self,
+        x: Structure,
+        y: ArrayLike | None,
+        embeddings: dict[str, Tensor],
+        sample_weight: ArrayLike | None,
+        training: bool,
+    ) -> tuple[Batch, dict[str, Tensor]]:
+        """Returns the modalities and second views as a batch, and the features of the latter."""
+        if training and self.teacher is not None:
+            self.teacher.update()
+        inputs = self.inputs_by_modality(x)
+        views, features = {name: embeddings[name] for name in self.modalities}, {}
+        for name, view in self.second_view_names.items():
+            features[view], views[view] = self.second_view(name, inputs[name], training)
+        present = {}
+        if self.presence_inputs:
+            check_inputs(x, (*self.modalities, *self.presence_inputs))
+        for name, modality in self.presence_inputs.items():
+            for view in (modality, self.second_view_names.get(modality, modality)):
+                present[view] = x[name]
+        batch = Batch.from_targets(y, views, sample_weight, present)
+        # With one encoder, `call` returns no features of the first view, so regularizers get none.
+        return batch, features if self.has_towers else {}
+
+    def _contrast(self, batch: Batch, x: Structure, training: bool) -> Tensor:
+        if not self.contrast_weight:
+            return ops.zeros(())
+        directions = self.direction_weights()
+        soft_targets = None
+        if training and self.teacher is not None and self.teacher.soft_targets:
+            # Before the loss, which adds this batch to its queue.
+            soft_targets = self.teacher.soft_target_fraction() * soft_target_difference(
+                self.loss, batch, directions, self.second_view_names
+            )
+        value = self.loss.of_batch(
+            batch,
+            directions=directions or None,
+            hard_negatives=self._embed_hard_negatives(x, training),
+            training=bool(training),
+        )
+        if soft_targets is not None:
+            value += self.loss.reduce(soft_targets, batch)
+        if "contrast" in self._extra_means:
+            replicas = batch.replicas
+            reported = value if replicas is None else value / replicas.loss_scale
+            self._extra_means["contrast"].update_state(reported)
+        return self.contrast_weight * value
+
+    def _embed_hard_negatives(self, x: Structure, training: bool) -> dict[str, Tensor]:
+        """Returns embeddings by the modality whose candidates they join."""
+        if self.hard_negatives:
+            check_inputs(x, (*self.modalities, *self.hard_negatives))
+        embeddings: dict[str, list[Tensor]] = {}
+        for name, modality in self.hard_negatives.items():
+            embedding = self.embed(modality, x[name], training)
+            embeddings.setdefault(modality, []).append(embedding)
+        return {modality: ops.concatenate(parts) for modality, parts in embeddings.items()}
+
+    def _add_extra_losses(
+        self, total: Tensor, batch: Batch, extras: dict[str, Tensor], x: Structure, training: bool
+    ) -> Tensor:
+        for name, value in self.extra_losses(batch, extras, x, bool(training)).items():
+            self._extra_means[name].update_state(value)
+            if self._extra_weights[name]:
+                # Each replica computes the loss of the global batch. The scale counts it once.
+                scale = 1.0 if batch.replicas is None else batch.replicas.loss_scale
+                total += ops.cast(self._extra_weights[name] * scale * value, total.dtype)
+        return total
+
+    def compute_metrics(
+        self,
+        x: Structure,
+        y: ArrayLike | None,
+        y_pred: Any,
+        sample_weight: ArrayLike | None = None,
+    ) -> dict[str, Tensor]:
+        """Returns the metrics. `compute_loss` updates them."""
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        """Returns the metrics of all processes by name."""
+        if num_processes() == 1:
+            return super().get_metrics_result()
+        variables = [v for v in self.metrics_variables if v.dtype.startswith("float")]
+        local = [ops.copy(v.value) for v in variables]
+        # Metrics are ratios of sums, so means over the processes give the same values as sums.
+        for variable, mean in zip(variables, torch_processes.mean(local), strict=True):
+            variable.assign(mean)
+        try:
+            return super().get_metrics_result()
+        finally:
+            for variable, value in zip(variables, local, strict=True):
+                variable.assign(value)

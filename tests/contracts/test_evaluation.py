@@ -1,0 +1,448 @@
+"""Promises of all evaluation functions and callbacks."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_contrastive import ContrastiveTrainer, evaluation
+from keras_contrastive.evaluation import (
+    CorpusEvaluation,
+    KNNProbe,
+    LinearProbe,
+    ProbeEvaluation,
+    RetrievalEvaluation,
+    ZeroShotEvaluation,
+    knn_probe,
+    linear_probe,
+    retrieval,
+    zero_shot,
+)
+from keras_contrastive.losses import InfoNCE
+from tests.helpers import towers
+
+ROWS, CLASSES = 24, 3
+LABELS = np.arange(ROWS) % CLASSES
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An evaluation function.
+
+    Args:
+        function: The function.
+        names: Names of its arguments: embeddings, their ids or labels, and the embeddings that they
+            are compared with.
+        arguments: Function from a random generator to arguments.
+        measures: Names of the results.
+        nan_ranks_last: Whether NaN embeddings rank last. Otherwise they raise an error.
+        ignores_length: Whether embeddings are normalized.
+    """
+
+    function: Callable
+    names: tuple[str, str, str]
+    arguments: Callable
+    measures: tuple[str, ...]
+    nan_ranks_last: bool
+    ignores_length: bool = True
+
+
+def clusters(rng, rows=ROWS, dim=5):
+    centers = 2 * np.random.default_rng(9).normal(size=(CLASSES, dim))
+    return (centers[LABELS[:rows]] + rng.normal(size=(rows, dim))).astype("float32")
+
+
+def retrieval_arguments(rng):
+    ids = np.arange(ROWS) // 2
+    return {
+        "queries": clusters(rng),
+        "candidates": clusters(rng),
+        "query_ids": ids,
+        "candidate_ids": ids,
+        "k": (1, 3),
+    }
+
+
+def zero_shot_arguments(rng):
+    return {
+        "embeddings": clusters(rng),
+        "labels": LABELS,
+        "classes": np.random.default_rng(9).normal(size=(CLASSES, 5)),
+        "k": (1, 2),
+    }
+
+
+def probe_arguments(rng):
+    return {
+        "features": clusters(rng),
+        "labels": LABELS,
+        "new_features": clusters(rng, 13),
+        "new_labels": LABELS[:13],
+        "k": (1, 2),
+    }
+
+
+ACCURACIES = ("top_1_accuracy", "top_2_accuracy", "mean_class_accuracy")
+PROBE_NAMES = ("new_features", "new_labels", "features")
+CASES = {
+    "retrieval": Case(
+        retrieval,
+        ("queries", "query_ids", "candidates"),
+        retrieval_arguments,
+        ("recall_at_1", "recall_at_3", "median_rank", "mrr"),
+        nan_ranks_last=True,
+    ),
+    "zero_shot": Case(
+        zero_shot,
+        ("embeddings", "labels", "classes"),
+        zero_shot_arguments,
+        ACCURACIES,
+        nan_ranks_last=True,
+    ),
+    "knn_probe": Case(knn_probe, PROBE_NAMES, probe_arguments, ACCURACIES, nan_ranks_last=False),
+    "linear_probe": Case(
+        linear_probe,
+        PROBE_NAMES,
+        probe_arguments,
+        (*ACCURACIES, "cross_entropy"),
+        nan_ranks_last=False,
+        ignores_length=False,
+    ),
+}
+every_function = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+def test_each_public_function_and_callback_has_a_case():
+    public = [getattr(evaluation, name) for name in evaluation.__all__]
+    functions = {value for value in public if inspect.isfunction(value)}
+    assert {case.function for case in CASES.values()} == functions - {evaluation.softmax_regression}
+    callbacks = {
+        value for value in public if inspect.isclass(value) and issubclass(value, CorpusEvaluation)
+    }
+    cases = {type(make(towers.pairs())) for make in CALLBACKS.values()}
+    assert cases == callbacks - {CorpusEvaluation, ProbeEvaluation}
+
+
+# Functions
+
+
+@every_function
+def test_measures_are_floats_with_the_documented_names(case, rng):
+    results = case.function(**case.arguments(rng))
+    assert tuple(results) == case.measures
+    assert {type(value) for value in results.values()} == {float}
+
+
+@every_function
+def test_tile_shape_does_not_change_results(case, rng, tile_shape):
+    arguments = case.arguments(rng)
+    expected = case.function(**arguments)
+    for shape in ((1, 1), (5, 7), (1000, 2)):
+        tile_shape(shape)
+        assert case.function(**arguments) == expected
+
+
+@every_function
+def test_order_of_rows_does_not_change_results(case, rng):
+    arguments, order = case.arguments(rng), rng.permutation(13)
+    embeddings, ids, _ = case.names
+    arguments |= {name: arguments[name][:13] for name in (embeddings, ids)}
+    shuffled = arguments | {name: arguments[name][order] for name in (embeddings, ids)}
+    assert case.function(**shuffled) == pytest.approx(case.function(**arguments))
+
+
+@every_function
+def test_length_of_embeddings(case, rng):
+    arguments = case.arguments(rng)
+    scaled = arguments | {name: 1e-3 * arguments[name] for name in case.names[::2]}
+    same = case.function(**scaled) == pytest.approx(case.function(**arguments))
+    assert same == case.ignores_length
+
+
+@every_function
+def test_tensors_and_lists_are_accepted(case, rng):
+    arguments = case.arguments(rng)
+    embeddings, ids, others = case.names
+    converted = {name: ops.convert_to_tensor(arguments[name]) for name in (embeddings, others)}
+    converted[ids] = arguments[ids].tolist()
+    # Zero-shot class embeddings are float64 in NumPy, and float32 as a tensor on some backends.
+    assert case.function(**arguments | converted) == pytest.approx(case.function(**arguments))
+
+
+@every_function
+def test_equal_embeddings_are_errors(case, rng):
+    arguments = case.arguments(rng)
+    equal = {name: np.ones_like(arguments[name]) for name in case.names[::2]}
+    results = case.function(**arguments | equal)
+    if case.function is linear_probe:  # It predicts the frequencies of the classes: all equal here.
+        assert results["cross_entropy"] == pytest.approx(np.log(CLASSES), rel=1e-5)
+    else:
+        assert results[case.measures[0]] == 0.0
+
+
+@every_function
+def test_nan_embeddings_rank_last_or_raise(case, rng):
+    arguments = case.arguments(rng)
+    embeddings, _, others = case.names
+    for name in (embeddings, others):
+        missing = arguments | {name: np.full_like(arguments[name], np.nan)}
+        if case.nan_ranks_last:
+            assert case.function(**missing)[case.measures[0]] == 0.0
+        else:
+            with pytest.raises(ValueError, match=f"`{name}` must be finite. Received: .* with NaN"):
+                case.function(**missing)
+
+
+@every_function
+def test_embeddings_that_are_not_a_matrix_raise(case, rng):
+    for name in case.names[::2]:
+        for wrong in (np.ones(4), np.ones((2, 3, 4, 5)), np.ones((0, 4))):
+            with pytest.raises(ValueError, match=rf"`{name}` must have the shape \("):
+                case.function(**case.arguments(rng) | {name: wrong})
+
+
+@every_function
+def test_different_dimensions_raise(case, rng):
+    arguments = case.arguments(rng)
+    name, _, other = case.names
+    expected = r"`\w+` and `\w+` must have the same last dimension. Received: "
+    with pytest.raises(ValueError, match=expected):
+        case.function(**arguments | {name: arguments[name][:, :2]})
+    with pytest.raises(ValueError, match=expected):
+        case.function(**arguments | {other: arguments[other][:, :2]})
+
+
+@every_function
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda ids: ids / 2, TypeError, "be integers, one for each row of `{}`.*float64"),
+        (
+            lambda ids: ids[1:],
+            ValueError,
+            "have .* one integer for each row of `{}`. Received: shape",
+        ),
+        (
+            lambda ids: ids[:, None],
+            ValueError,
+            "have .* one integer for each row of `{}`. Received: shape",
+        ),
+        (lambda ids: ids - 1, ValueError, r"be in \[0, 2\*\*31\)"),
+        (lambda ids: ids + 2**31, ValueError, r"be in \[0, 2\*\*31\)"),
+    ],
+    ids=["float", "short", "matrix", "negative", "large"],
+)
+def test_invalid_ids_raise(case, rng, change, error, message):
+    arguments = case.arguments(rng)
+    embeddings, ids, _ = case.names
+    with pytest.raises(error, match=f"`{ids}` must {message.format(embeddings)}"):
+        case.function(**arguments | {ids: change(arguments[ids])})
+
+
+@every_function
+@pytest.mark.parametrize(("k", "error"), [(5, TypeError), ((1.5,), TypeError), ((0,), ValueError)])
+def test_invalid_k_raises(case, rng, k, error):
+    with pytest.raises(error, match=r"`k` must be .* Received: k="):
+        case.function(**case.arguments(rng) | {"k": k})
+
+
+# Callbacks
+
+VECTORS = {"cat": [1.0, 0, 0, 0, 0], "dog": [0, 1.0, 0, 0, 0], "owl": [0, 0, 1.0, 0, 0]}
+
+
+def tokenize(prompts):
+    """Returns inputs of the text tower: the vector of the last word plus the number of words."""
+    words = [prompt.split() for prompt in prompts]
+    return np.array([np.add(VECTORS[w[-1]], len(w)) for w in words], "float32")
+
+
+def make_zero_shot(x, **kwargs):
+    templates = kwargs.pop("templates", ["{}", "the {}"])
+    return ZeroShotEvaluation(
+        x["image"], LABELS, list(VECTORS), tokenize, templates, **{"k": (1, 2)} | kwargs
+    )
+
+
+def make_probe(probe):
+    def make(x, **kwargs):
+        arguments = (x["text"], LABELS, x["text"][:13], LABELS[:13])
+        return probe(*arguments, **{"modality": "text", "k": (1, 2)} | kwargs)
+
+    return make
+
+
+CALLBACKS = {
+    "retrieval": lambda x, **kwargs: RetrievalEvaluation(x, **{"k": (1, 3)} | kwargs),
+    "zero_shot": make_zero_shot,
+    "knn": make_probe(KNNProbe),
+    "linear": make_probe(LinearProbe),
+}
+every_callback = pytest.mark.parametrize("make", CALLBACKS.values(), ids=CALLBACKS)
+
+
+def two_towers(seed=0):
+    model = ContrastiveTrainer(
+        towers.towers(seed), projectors={"text": towers.settle(towers.tower(4), seed + 2)}
+    )
+    model.compile(keras.optimizers.SGD(0.1), InfoNCE())
+    return model
+
+
+def expected_measures(model, x):
+    """The measures of each callback, from the functions and the layers of the model."""
+    image, text = model.encoders["image"], model.encoders["text"]
+    features = ops.convert_to_numpy(text(x["text"]))
+
+    def project(features):
+        return ops.convert_to_numpy(model.projectors["text"](features))
+
+    images, texts = ops.convert_to_numpy(image(x["image"])), project(features)
+    prompts = tokenize([t.format(name) for name in VECTORS for t in ("{}", "the {}")])
+    classes = project(text(prompts)).reshape(CLASSES, 2, -1)
+    data = features, LABELS, features[:13], LABELS[:13]
+    return {
+        "retrieval": {
+            f"{a}_to_{b}_{name}": value
+            for a, b, queries, candidates in (
+                ("image", "text", images, texts),
+                ("text", "image", texts, images),
+            )
+            for name, value in retrieval(queries, candidates, k=(1, 3)).items()
+        },
+        "zero_shot": prefixed("zero_shot_", zero_shot(images, LABELS, classes, k=(1, 2))),
+        "knn": prefixed("knn_", knn_probe(*data, k=(1, 2))),
+        "linear": prefixed("linear_", linear_probe(*data, k=(1, 2))),
+    }
+
+
+def prefixed(prefix, measures):
+    return {prefix + name: value for name, value in measures.items()}
+
+
+def near(measures):
+    return {name: pytest.approx(value, rel=1e-4) for name, value in measures.items()}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A model trained with all callbacks, its data, its history and the logs of each epoch."""
+    x, model, seen = towers.pairs(), two_towers(), []
+    callbacks = [make(x) for make in CALLBACKS.values()]
+    callbacks += [make(x, every=2, prefix="second/") for make in CALLBACKS.values()]
+    callbacks.append(
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs)))
+    )
+    history = model.fit(x, epochs=3, batch_size=12, callbacks=callbacks, verbose=0).history
+    return model, x, history, seen
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_fit_reports_measures_of_the_current_model(fitted, name):
+    model, x, history, _ = fitted
+    expected = prefixed("val_", expected_measures(model, x)[name])
+    assert {key: history[key][-1] for key in expected} == near(expected)
+    assert {len(history[key]) for key in expected} == {3}
+
+
+def test_logs_contain_no_other_measures(fitted):
+    model, x, history, _ = fitted
+    expected = {key for measures in expected_measures(model, x).values() for key in measures}
+    reported = {key.removeprefix("val_") for key in history if key.startswith("val_")}
+    assert reported == expected
+    assert {key.removeprefix("second/") for key in history if key.startswith("second/")} == expected
+
+
+def test_later_callbacks_see_the_measures_as_floats(fitted):
+    _, _, history, seen = fitted
+    for epoch, logs in enumerate(seen):
+        measures = {key: value for key, value in logs.items() if key.startswith("val_")}
+        assert measures == {key: history[key][epoch] for key in measures}
+        assert {type(value) for value in measures.values()} == {float}
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_every_selects_the_epochs(fitted, name):
+    model, x, _, seen = fitted
+    for key in expected_measures(model, x)[name]:
+        assert [f"second/{key}" in logs for logs in seen] == [False, True, False]
+
+
+@every_callback
+def test_a_callback_follows_its_model(make):
+    x, models = towers.pairs(), [two_towers(), two_towers(seed=5)]
+    callback, values = make(x), []
+    for model in models:
+        callback.set_model(model)
+        values.append(callback.evaluate())
+    assert values[0] != values[1]
+    for model, value in zip(models, values, strict=True):
+        fresh = make(x)
+        fresh.set_model(model)
+        assert fresh.evaluate() == value
+
+
+@every_callback
+def test_one_embed_function_serves_every_callback(make):
+    x, trainer = towers.pairs(), two_towers()
+
+    def embed(model, x):
+        if isinstance(x, dict):
+            return {name: part_of(name, inputs) for name, inputs in x.items()}
+        return trainer.encoders["text"](x)
+
+    def part_of(name, inputs):
+        features = trainer.encoders[name](inputs)
+        return trainer.projectors["text"](features) if name == "text" else features
+
+    with_embed, expected = make(x, embed=embed), make(x)
+    with_embed.set_model(keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)]))
+    expected.set_model(trainer)
+    assert with_embed.evaluate() == near(expected.evaluate())
+
+
+@every_callback
+def test_another_model_without_embed_raises(make):
+    x = towers.pairs()
+    callback = make(x)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
+    callback.set_model(model)
+    callback.x = x["image"]  # the input of this model
+    with pytest.raises(TypeError, match=r"Received: .*Pass `embed` for"):
+        callback.evaluate()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: make_zero_shot(x, text="audio"),
+        lambda x: make_zero_shot(x, image="audio"),
+        lambda x: CALLBACKS["knn"](x, modality="audio"),
+        lambda x: CALLBACKS["linear"](x, modality="audio"),
+    ],
+)
+def test_unknown_modality_raises(make):
+    callback = make(towers.pairs())
+    callback.set_model(two_towers())
+    with pytest.raises(ValueError, match=r"must be one of image, text\. Received: 'audio'"):
+        callback.evaluate()
+
+
+@every_callback
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"every": 0}, ValueError, "`every` must be a positive integer. Received: every=0"),
+        ({"every": 1.5}, TypeError, "`every` must be a positive integer. Received: every=1.5"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer"),
+        ({"embed": "text"}, TypeError, "`embed` must be `None` or a function"),
+        ({"neighbours": 3}, TypeError, "neighbours"),
+    ],
+)
+def test_invalid_arguments_raise_in_the_constructor(make, arguments, error, message):
+    with pytest.raises(error, match=message):
+        make(towers.pairs(), **arguments)
