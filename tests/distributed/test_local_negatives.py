@@ -22,13 +22,13 @@ def embeddings():
 
 def test_a_process_without_a_process_group_warns(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.warns(UserWarning, match=r"one of 4 processes.*init_process_group"):
+    with pytest.warns(UserWarning, match=r"WORLD_SIZE is 4.*init_process_group"):
         InfoNCE()(None, embeddings())
 
 
 def test_a_loss_outside_the_trainer_warns_and_names_the_fix(monkeypatch):
     monkeypatch.setattr(torch_processes, "count", lambda: 4)
-    with pytest.warns(UserWarning, match="negatives are local.*across_processes"):
+    with pytest.warns(UserWarning, match="only the rows of this process.*across_processes"):
         InfoNCE()(None, embeddings())
 
 
