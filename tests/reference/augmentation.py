@@ -1,4 +1,4 @@
-"""Views in float64 loops, from the definitions."""
+"""Image augmentations as float64 loops, from their definitions."""
 
 import math
 
@@ -8,7 +8,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def resized(image, top, left, height, width, new_height, new_width):
-    """Bilinear with a triangle as wide as the step between samples, as Pillow resizes a box."""
+    """Returns a box of an image, resized with the triangle filter of Pillow."""
     rows = _triangles(top, height, image.shape[0], new_height)
     columns = list(_triangles(left, width, image.shape[1], new_width))
     view = np.zeros((new_height, new_width, image.shape[2]))
@@ -31,7 +31,7 @@ def _triangles(start, length, size, new_size):
 
 
 def blurred(image, sigma):
-    """A Gaussian over the pixels of the image, renormalised at its border."""
+    """Returns an image blurred by a Gaussian that is normalized over the pixels of the image."""
     view = np.zeros(image.shape)
     ys, xs = np.mgrid[: image.shape[0], : image.shape[1]]
     for i in range(image.shape[0]):
@@ -42,7 +42,7 @@ def blurred(image, sigma):
 
 
 def jittered(image, brightness, contrast, saturation, turns, black=0.0, white=255.0):
-    """Brightness, contrast, saturation and hue, pixel by pixel."""
+    """Changes brightness, contrast, saturation and hue, pixel by pixel."""
     view = np.clip(black + brightness * (image - black), black, white)
     mean = np.mean(view @ LUMA)
     view = np.clip(mean + contrast * (view - mean), black, white)
@@ -53,7 +53,7 @@ def jittered(image, brightness, contrast, saturation, turns, black=0.0, white=25
 
 
 def rotated_hue(pixel, turns):
-    """Turn I and Q, with the coefficients that NTSC publishes for both ways."""
+    """Rotates I and Q of a pixel, with the published NTSC coefficients of both conversions."""
     r, g, b = pixel
     y = 0.299 * r + 0.587 * g + 0.114 * b
     i = 0.595716 * r - 0.274453 * g - 0.321263 * b

@@ -1,4 +1,4 @@
-"""All that needs none of the packages with drawings and names."""
+"""Families, splits, arrays, cache and errors of `load_emoji`, without its packages."""
 
 import dataclasses
 import hashlib
@@ -95,7 +95,8 @@ SIBLINGS = {
     "dancers": [("\U0001f483", "woman dancing"), ("\U0001f57a", "man dancing")],
     "pregnant": [("\U0001f930", "pregnant woman"), ("\U0001fac3", "pregnant man")],
 }
-ALONE = {  # each is the only one of its family
+# Each is the only emoji of its family.
+ALONE = {
     "cat": ("\U0001f408", "cat"),
     "black_cat": ("\U0001f408" + ZWJ + "\u2b1b", "black cat"),
     "kiss_mark": (KISS, "kiss mark"),
@@ -118,11 +119,11 @@ ALONE = {  # each is the only one of its family
 
 
 @pytest.mark.parametrize("siblings", SIBLINGS.values(), ids=SIBLINGS.keys())
-def test_siblings_share_their_family(siblings):
+def test_siblings_have_the_same_family(siblings):
     assert len({family_of(*sibling) for sibling in siblings}) == 1
 
 
-def test_others_do_not():
+def test_other_emoji_have_different_families():
     families = [family_of(*siblings[0]) for siblings in SIBLINGS.values()]
     families += [family_of(*one) for one in ALONE.values()]
     assert len(set(families)) == len(SIBLINGS) + len(ALONE)
@@ -131,7 +132,7 @@ def test_others_do_not():
 @pytest.mark.parametrize(
     "name", ["cat", "rocket", "france", "kissing_face", "red_hair", "light_tone"]
 )
-def test_what_has_nothing_to_strip_is_its_own_family(name):
+def test_an_emoji_without_modifiers_is_its_own_family(name):
     assert family_of(*ALONE[name]).replace(" ", "") == ALONE[name][0]
 
 
@@ -142,27 +143,27 @@ def split_of(families):
     return np.array([module._split_of(family) for family in families])
 
 
-def test_about_70_10_and_20_percent_of_the_families_are_on_each_side():
+def test_the_splits_have_70_10_and_20_percent_of_the_families():
     split = split_of(f"family {i}" for i in range(2000))
-    # Four standard deviations of a binomial share are at most 0.041.
-    for side, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
-        assert np.mean(split == side) == pytest.approx(share, abs=0.041)
+    # Four standard errors of a fraction of 2,000 are at most 0.041.
+    for name, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
+        assert np.mean(split == name) == pytest.approx(share, abs=0.041)
     assert set(split) == set(module.SPLITS)
 
 
-def test_the_side_of_a_family_hangs_on_its_name_alone():
+def test_the_split_of_a_family_depends_only_on_its_name():
     families = [f"family {i}" for i in range(50)]
     np.testing.assert_array_equal(split_of(families[::-1])[::-1], split_of(families))
-    for family, side in zip(families, split_of(families), strict=True):
-        share = int(hashlib.sha256(family.encode()).hexdigest()[:8], 16) / 16**8
-        assert side == ("train" if share < 0.7 else "validation" if share < 0.8 else "test")
+    for family, split in zip(families, split_of(families), strict=True):
+        number = int(hashlib.sha256(family.encode()).hexdigest()[:8], 16) / 16**8
+        assert split == ("train" if number < 0.7 else "validation" if number < 0.8 else "test")
 
 
 # The arrays
 
 
 def made_up(rows=3, size=4):
-    """What `load_emoji` returns, with random pixels and names."""
+    """Returns an `Emoji` with random pixels and invented names."""
     generator = np.random.default_rng(rows)
     names = np.array([f"name {i}" for i in range(rows)])
     return Emoji(
@@ -196,7 +197,7 @@ def assert_equal(one, other):
     [slice(1, 5, 2), np.array([False, True, False, True, False, False]), np.array([1, 3]), [1, 3]],
     ids=["slice", "mask", "indices", "list"],
 )
-def test_chosen_rows_are_chosen_in_every_array(rows):
+def test_rows_are_selected_in_every_array(rows):
     data = made_up(6)
     chosen = data[rows]
     assert len(chosen) == 2
@@ -215,24 +216,23 @@ def test_chosen_rows_are_chosen_in_every_array(rows):
 
 @pytest.fixture
 def builds(monkeypatch, tmp_path):
-    """The packages seem installed; what is asked to be built is listed, and made up."""
-    asked = []
+    """Replaces the build. Returns a list of the requested builds."""
+    requests = []
 
     def build(size, skin_tones, verbose):
-        asked.append((size, skin_tones))
+        requests.append((size, skin_tones))
         return made_up(5 if skin_tones else 3, size)
 
     monkeypatch.delenv("KERAS_CONTRASTIVE_HOME", raising=False)
-    monkeypatch.setenv(
-        "HOME", str(tmp_path)
-    )  # even a broken `load_emoji` does not write into the user's
+    # A broken `load_emoji` must not write to the home of the user.
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(importlib, "import_module", lambda name: None)
     monkeypatch.setattr(importlib.metadata, "version", lambda package: "1.0")
     monkeypatch.setattr(module, "_build", build)
-    return asked
+    return requests
 
 
-def test_what_was_saved_is_loaded(tmp_path):
+def test_a_loaded_file_equals_the_saved_arrays(tmp_path):
     path = tmp_path / "new" / "folder" / "emoji.npz"
     module._save(path, made_up())
     assert_equal(module._load(path), made_up())
@@ -245,7 +245,7 @@ def test_the_arrays_are_built_once(builds, tmp_path):
     assert_equal(second, made_up())
 
 
-def test_each_size_and_choice_of_tones_has_arrays_of_its_own(builds, tmp_path):
+def test_each_size_and_choice_of_skin_tones_has_its_own_cache_file(builds, tmp_path):
     for _ in range(2):
         assert load_emoji(size=4, cache_dir=tmp_path).images.shape == (3, 2, 4, 4, 3)
         assert load_emoji(size=5, cache_dir=tmp_path).images.shape == (3, 2, 5, 5, 3)
@@ -253,7 +253,7 @@ def test_each_size_and_choice_of_tones_has_arrays_of_its_own(builds, tmp_path):
     assert builds == [(4, False), (5, False), (4, True)]
 
 
-def test_another_version_of_a_package_is_another_data_set(builds, tmp_path, monkeypatch):
+def test_another_version_of_a_package_has_its_own_cache_file(builds, tmp_path, monkeypatch):
     load_emoji(size=4, cache_dir=tmp_path)
     monkeypatch.setattr(
         importlib.metadata,
@@ -264,24 +264,24 @@ def test_another_version_of_a_package_is_another_data_set(builds, tmp_path, monk
     assert len(builds) == 2
 
 
-def test_home_is_where_the_environment_says(builds, tmp_path, monkeypatch):
+def test_the_environment_variable_sets_the_cache_folder(builds, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_CONTRASTIVE_HOME", str(tmp_path / "home"))
     load_emoji(size=4)
     assert len(list((tmp_path / "home").glob("emoji-4-*.npz"))) == 1
 
 
-def test_cache_dir_comes_before_the_environment(builds, tmp_path, monkeypatch):
+def test_cache_dir_overrides_the_environment_variable(builds, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_CONTRASTIVE_HOME", str(tmp_path / "home"))
     load_emoji(size=4, cache_dir=tmp_path / "here")
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
-def test_by_default_the_cache_is_the_users(builds, tmp_path):
+def test_the_default_cache_is_in_the_home_of_the_user(builds, tmp_path):
     load_emoji(size=4)
     assert len(list((tmp_path / ".cache" / "keras_contrastive").glob("emoji-4-*.npz"))) == 1
 
 
-def test_an_interrupted_save_leaves_nothing_to_be_read(builds, tmp_path, monkeypatch):
+def test_an_interrupted_save_leaves_no_cache_file(builds, tmp_path, monkeypatch):
     save = np.savez_compressed
 
     def half(path, **arrays):
@@ -296,17 +296,17 @@ def test_an_interrupted_save_leaves_nothing_to_be_read(builds, tmp_path, monkeyp
     assert len(builds) == 2
 
 
-def test_while_it_is_written_the_file_is_not_there_under_its_name(tmp_path, monkeypatch):
-    path, there = tmp_path / "emoji.npz", []
+def test_a_file_gets_its_name_after_it_is_written(tmp_path, monkeypatch):
+    path, exists = tmp_path / "emoji.npz", []
     save = np.savez_compressed
 
     def watched(file, **arrays):
         save(file, **arrays)
-        there.append(path.exists())
+        exists.append(path.exists())
 
     monkeypatch.setattr(np, "savez_compressed", watched)
     module._save(path, made_up())
-    assert there == [False]
+    assert exists == [False]
     assert [file.name for file in tmp_path.iterdir()] == ["emoji.npz"]
 
 
@@ -325,7 +325,9 @@ def test_while_it_is_written_the_file_is_not_there_under_its_name(tmp_path, monk
         ),
     ],
 )
-def test_missing_packages_are_named_with_the_command(monkeypatch, tmp_path, missing, command):
+def test_missing_packages_raise_with_the_command_that_installs_them(
+    monkeypatch, tmp_path, missing, command
+):
     def import_module(name):
         if name in missing:
             raise ImportError(name)
@@ -336,11 +338,14 @@ def test_missing_packages_are_named_with_the_command(monkeypatch, tmp_path, miss
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("size", [0, -1, 32.0, "32", None, True])
-def test_size_must_be_a_positive_integer(builds, tmp_path, size):
-    with pytest.raises(
-        ValueError,
-        match=r"`size` must be a positive integer, the side of the images. Received: size=",
-    ):
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [
+        *((0, ValueError), (-1, ValueError), (32.0, TypeError)),
+        *(("32", TypeError), (None, TypeError), (True, TypeError)),
+    ],
+)
+def test_a_size_that_is_not_a_positive_integer_raises(builds, tmp_path, size, error):
+    with pytest.raises(error, match=r"`size` must be a positive integer\. Received: size="):
         load_emoji(size=size, cache_dir=tmp_path)
     assert builds == []

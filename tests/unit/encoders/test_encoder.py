@@ -332,14 +332,15 @@ def test_a_modality_can_be_a_dict_of_arrays(trained):
     assert np.isfinite(trained.history["loss"] + trained.history["val_loss"]).all()
 
 
+@pytest.mark.full
 def test_rows_of_dicts_are_numbered_for_a_loss_with_state_per_item():
     encoders = {
         "image": Encoder(image_backbone(), DIM),
         "text": Encoder(text_backbone(), DIM, pooling="mean"),
     }
     model = ContrastiveTrainer(encoders)
-    model.compile("sgd", GammaContrastive(num_items=ROWS), run_eagerly=True)
-    assert np.isfinite(model.fit(data(), batch_size=ROWS, verbose=0).history["loss"][0])
+    model.compile("sgd", GammaContrastive(num_items=ROWS))
+    assert np.isfinite(model.fit(data(), batch_size=4, verbose=0).history["loss"][0])
 
 
 def test_training_changes_only_the_trained_blocks_and_the_projections(trained):

@@ -225,7 +225,8 @@ def trained(epochs, micro_batch_size=None):
         teacher=teacher,
         micro_batch_size=micro_batch_size,
     )
-    model.compile(keras.optimizers.SGD(0.1), InfoNCE(0.5, memory=EmbeddingQueue(20, dim=3)))
+    loss = InfoNCE(0.5, memory=EmbeddingQueue(20, dim=3))
+    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
     return continued(model, epochs)
 
 
