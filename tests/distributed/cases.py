@@ -17,8 +17,8 @@ from keras_contrastive.layers import (
     LearnableBias,
     LearnableTemperature,
 )
-from tests.helpers.backend import FEW_LEFT
 from tests.helpers.fusion_trainers import data, fusion_trainer
+from tests.helpers.replicas import FEW_LEFT
 from tests.helpers.towers import settle, tower, towers
 
 DIM = 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.distributed.cases import CASES
-from tests.helpers.backend import run_replicas
+from tests.helpers.replicas import run_replicas
 
 # Replicas sum in another order, in float32. bfloat16 rounds the rows of a product differently for
 # other numbers of rows. Evaluation shows differences that several steps have amplified.

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.helpers.backend import run_replicas
+from tests.helpers.replicas import run_replicas
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="only JAX runs one program on several devices"

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_contrastive.config import set_tile_shape
 from tests.distributed.cases import CASES
-from tests.helpers.backend import UNEVEN_ROWS, join_replicas, num_replicas
+from tests.helpers.replicas import UNEVEN_ROWS, join_replicas, num_replicas
 from tests.helpers.towers import pairs
 
 RATE, BATCH, EPOCHS = 0.1, 16, 4
