@@ -24,7 +24,7 @@ BANNED = {
 }
 # At the start of a docstring.
 BANNED_START = {
-    r"(What|Whether|Where|Which|How|When)\b": "begin with a verb or with a noun",
+    r"(What|Where|Which|How|When)\b": "begin with a verb or with a noun",
     r"(Refuse|Refuses)\b": 'say "Raises"',
 }
 
