@@ -89,13 +89,7 @@ class FusionEncoder(Transformer):
     def build(self, inputs_shape: dict[str, Shape]) -> None:
         """Creates the blocks for inputs of these shapes."""
         text, image = inputs_shape["text"], inputs_shape.get("image")
-        dim = text[-1]
-        if dim is None:
-            raise ValueError(
-                "The last dimension of the text embeddings must be known. "
-                f"Received: inputs_shape={inputs_shape}."
-            )
-        self.dim = dim
+        self.dim: Any = text[-1]
         self.context_dim = self.image_dim if image is None else image[-1]
         self.blocks = self.make_blocks(self.dim, self.context_dim, self.num_images)
         finish_build(self)
