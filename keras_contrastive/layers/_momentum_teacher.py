@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._keras import replicated_weight, repr_from_config
+from keras_contrastive._keras import replicated_weight
 from keras_contrastive._typing import Config, Layer, LayerArguments, Tensor
 
 
@@ -127,6 +127,9 @@ class MomentumTeacher(keras.layers.Layer):
         ]
         with keras.StatelessScope(state_mapping=mapping):
             yield
+
+    def __repr__(self) -> str:
+        return repr_from_config(self, "momentum")
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         averages = [ops.convert_to_tensor(average) for average in self.averages]
