@@ -128,6 +128,9 @@ class MomentumTeacher(keras.layers.Layer):
         with keras.StatelessScope(state_mapping=mapping):
             yield
 
+    def __repr__(self) -> str:
+        return repr_from_config(self, "momentum")
+
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         averages = [ops.convert_to_tensor(average) for average in self.averages]
         weights = [ops.cast(ops.stop_gradient(w), "float32") for w in self.followed_weights]

@@ -436,7 +436,7 @@ def test_unknown_modality_raises(make):
         ({"every": 1.5}, TypeError, "`every` must be a positive integer. Received: every=1.5"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer"),
         ({"embed": "text"}, TypeError, "`embed` must be `None` or a function"),
-        ({"neighbors": 3}, TypeError, "neighbors"),
+        ({"unknown": 3}, TypeError, "unknown"),
     ],
 )
 def test_invalid_arguments_raise_in_the_constructor(make, arguments, error, message):
