@@ -292,6 +292,7 @@ def test_distributed_training_retrieves_names():
     assert "R@10 among" in done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_micro_batches_do_not_change_the_loss_of_a_large_batch():
     done = run("large_batch.py", "--batch-size", 256, "--micro-batch-size", 100, 0)
