@@ -118,6 +118,7 @@ def test_gradient_bias_equals_the_prediction(tmp_path):
     assert (tmp_path / "gradient_bias.png").exists()
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_half_the_batch_compares_losses_over_the_batch_size(tmp_path):
     arguments = ("--quick", "--losses", "GammaContrastive, visits", "--out", tmp_path)
@@ -140,6 +141,7 @@ def test_half_the_batch_compares_losses_over_the_batch_size(tmp_path):
     assert (tmp_path / "half_the_batch.png").exists()
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_gamma_defaults_prints_its_table():
     done = run("../benchmarks/gamma_defaults.py", "--quick")
@@ -152,6 +154,7 @@ def test_gamma_defaults_prints_its_table():
     assert [row[0] for row in rows] == ["InfoNCE", "decoupled", "jackknife", "gamma, visits"]
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_less_data_gives_lower_recall(tmp_path):
     done = run("less_data.py", "--quick", "--out", tmp_path)
@@ -167,6 +170,7 @@ def test_less_data_gives_lower_recall(tmp_path):
     assert (tmp_path / "less_data.png").exists()
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_step_memory_prints_its_table_and_draws_its_figure(tmp_path):
     done = run("../benchmarks/step_memory.py", "--quick", "--out", tmp_path)
@@ -177,6 +181,7 @@ def test_step_memory_prints_its_table_and_draws_its_figure(tmp_path):
     assert list(tmp_path.glob("step_memory_*.png"))
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_multilingual_searches_names_and_drawings():
     done = run("multilingual.py", "--quick", **OPTIMIZED)
@@ -187,6 +192,7 @@ def test_multilingual_searches_names_and_drawings():
     assert "| ja |" in done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_modality_structures_prints_its_table_and_draws_the_spaces(tmp_path):
     done = run("modality_structures.py", "--quick", "--out", tmp_path, **OPTIMIZED)
@@ -286,6 +292,7 @@ def test_distributed_training_retrieves_names():
     assert "R@10 among" in done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_micro_batches_do_not_change_the_loss_of_a_large_batch():
     done = run("large_batch.py", "--batch-size", 256, "--micro-batch-size", 100, 0)
@@ -295,6 +302,7 @@ def test_micro_batches_do_not_change_the_loss_of_a_large_batch():
     assert float(in_parts[-1]) == pytest.approx(float(at_once[-1]), rel=1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_fusion_tasks_prints_its_table_and_shows_answers(tmp_path):
     done = run("fusion_tasks.py", "--quick", "--out", tmp_path)
@@ -308,6 +316,7 @@ def test_fusion_tasks_prints_its_table_and_shows_answers(tmp_path):
     assert (tmp_path / "fusion_answers.png").exists()
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_fusion_pretrain_saves_its_model(tmp_path):
     done = run("fusion_pretrain.py", "--quick", "--structure", "bridge", "--out", tmp_path)
