@@ -310,9 +310,9 @@ def test_evaluate_reports_the_whole_pass(trained):
 
 def test_weighted_metrics(trained):
     x, weights = pairs(), np.linspace(0, 2, 24).astype("float32")
-    logs = trained.evaluate(x, sample_weight=weights, batch_size=7, verbose=0, return_dict=True)
-    assert reported(logs) == expected(batches_of(x, 7, trained))
-    batches = batches_of(x, 7, trained, None, weights)
+    logs = trained.evaluate(x, sample_weight=weights, batch_size=12, verbose=0, return_dict=True)
+    assert reported(logs) == expected(batches_of(x, 12, trained))
+    batches = batches_of(x, 12, trained, None, weights)
     for name in WEIGHTED:
         assert logs[f"weighted_{name}"] == near(CASES[name].reference(batches))
 
@@ -320,8 +320,8 @@ def test_weighted_metrics(trained):
 def test_fit_and_validation_report_the_whole_pass(trained):
     x, held_out = pairs(), pairs(rows=10, seed=1)
     arguments = {"validation_data": (held_out, None), "validation_batch_size": 7}
-    history = trained.fit(x, batch_size=7, epochs=2, shuffle=False, verbose=0, **arguments)
-    assert reported(last_epoch(history)) == expected(batches_of(x, 7, trained))
+    history = trained.fit(x, batch_size=12, epochs=2, shuffle=False, verbose=0, **arguments)
+    assert reported(last_epoch(history)) == expected(batches_of(x, 12, trained))
     assert reported(last_epoch(history), "val_") == expected(batches_of(held_out, 7, trained))
 
 
@@ -362,7 +362,7 @@ def test_mixed_precision():
 
 
 def test_plain_model_reports_metrics(rng):
-    x, y = noisy_views(rng)
+    x, y = noisy_views(rng, rows=8)
     inputs = keras.Input((4,))
     outputs = keras.layers.Dense(4, use_bias=False, kernel_initializer="identity")(inputs)
     model = keras.Model(inputs, outputs)
