@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._keras import replicated_weight
+from keras_contrastive._keras import replicated_weight, repr_from_config
 from keras_contrastive._typing import Config, Layer, LayerArguments, Tensor
 
 
