@@ -18,11 +18,16 @@ baselines are trained on the split "train" only.
 import argparse
 import collections
 import itertools
+import pathlib
+import sys
 
-import emoji_tasks
 import numpy as np
 
 import keras_contrastive as kc
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "examples"))
+
+import emoji_tasks
 
 TASKS = {
     "questions": emoji_tasks.emoji_questions,

@@ -1,4 +1,4 @@
-"""What a training loop of several PyTorch processes needs."""
+"""Support for training loops of several PyTorch processes."""
 
 from keras_contrastive._replicas import across_processes
 

@@ -46,8 +46,8 @@ class Batch:
     >>> batch = Batch.from_targets(None, {"image": keras.ops.eye(2), "text": keras.ops.eye(2)})
     >>> batch.names
     ('image', 'text')
-    >>> batch.ids is None, batch.rows.shape
-    (True, (2,))
+    >>> batch.ids is None, [int(row) for row in batch.rows]
+    (True, [0, 1])
     """
 
     views: dict[str, Tensor]

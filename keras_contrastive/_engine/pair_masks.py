@@ -1,4 +1,4 @@
-"""Which pairs of anchors and candidates count."""
+"""Masks of the pairs of anchors and candidates that count."""
 
 import dataclasses
 

@@ -12,9 +12,8 @@ from keras_contrastive._typing import Tensor
 
 _Body: TypeAlias = Callable[[Side, Side, Side], Side]
 
-_TIE = (
-    1e-6  # Rounding may separate equal cosines by this much if they are computed in another order.
-)
+# Rounding may separate equal cosines by this much if they are computed in another order.
+_TIE = 1e-6
 
 
 def positive_ranks(

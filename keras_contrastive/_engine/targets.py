@@ -65,8 +65,8 @@ def as_ids(y_true: ArrayLike) -> Tensor:
     if not dtype.startswith(("int", "uint")):
         raise TypeError(
             f"`y_true` must hold integer ids or labels. Received: y_true with dtype {dtype}. "
-            "Floats cannot represent ids above 2**24 exactly. Target embeddings need a `y_pred` of shape "
-            "`(batch, dim)`."
+            "Floats cannot represent ids above 2**24 exactly. Target embeddings need a `y_pred` of "
+            "shape `(batch, dim)`."
         )
     if not hasattr(y_true, "shape"):
         y_true = np.asarray(y_true)

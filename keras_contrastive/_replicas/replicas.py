@@ -1,4 +1,4 @@
-"""How one batch is spread over replicas, and how its rows are gathered."""
+"""Replicas: the rows of one batch on several devices, and how they are gathered."""
 
 import contextlib
 import dataclasses

@@ -151,8 +151,8 @@ class AnswerDecoder(TokenTransformer):
             decoder = "built" if self.built else "not built"
             raise ValueError(
                 f"`fusion` must be built and have at least {self.num_layers} blocks, and the "
-                f"decoder must be built. Received: {len(blocks) or 'no'} blocks, and a decoder that is "
-                f"{decoder}."
+                f"decoder must be built. Received: {len(blocks) or 'no'} blocks, and a decoder "
+                f"that is {decoder}."
             )
         for block, source in zip(self.blocks, blocks[-self.num_layers :], strict=True):
             block.copy_from(source)

@@ -91,7 +91,7 @@ class FusionEncoder(Transformer):
         text, image = inputs_shape["text"], inputs_shape.get("image")
         self.dim = text[-1]
         self.context_dim = self.image_dim if image is None else image[-1]
-        self.blocks = self.make_blocks(self.dim, self.context_dim, self.num_images)
+        self.blocks = self.make_blocks(int(text[-1] or 0), self.context_dim, self.num_images)
         finish_build(self)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:

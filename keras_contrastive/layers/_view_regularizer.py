@@ -153,8 +153,9 @@ class ViewRegularizer(keras.layers.Layer):
         # Rows of views with a mask of their own are zero already.
         unmasked = {name: view for name, view in views.items() if name not in present}
         views = {**views, **zero_where_missing(unmasked, present)}
-        batch = batch.with_views(views).global_batch
-        batch = batch.unit() if self.normalize else batch.cast()
+        batch = batch.with_views(views)
+        # Normalized before it is gathered, as in the losses: the cache of the batch serves both.
+        batch = (batch.unit() if self.normalize else batch.cast()).global_batch
         terms = self.terms(modalities_of(batch), batch.ids, training)
         total = sum(weight * terms[name] for name, weight in self.term_weights.items())
         return ops.convert_to_tensor(self.weight * total, dtype="float32"), terms

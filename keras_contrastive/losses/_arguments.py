@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._engine import view_name
-from keras_contrastive._typing import Reduction, Tensor
+from keras_contrastive._typing import ArrayLike, Reduction, Tensor
 
 
 def value_with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -48,6 +48,17 @@ def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, s
         f"the candidates, to weights. The views are {', '.join(map(str, names))}. "
         f"Received: directions={directions}."
     )
+
+
+def as_hard_negatives(key: Any, rows: ArrayLike, dim: int) -> Tensor:
+    """Returns hard negatives as a tensor. Raises a `ValueError` unless it is `(any, dim)`."""
+    rows = ops.convert_to_tensor(rows)
+    if len(rows.shape) != 2 or rows.shape[1] != dim:
+        raise ValueError(
+            "Hard negatives must have the shape `(any, dim)`, with the size of the embeddings. "
+            f"Received: hard_negatives[{key!r}] {tuple(rows.shape)}, dim={dim}."
+        )
+    return rows
 
 
 def check_memory(memory: Any) -> None:

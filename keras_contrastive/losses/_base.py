@@ -13,6 +13,7 @@ from keras_contrastive._replicas import current_replicas, warn_if_local
 from keras_contrastive._typing import ArrayLike, Config, Layer, Reduction, Tensor
 from keras_contrastive.losses._arguments import (
     Identity,
+    as_hard_negatives,
     check_memory,
     check_temperature,
     named_directions,
@@ -101,8 +102,7 @@ class ContrastiveLoss(keras.losses.Loss):
     @property
     def layers(self) -> list[Layer]:
         """Layers that this loss owns. The model that is trained must track them."""
-        parts = (self.temperature, self.memory)
-        return [part for part in parts if isinstance(part, keras.layers.Layer)]
+        return [x for x in (self.temperature, self.memory) if isinstance(x, keras.layers.Layer)]
 
     def directions(self, names: Sequence[str]) -> dict[tuple[str, str], float]:
         """Returns the directions that are compared by default, with equal weights.
@@ -110,12 +110,9 @@ class ContrastiveLoss(keras.losses.Loss):
         Args:
             names: Names of the views.
         """
-        pairs = itertools.combinations(names, 2)
-        directions = [
-            direction
-            for a, b in pairs
-            for direction in ([(a, b), (b, a)] if self.symmetric else [(a, b)])
-        ]
+        directions = []
+        for a, b in itertools.combinations(names, 2):
+            directions += [(a, b), (b, a)] if self.symmetric else [(a, b)]
         return {direction: 1 / len(directions) for direction in directions}
 
     def build(self, directions: Directions | None = None, num_views: int | None = None) -> None:
@@ -267,12 +264,7 @@ class ContrastiveLoss(keras.losses.Loss):
         dim = next(iter(batch.views.values())).shape[1]
         for key, rows in (hard_negatives or {}).items():
             name = view_name("hard_negatives", key, batch.names)
-            rows = ops.convert_to_tensor(rows)
-            if len(rows.shape) != 2 or rows.shape[1] != dim:
-                raise ValueError(
-                    "Hard negatives must have the shape `(any, dim)`, with the size of the "
-                    f"embeddings. Received: hard_negatives[{key!r}] {tuple(rows.shape)}, dim={dim}."
-                )
+            rows = as_hard_negatives(key, rows, dim)
             replicas = current_replicas(rows)
             rows = rows if replicas is None else replicas.gather(rows)
             if rows.shape[0] != 0:

@@ -1,4 +1,4 @@
-"""How evenly the embeddings cover the sphere."""
+"""Uniformity of the embeddings on the sphere."""
 
 import math
 

@@ -1,4 +1,7 @@
-"""What must be the same on any number of replicas: trainers, their data, and the dtype policy."""
+"""Trainers and data that give the same result on any number of replicas."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -14,8 +17,8 @@ from keras_contrastive.layers import (
     LearnableBias,
     LearnableTemperature,
 )
-from tests.helpers.backend import FEW_LEFT
 from tests.helpers.fusion_trainers import data, fusion_trainer
+from tests.helpers.replicas import FEW_LEFT
 from tests.helpers.towers import settle, tower, towers
 
 DIM = 4
@@ -26,10 +29,10 @@ def _two_towers(loss, ids=True):
         model = ContrastiveTrainer(towers())
         rows = len(x["image"])
         model({name: array[:1] for name, array in x.items()})
-        compiled_with = {"loss": loss(), "metrics": [metrics.Alignment()]}
+        compile_arguments = {"loss": loss(), "metrics": [metrics.Alignment()]}
         return (
             model,
-            compiled_with,
+            compile_arguments,
             x,
             np.arange(rows, dtype="int32") % (rows - 3) if ids else None,
             None,
@@ -38,40 +41,47 @@ def _two_towers(loss, ids=True):
     return make
 
 
-def _remembering(**kwargs):
+def _gamma(**kwargs):
     return lambda: losses.GammaContrastive(num_items=42, temperature=0.5, seed=1, **kwargs)
 
 
 def _weighted(x):
-    model, compiled_with, x, ids, _ = _two_towers(losses.InfoNCE)(x)
-    return model, compiled_with, x, ids, np.linspace(0.5, 2.0, len(x["image"])).astype("float32")
+    model, compile_arguments, x, ids, _ = _two_towers(losses.InfoNCE)(x)
+    return (
+        model,
+        compile_arguments,
+        x,
+        ids,
+        np.linspace(0.5, 2.0, len(x["image"])).astype("float32"),
+    )
 
 
 def _missing(x):
     model = ContrastiveTrainer(towers(), presence_inputs={"has_text": "text"})
-    compiled_with = {
+    compile_arguments = {
         "loss": losses.NTXent(0.5),
         "metrics": [metrics.Alignment(), metrics.ModalityGap()],
     }
-    x = {**x, "has_text": np.arange(len(x["image"])) % 5 > 0}
-    return model, compiled_with, x, None, None
+    # Not bool: Keras with a TensorFlow strategy takes the mean of one batch of each input in `fit`.
+    x = {**x, "has_text": (np.arange(len(x["image"])) % 5 > 0).astype("int32")}
+    return model, compile_arguments, x, None, None
 
 
 def _hard_negatives(x):
     model = ContrastiveTrainer(towers(), hard_negatives={"wrong": "text"})
-    compiled_with = {"loss": losses.InfoNCE(0.5), "metrics": [metrics.Uniformity()]}
-    return model, compiled_with, {**x, "wrong": x["text"][::-1].copy()}, None, None
+    compile_arguments = {"loss": losses.InfoNCE(0.5), "metrics": [metrics.Uniformity()]}
+    return model, compile_arguments, {**x, "wrong": x["text"][::-1].copy()}, None, None
 
 
 def _labeled(x):
     encoder = settle(tower(6))
     model = ContrastiveTrainer(encoder, keras.layers.Identity())
-    compiled_with = {"loss": losses.SupCon(0.5), "metrics": [metrics.EffectiveRank()]}
-    return model, compiled_with, x["image"], np.arange(len(x["image"]), dtype="int32") % 7, None
+    compile_arguments = {"loss": losses.SupCon(0.5), "metrics": [metrics.EffectiveRank()]}
+    return model, compile_arguments, x["image"], np.arange(len(x["image"]), dtype="int32") % 7, None
 
 
 class _Noise(keras.layers.Layer):
-    """A regularizer of a user's own."""
+    """A regularizer that a user wrote."""
 
     def penalty(self, views):
         return keras.ops.mean(keras.ops.square(views["image"] - views["text_augmented"]))
@@ -100,11 +110,11 @@ def _structures(micro_batch_size=None):
         x = {"image": x["image"], "text": np.clip(x["text"] * 4 + 4, 1, 7).astype("int32")}
         model({name: array[:1] for name, array in x.items()})
         settle(model.regularizers[0], 2)
-        compiled_with = {
+        compile_arguments = {
             "loss": losses.InfoNCE(LearnableTemperature(0.5)),
             "metrics": [metrics.ModalityGap()],
         }
-        return model, compiled_with, x, None, None
+        return model, compile_arguments, x, None, None
 
     return make
 
@@ -116,12 +126,12 @@ def _fusion(micro_batch_size=None):
         model = fusion_trainer(
             micro_batch_size=micro_batch_size,
             regularizers=regularizers,
-            presence_inputs={"there": "text"},
+            presence_inputs={"has_text": "text"},
         )
         settle(model.regularizers[0], 2)
         loss = losses.InfoNCE(LearnableTemperature(0.5), memory=EmbeddingQueue(20, DIM))
         rows = np.arange(len(x["text"]), dtype="int32")
-        x["there"] = (rows % 7 > 0).astype("int32")
+        x["has_text"] = (rows % 7 > 0).astype("int32")
         return (
             model,
             {"loss": loss},
@@ -134,7 +144,7 @@ def _fusion(micro_batch_size=None):
 
 
 def _plain_model(x):
-    """No trainer: the loss is given to `keras.Model`, as any other."""
+    """A loss of a `keras.Model` without a trainer."""
     inputs = {name: keras.Input(rows.shape[1:], name=name) for name, rows in x.items()}
     embeddings = [tower(inputs[name]) for name, tower in towers().items()]
     model = keras.Model(
@@ -150,7 +160,7 @@ def _plain_model(x):
 
 
 def _wrapped_module(x):
-    """A module of PyTorch, in a `DistributedDataParallel` where there are several processes."""
+    """A PyTorch module, in a `DistributedDataParallel` if there are several processes."""
     import torch
 
     class Alone(torch.nn.Module):
@@ -185,7 +195,7 @@ def _tiled(make):
 
 
 def _few(make):
-    """With a last batch of fewer rows than there are replicas, where that can be."""
+    """A case whose last batch has fewer rows than there are replicas, where Keras allows it."""
     return lambda x: make({name: rows[:FEW_LEFT] for name, rows in x.items()})
 
 
@@ -197,47 +207,59 @@ def _sigmoid():
     return losses.SigmoidContrastive(LearnableTemperature(0.5), LearnableBias(-2.0))
 
 
-# By name: the maker, and the dtype policy.
+class Case(NamedTuple):
+    """A function from data to a model with data, and how it is trained.
+
+    `core` cases run with two replicas in the plain run, `evaluated` ones are evaluated as well.
+    Cases of `more_replicas` run with four replicas in the full run.
+    """
+
+    make: Callable
+    policy: str = "float32"
+    core: bool = False
+    evaluated: bool = True
+    more_replicas: bool = False
+
+
+def _core(make, evaluated=False, **kwargs):
+    return Case(make, core=True, evaluated=evaluated, **kwargs)
+
+
+def _gamma_with_temperature():
+    return losses.GammaContrastive(LearnableTemperature(0.5), num_items=42, seed=1)
+
+
 CASES = {
-    "info_nce": (_two_towers(losses.InfoNCE, ids=False), "float32"),
-    "jackknife": (_two_towers(lambda: losses.InfoNCE(0.5, bias_correction="jackknife")), "float32"),
-    "weighted": (_weighted, "float32"),
-    "summed": (_two_towers(lambda: losses.InfoNCE(0.5, reduction="sum")), "float32"),
-    "gamma": (_two_towers(_remembering(draws=1)), "float32"),
-    "gamma_temperature": (
-        _two_towers(
-            lambda: losses.GammaContrastive(LearnableTemperature(0.5), num_items=42, seed=1)
-        ),
-        "float32",
+    "info_nce": _core(_two_towers(losses.InfoNCE, ids=False), evaluated=True, more_replicas=True),
+    "nt_xent": _core(_missing, evaluated=True),
+    "sup_con": _core(_labeled, evaluated=True, more_replicas=True),
+    "gamma": _core(_two_towers(_gamma(draws=1)), more_replicas=True),
+    "global": _core(
+        _two_towers(lambda: losses.GlobalContrastive(42, all_views=True, momentum="visits"))
     ),
-    "global": (
-        _two_towers(lambda: losses.GlobalContrastive(42, all_views=True, momentum="visits")),
-        "float32",
+    "decoupled": _core(_two_towers(lambda: losses.DecoupledContrastive(0.5, weight_sigma=0.5))),
+    "sigmoid": _core(_two_towers(_sigmoid), more_replicas=True),
+    "queue": _core(_two_towers(_queue), more_replicas=True),
+    "micro_batches": _core(_structures(micro_batch_size=3)),
+    "jackknife": Case(_two_towers(lambda: losses.InfoNCE(0.5, bias_correction="jackknife"))),
+    "weighted": Case(_weighted),
+    "summed": Case(_two_towers(lambda: losses.InfoNCE(0.5, reduction="sum"))),
+    "gamma_temperature": Case(_two_towers(_gamma_with_temperature)),
+    "per_direction": Case(
+        _two_towers(lambda: losses.InfoNCE(LearnableTemperature(0.5, per_direction=True)))
     ),
-    "decoupled": (
-        _two_towers(lambda: losses.DecoupledContrastive(0.5, weight_sigma=0.5)),
-        "float32",
-    ),
-    "sigmoid": (_two_towers(_sigmoid), "float32"),
-    "sup_con": (_labeled, "float32"),
-    "per_direction": (
-        _two_towers(lambda: losses.InfoNCE(LearnableTemperature(0.5, per_direction=True))),
-        "float32",
-    ),
-    "queue": (_two_towers(_queue), "float32"),
-    "hard_negatives": (_hard_negatives, "float32"),
-    "missing": (_missing, "float32"),
-    "structures": (_structures(), "float32"),
-    "micro_batches": (_structures(micro_batch_size=3), "float32"),
-    "fusion": (_fusion(), "float32"),
-    "fusion_in_micro_batches": (_fusion(micro_batch_size=3), "float32"),
-    "few_left": (_few(_two_towers(_remembering())), "float32"),
-    "tiled": (_tiled(_two_towers(losses.InfoNCE)), "float32"),
-    "tiled_gamma": (_tiled(_two_towers(_remembering(draws=1, all_views=True))), "float32"),
-    "tiled_sup_con": (_tiled(_labeled), "float32"),
-    "mixed_precision": (_two_towers(_remembering()), "mixed_bfloat16"),
+    "hard_negatives": Case(_hard_negatives),
+    "structures": Case(_structures(), more_replicas=True),
+    "fusion": Case(_fusion()),
+    "fusion_in_micro_batches": Case(_fusion(micro_batch_size=3)),
+    "few_left": Case(_few(_two_towers(_gamma())), more_replicas=True),
+    "tiled": Case(_tiled(_two_towers(losses.InfoNCE)), more_replicas=True),
+    "tiled_gamma": Case(_tiled(_two_towers(_gamma(draws=1, all_views=True)))),
+    "tiled_sup_con": Case(_tiled(_labeled)),
+    "mixed_precision": Case(_two_towers(_gamma()), "mixed_bfloat16"),
 }
-if keras.backend.backend() == "torch":  # where a plain model knows of no other process
-    CASES["data_parallel"] = (_wrapped_module, "float32")
+if keras.backend.backend() == "torch":
+    # On PyTorch, only the trainer combines the processes; a plain model does not.
+    CASES["data_parallel"] = _core(_wrapped_module)
 else:
-    CASES["plain_model"] = (_plain_model, "float32")
+    CASES["plain_model"] = _core(_plain_model)

@@ -1,4 +1,4 @@
-"""What JAX compiles on several devices, and what `ModelParallel` trains; printed as JSON.
+"""Compiles a loss and trains a model on several JAX devices, and prints facts as JSON.
 
 python -m tests.distributed.shards COUNT
 """
@@ -21,11 +21,11 @@ ROWS, DIM, TILE = 4096, 16, 256
 
 
 def compiled_loss():
-    """Bytes that a device needs beside its arguments, and the collectives outside and inside of loops, with shapes."""
+    """Returns temporary bytes of a device, and collectives with shapes inside and outside loops."""
     set_tile_shape((TILE, TILE))
     loss = losses.InfoNCE(temperature=0.1)
 
-    def of_views(a, b):
+    def value(a, b):
         return loss(None, (shard_rows(a), shard_rows(b)))
 
     views = [
@@ -33,9 +33,7 @@ def compiled_loss():
         for seed in range(2)
     ]
     compiled = (
-        jax.jit(jax.value_and_grad(of_views, argnums=(0, 1)))
-        .lower(*map(shard_rows, views))
-        .compile()
+        jax.jit(jax.value_and_grad(value, argnums=(0, 1))).lower(*map(shard_rows, views)).compile()
     )
     set_tile_shape(None)
     text = compiled.as_text()
@@ -45,16 +43,16 @@ def compiled_loss():
     for line in text.splitlines():
         start = re.match(r"^%?([\w.\-]+) .*\{$", line)
         name = start.group(1) if start else name
-        found = re.search(
+        match = re.search(
             r"= (.*) (all-gather|all-reduce|all-to-all|collective-permute)(-start)?\(", line
         )
-        if found:
-            collectives["inside" if name in loops else "outside"].append(f"{found[2]} {found[1]}")
+        if match:
+            collectives["inside" if name in loops else "outside"].append(f"{match[2]} {match[1]}")
     return {"bytes": compiled.memory_analysis().temp_size_in_bytes, **collectives}
 
 
 def trained():
-    """Losses of some epochs."""
+    """Returns the losses of some epochs."""
     model = ContrastiveTrainer(towers())
     model.compile(
         keras.optimizers.SGD(0.1), losses.GammaContrastive(num_items=24, temperature=0.5, seed=1)
@@ -79,7 +77,7 @@ def main(count):
     keras.distribution.set_distribution(data_parallel)
     print(
         json.dumps(
-            {"alone": alone, "together": together, "whole": whole, "shares": compiled_loss()}
+            {"alone": alone, "together": together, "whole": whole, "sharded": compiled_loss()}
         )
     )
 

@@ -1,4 +1,4 @@
-"""Losses that several processes compute apart say so."""
+"""Losses that each process computes alone raise a warning."""
 
 import keras
 import numpy as np
@@ -6,14 +6,13 @@ import pytest
 from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
-from keras_contrastive import _replicas as distribution
-from keras_contrastive._replicas import torch_processes
+from keras_contrastive._replicas import num_processes, torch_processes
 from keras_contrastive.losses import InfoNCE
 from tests.helpers.towers import pairs, towers
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "torch",
-    reason="elsewhere there is always one batch: nothing can be local",
+    reason="the other backends always compute one global batch",
 )
 
 
@@ -21,27 +20,27 @@ def embeddings():
     return tuple(ops.convert_to_tensor(np.eye(4, dtype="float32")) for _ in range(2))
 
 
-def test_a_process_without_its_group_is_told_so(monkeypatch):
+def test_a_process_without_a_process_group_warns(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.warns(UserWarning, match=r"one of 4 processes.*init_process_group"):
+    with pytest.warns(UserWarning, match=r"WORLD_SIZE is 4.*init_process_group"):
         InfoNCE()(None, embeddings())
 
 
-def test_a_loss_outside_the_trainer_is_told_the_cure(monkeypatch):
+def test_a_loss_outside_the_trainer_warns_and_names_the_fix(monkeypatch):
     monkeypatch.setattr(torch_processes, "count", lambda: 4)
-    with pytest.warns(UserWarning, match="negatives are local.*across_processes"):
+    with pytest.warns(UserWarning, match="only the rows of this process.*across_processes"):
         InfoNCE()(None, embeddings())
 
 
-def test_one_process_hears_nothing(recwarn):
+def test_one_process_does_not_warn(recwarn):
     InfoNCE()(None, embeddings())
     assert not recwarn.list
 
 
-def test_a_distribution_of_keras_itself_has_precedence(monkeypatch):
+def test_a_keras_distribution_has_precedence_over_processes(monkeypatch):
     monkeypatch.setattr(torch_processes, "count", lambda: 4)
     monkeypatch.setattr(keras.distribution, "distribution", lambda: object())
-    assert distribution.num_processes() == 1
+    assert num_processes() == 1
     model = ContrastiveTrainer(towers())
     model.compile("sgd", InfoNCE())
     assert np.isfinite(model.fit(pairs(), batch_size=8, verbose=0).history["loss"]).all()

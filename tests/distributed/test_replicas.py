@@ -1,83 +1,91 @@
-"""One batch is one thing: several replicas compute what one does."""
+"""Several replicas compute the same as one device."""
 
 import concurrent.futures
 
-import keras
 import numpy as np
 import pytest
 
 from tests.distributed.cases import CASES
-from tests.helpers.backend import run_replicas
+from tests.helpers.replicas import run_replicas
 
-# Sums in another order, in float32; bfloat16 rounds each row of a product by itself, but not alike for all sizes.
-# What is evaluated after training shows roundings that a dozen steps have amplified.
+# Replicas sum in another order, in float32. bfloat16 rounds the rows of a product differently for
+# other numbers of rows. Evaluation shows differences that several steps have amplified.
 TOLERANCE = {
     "float32": {"step": 1e-5, "gradient": 1e-4, "evaluate": 5e-4},
     "mixed_bfloat16": {"step": 1e-3, "gradient": 2e-2},
 }
-# So does a dozen layers, and the bias of an attention's keys has no gradient but what is rounded.
+# More layers amplify more. The bias of the keys of an attention has a gradient of rounding errors.
 TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "evaluate": 5e-3}
-SOME = ("info_nce", "gamma", "sup_con", "structures", "queue", "few_left", "tiled", "sigmoid")
-# TensorFlow traces each case for a quarter of a minute, so it computes what differs most.
-if keras.backend.backend() == "tensorflow":
-    SOME = ("info_nce", "micro_batches", "few_left")
-    MANY = (
-        *SOME,
-        "sup_con",
-        "queue",
-        "tiled",
-        "sigmoid",
-        "gamma_temperature",
-        "mixed_precision",
-        "plain_model",
-        "fusion",
-    )
-else:
-    MANY = tuple(
-        case for case in CASES if case != "fusion"
-    )  # which is part of "fusion_in_micro_batches"
+CORE = tuple(name for name, case in CASES.items() if case.core)
+FULL = tuple(name for name, case in CASES.items() if not case.core)
+MORE_REPLICAS = tuple(name for name, case in CASES.items() if case.more_replicas)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Folders with what came of the cases, by the number of replicas. All are computed side by side."""
-    cases = {1: MANY, 2: MANY, 4: SOME}
-    folders = {count: tmp_path_factory.mktemp(f"replicas_{count}") for count in cases}
+def train(tmp_path_factory, runs):
+    """Trains cases and returns the folders of the results. All runs go side by side.
+
+    Args:
+        tmp_path_factory: The fixture of pytest.
+        runs: Dict from a number of replicas to names of cases.
+    """
+    folders = {count: tmp_path_factory.mktemp(f"replicas_{count}") for count in runs}
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        runs = [
+        started = [
             pool.submit(
                 run_replicas, count, "tests.distributed.worker", folders[count], count, *names
             )
-            for count, names in cases.items()
+            for count, names in runs.items()
         ]
-    for run in runs:
+    for run in started:
         run.result()
     return folders
 
 
-@pytest.mark.parametrize(
-    ("count", "case"),
-    [(2, case) for case in MANY] + [(4, case) for case in SOME],
-    ids=lambda value: str(value),
-)
-def test_replicas_compute_what_one_device_does(trained, count, case):
-    alone, together = (np.load(trained[number] / f"{case}.npz") for number in (1, count))
+@pytest.fixture(scope="module")
+def core(tmp_path_factory):
+    return train(tmp_path_factory, {1: CORE, 2: CORE})
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    alone = tuple(dict.fromkeys((*FULL, *MORE_REPLICAS)))
+    return train(tmp_path_factory, {1: alone, 2: FULL, 4: MORE_REPLICAS})
+
+
+def assert_same(folders, count, name):
+    alone, together = (np.load(folders[number] / f"{name}.npz") for number in (1, count))
     assert set(together.files) == set(alone.files)
-    assert sum(name.startswith("gradient/") for name in alone.files) >= 4
-    tolerance = (
-        TOLERANCE_OF_TRANSFORMERS if case.startswith("fusion") else TOLERANCE[CASES[case][1]]
-    )
-    for name in alone.files:
-        expected, found = alone[name], together[name]
-        limit = tolerance.get(name.partition("/")[0], tolerance["gradient"])
-        np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected), err_msg=name)
-        known = np.isfinite(expected)
-        scale = max(np.abs(expected[known]).max(initial=0.0), 1e-3)
+    assert sum(key.startswith("gradient/") for key in alone.files) >= 4
+    transformer = name.startswith("fusion")
+    tolerance = TOLERANCE_OF_TRANSFORMERS if transformer else TOLERANCE[CASES[name].policy]
+    for key in alone.files:
+        expected, result = alone[key], together[key]
+        limit = tolerance.get(key.partition("/")[0], tolerance["gradient"])
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(np.isfinite(result), finite, err_msg=key)
+        scale = max(np.abs(expected[finite]).max(initial=0.0), 1e-3)
         np.testing.assert_allclose(
-            found[known], expected[known], rtol=0, atol=limit * scale, err_msg=name
+            result[finite], expected[finite], rtol=0, atol=limit * scale, err_msg=key
         )
 
 
-def test_replicas_learn(trained):
-    losses = np.load(trained[1] / "info_nce.npz")["fit/loss"]
+@pytest.mark.parametrize("name", CORE)
+def test_two_replicas_compute_the_same_as_one_device(core, name):
+    assert_same(core, 2, name)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", FULL)
+def test_two_replicas_compute_the_same_in_further_variants(full, name):
+    assert_same(full, 2, name)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", MORE_REPLICAS)
+def test_four_replicas_compute_the_same_as_one_device(full, name):
+    assert_same(full, 4, name)
+
+
+def test_the_loss_of_the_first_case_decreases(core):
+    losses = np.load(core[1] / "info_nce.npz")["fit/loss"]
     assert losses[-1] < losses[0]

@@ -1,4 +1,4 @@
-"""The examples run from end to end, as a user starts them."""
+"""The examples run from end to end, started as a user starts them."""
 
 import os
 import pathlib
@@ -20,12 +20,12 @@ def run(script, *arguments, **environment):
     )
 
 
-# Without any optimization XLA trains an image encoder that pools by mean and by maximum to NaN.
-OPTIMISED = {"XLA_FLAGS": "--xla_backend_optimization_level=1"}
+# Without optimization, XLA trains an image encoder with mean and maximum pooling to NaN.
+OPTIMIZED = {"XLA_FLAGS": "--xla_backend_optimization_level=1"}
 
 
 def table(output, first):
-    """Rows of the Markdown table whose first line starts like that: the numbers of each line, by its name."""
+    """Returns the numbers of a Markdown table by the name of the row, given its first cell."""
     lines = output[output.index(f"| {first}") :].split("\n\n")[0].splitlines()[2:]
     cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
     return {
@@ -35,7 +35,7 @@ def table(output, first):
 
 
 @pytest.mark.emoji_art
-def test_emoji_retrieval_prints_its_table_and_draws_its_pictures(tmp_path):
+def test_emoji_retrieval_prints_its_table_and_draws_its_figures(tmp_path):
     arguments = (
         "--quick",
         "--loss",
@@ -61,28 +61,28 @@ def test_emoji_retrieval_prints_its_table_and_draws_its_pictures(tmp_path):
 
 
 @pytest.mark.emoji_art
-def test_emoji_retrieval_names_the_languages_it_knows():
+def test_emoji_retrieval_lists_the_languages_in_its_error():
     done = run("emoji_retrieval.py", "--languages", "en,xx")
     assert done.returncode != 0
     assert "xx? There are en, es" in done.stderr
 
 
 @pytest.mark.emoji_art
-def test_information_gap_keeps_to_the_bound_and_draws_its_picture(tmp_path):
+def test_information_gap_confirms_the_bound_and_draws_its_figure(tmp_path):
     done = run("information_gap.py", "--quick", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     lost = [
         line.split()[-3:] for line in done.stdout.splitlines() if line.endswith(("holds", "FAILS"))
     ]
     assert [verdict for *_, verdict in lost] == ["holds"] * 4
-    # The text says all, or one of the image's two bits; nothing is lost where all are one.
+    # The text has all or one of the two bits of the image.
     assert [gap for gap, *_ in lost[:3]] == ["0.6931", "0.6931", "0.0000"]
     assert "alignment x 100" in done.stdout
     assert (tmp_path / "information_gap.png").exists()
 
 
 @pytest.mark.emoji_art
-def test_gamma_synthetic_reaches_the_optimum_that_infonce_misses(tmp_path):
+def test_gamma_synthetic_reaches_the_optimum_and_infonce_does_not(tmp_path):
     done = run(
         "gamma_synthetic.py", "--quick", "--estimators", "InfoNCE", "gamma, mean", "--out", tmp_path
     )
@@ -99,7 +99,7 @@ def test_gamma_synthetic_reaches_the_optimum_that_infonce_misses(tmp_path):
 
 
 @pytest.mark.emoji_art
-def test_gradient_bias_is_measured_and_predicted(tmp_path):
+def test_gradient_bias_equals_the_prediction(tmp_path):
     done = run("../benchmarks/gradient_bias.py", "--quick", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = dict(
@@ -118,6 +118,7 @@ def test_gradient_bias_is_measured_and_predicted(tmp_path):
     assert (tmp_path / "gradient_bias.png").exists()
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_half_the_batch_compares_losses_over_the_batch_size(tmp_path):
     arguments = ("--quick", "--losses", "GammaContrastive, visits", "--out", tmp_path)
@@ -140,6 +141,7 @@ def test_half_the_batch_compares_losses_over_the_batch_size(tmp_path):
     assert (tmp_path / "half_the_batch.png").exists()
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_gamma_defaults_prints_its_table():
     done = run("../benchmarks/gamma_defaults.py", "--quick")
@@ -152,8 +154,9 @@ def test_gamma_defaults_prints_its_table():
     assert [row[0] for row in rows] == ["InfoNCE", "decoupled", "jackknife", "gamma, visits"]
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
-def test_less_data_finds_less(tmp_path):
+def test_less_data_gives_lower_recall(tmp_path):
     done = run("less_data.py", "--quick", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = table(done.stdout, "share (emoji)")
@@ -167,8 +170,9 @@ def test_less_data_finds_less(tmp_path):
     assert (tmp_path / "less_data.png").exists()
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
-def test_step_memory_prints_its_table_and_draws_its_picture(tmp_path):
+def test_step_memory_prints_its_table_and_draws_its_figure(tmp_path):
     done = run("../benchmarks/step_memory.py", "--quick", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = table(done.stdout, "small towers")
@@ -177,9 +181,10 @@ def test_step_memory_prints_its_table_and_draws_its_picture(tmp_path):
     assert list(tmp_path.glob("step_memory_*.png"))
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_multilingual_searches_names_and_drawings():
-    done = run("multilingual.py", "--quick", **OPTIMISED)
+    done = run("multilingual.py", "--quick", **OPTIMIZED)
     assert done.returncode == 0, done.stderr[-2000:]
     names, drawings = table(done.stdout, "R@10 | en"), table(done.stdout, "R@10 | Twemoji")
     assert list(names) == ["spelling", "English and one other"]
@@ -187,9 +192,10 @@ def test_multilingual_searches_names_and_drawings():
     assert "| ja |" in done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_modality_structures_prints_its_table_and_draws_the_spaces(tmp_path):
-    done = run("modality_structures.py", "--quick", "--out", tmp_path, **OPTIMISED)
+    done = run("modality_structures.py", "--quick", "--out", tmp_path, **OPTIMIZED)
     assert done.returncode == 0, done.stderr[-2000:]
     for words in (
         "drawing → name R@10",
@@ -213,7 +219,7 @@ def test_augmented_views_draws_its_sheet(tmp_path):
 @pytest.mark.parametrize(
     ("model", "loss"), [("clip", "GammaContrastive"), ("siglip", "SigmoidContrastive")]
 )
-def test_finetune_clip_hands_its_backbone_back_to_keras_hub(model, loss, tmp_path):
+def test_finetune_clip_saves_a_backbone_for_keras_hub(model, loss, tmp_path):
     done = run("finetune_clip.py", "--quick", "--model", model, "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "read by keras-hub alone, gives the same embeddings" in done.stdout
@@ -225,13 +231,13 @@ def test_finetune_clip_hands_its_backbone_back_to_keras_hub(model, loss, tmp_pat
     before, after, again = ([line[-4:] for line in lines[words]] for words in RECALLS)
     assert len(before) == len(after) == 2
     assert before != after == again
-    assert_keras_hub_needs_nothing_of_ours(next(tmp_path.iterdir()))
+    assert_keras_hub_loads_it_without_this_package(next(tmp_path.iterdir()))
 
 
 RECALLS = ("before", "after", "loaded again")
 
 
-def assert_keras_hub_needs_nothing_of_ours(folder):
+def assert_keras_hub_loads_it_without_this_package(folder):
     program = (
         "import sys, keras_hub; backbone = keras_hub.models.Backbone.from_preset(sys.argv[1]);"
         "assert backbone.count_params() > 0; assert 'keras_contrastive' not in sys.modules"
@@ -257,7 +263,7 @@ def test_finetune_towers_prints_its_table(packages, kinds):
 
 
 @pytest.mark.towers
-def test_pretrained_towers_know_what_they_should():
+def test_pretrained_towers_match_related_inputs():
     done = run("pretrained.py")
     assert done.returncode == 0, done.stderr[-2000:]
     food, stocks = (
@@ -271,7 +277,7 @@ def test_pretrained_towers_know_what_they_should():
     assert similarities[same].mean() > similarities[~same].mean() + 0.05
 
 
-def test_every_example_explains_itself():
+def test_every_example_prints_its_usage():
     scripts = [path.name for path in EXAMPLES.glob("*.py")]
     assert scripts
     for script in scripts:
@@ -279,15 +285,16 @@ def test_every_example_explains_itself():
 
 
 @pytest.mark.emoji_art
-def test_distributed_training_finds_names():
+def test_distributed_training_retrieves_names():
     done = run(f"distributed_{keras.backend.backend()}.py", "--epochs", 1, "--batch-size", 256)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "64 rows of each batch" in done.stdout
     assert "R@10 among" in done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
-def test_large_batches_cost_what_they_cost_in_small_parts():
+def test_micro_batches_do_not_change_the_loss_of_a_large_batch():
     done = run("large_batch.py", "--batch-size", 256, "--micro-batch-size", 100, 0)
     assert done.returncode == 0, done.stderr[-2000:]
     in_parts, at_once = (line.split() for line in done.stdout.splitlines()[-2:])
@@ -295,6 +302,7 @@ def test_large_batches_cost_what_they_cost_in_small_parts():
     assert float(in_parts[-1]) == pytest.approx(float(at_once[-1]), rel=1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_fusion_tasks_prints_its_table_and_shows_answers(tmp_path):
     done = run("fusion_tasks.py", "--quick", "--out", tmp_path)
@@ -308,6 +316,7 @@ def test_fusion_tasks_prints_its_table_and_shows_answers(tmp_path):
     assert (tmp_path / "fusion_answers.png").exists()
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_fusion_pretrain_saves_its_model(tmp_path):
     done = run("fusion_pretrain.py", "--quick", "--structure", "bridge", "--out", tmp_path)

@@ -1,11 +1,7 @@
-"""The one place where tests know which framework computes."""
+"""Functions of the tests that differ between the backends."""
 
-import contextlib
 import os
 import pathlib
-import socket
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -14,9 +10,9 @@ from keras import ops
 
 
 def value_and_gradients(function, *inputs, compiled=False, variables=()):
-    """Evaluate a scalar function of tensors and its gradient for each of them, as NumPy arrays.
+    """Returns a scalar function of tensors and its gradients for each of them, as NumPy arrays.
 
-    `variables` are those that the function assigns, which JAX needs to be told.
+    `variables` lists the variables that the function assigns. JAX requires them.
     """
     return _IMPLEMENTATIONS[keras.backend.backend()](function, inputs, compiled, variables)
 
@@ -26,9 +22,9 @@ def gradients(function, *inputs, compiled=False, variables=()):
 
 
 def compiled(function):
-    """The function of `(batch, dim)` tensors as the backend compiles it, for batches of any size.
+    """Compiles a function of `(batch, dim)` tensors for batches of any size.
 
-    On TensorFlow one graph serves all sizes; torch runs eagerly, as Keras runs it by default.
+    On TensorFlow one graph serves all sizes. PyTorch runs eagerly, the default of Keras.
     """
     return _COMPILERS[keras.backend.backend()](function)
 
@@ -39,22 +35,33 @@ FASTEST = {"compiled": keras.backend.backend() == "jax"}
 
 
 def second_derivative(function, x):
-    """Of a scalar function of a scalar, by differentiating twice."""
+    """Returns the second derivative of a scalar function of a scalar."""
     return _SECOND[keras.backend.backend()](function, ops.convert_to_tensor(x))
 
 
-def forget_compiled():
-    """Let go of compiled programs, which JAX keeps for as long as the process lives: gigabytes after some thousand."""
-    if keras.backend.backend() == "jax":
+def forget_compiled(limit=3e9):
+    """Frees compiled programs on JAX if the process has more than `limit` bytes of memory.
+
+    JAX keeps programs for the life of the process: gigabytes after some thousand.
+    """
+    if keras.backend.backend() == "jax" and _resident_bytes() > limit:
         import jax
 
         jax.clear_caches()
 
 
-def largest_tensor(function, *inputs):
-    """Number of elements of the largest tensor that exists while a scalar function and its gradients are computed.
+def _resident_bytes():
+    try:
+        pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
+    except OSError:  # not on Linux
+        return float("inf")
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
-    On JAX and TensorFlow it is read from the traced program, loops included; on torch every operation is watched.
+
+def largest_tensor(function, *inputs):
+    """Returns the number of elements of the largest tensor of a function and its gradients.
+
+    JAX and TensorFlow read it from the traced program, PyTorch from the results of all operations.
     """
     return _LARGEST[keras.backend.backend()](function, inputs)
 
@@ -169,7 +176,7 @@ def _torch(function, inputs, compile_it, variables):
 
 
 def to_numpy(x):
-    """A tensor of the backend as a NumPy array."""
+    """Returns a tensor as a NumPy array."""
     return np.asarray(ops.convert_to_numpy(x))
 
 
@@ -199,7 +206,7 @@ def _largest_of_jax(function, inputs):
             for part in jax.tree.leaves(
                 list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")
             ):
-                part = getattr(part, "jaxpr", part)  # a closed one has it inside
+                part = getattr(part, "jaxpr", part)  # of a closed one
                 if hasattr(part, "eqns"):
                     yield from sizes(part)
 
@@ -291,7 +298,7 @@ _COMPILERS = {
 
 
 class Batches(keras.utils.PyDataset):
-    """What every backend takes: batches in a fixed order, each a tuple."""
+    """A data set for each backend: tuples of batches in a fixed order."""
 
     def __init__(self, rows, batch_size):
         super().__init__()
@@ -328,134 +335,14 @@ def _generator(rows, batch_size):
 
 
 _OWN_DATA = {"jax": {}, "tensorflow": {"tf.data": _tf_data}, "torch": {"DataLoader": _data_loader}}
-# Makers of data sets, `(rows, batch_size) -> data`, by name; `rows` is a tuple of (dicts of) arrays. Of the frameworks'
-# own kinds, only that of the active backend can be expected to be installed.
+# Functions `(rows, batch_size) -> data set` by name. `rows` is a tuple of arrays or dicts of
+# arrays. A data set of a framework requires that backend.
 DATA_KINDS = {"PyDataset": Batches, "generator": _generator} | _OWN_DATA[keras.backend.backend()]
 
-# What compiles most in a test's time. Keras takes one step at a time on torch, where compiling a step takes a minute.
+# Arguments of `compile` for the most compilation. On PyTorch, compiling a step takes a minute, and
+# Keras allows only one step per execution.
 _COMPILED = {"jit_compile": True, "steps_per_execution": 2}
 COMPILE_MOST = {"jax": _COMPILED, "tensorflow": _COMPILED, "torch": {}}[keras.backend.backend()]
-# What takes the least time for a few steps of a large model: JAX compiles each operation of an eager one.
+# Arguments of `compile` for the fastest few steps of a large model. Eagerly, JAX compiles each
+# operation.
 COMPILE_LEAST = {"run_eagerly": keras.backend.backend() != "jax"}
-
-
-# Several replicas on this machine: an environment for each process that they need, and what one does in it.
-
-
-def replica_environments(count):
-    """Variables of the environment of each process that trains on so many replicas."""
-    own = _ENVIRONMENTS[keras.backend.backend()](count)
-    return [{**os.environ, "KERAS_BACKEND": keras.backend.backend(), **extra} for extra in own]
-
-
-def join_replicas(count):
-    """Make this process one of the replicas; returns a maker of contexts for models, and whether it is the first."""
-    return _JOIN[keras.backend.backend()](count)
-
-
-def num_replicas():
-    """On how many replicas a model would be trained here."""
-    return _NUM_REPLICAS[keras.backend.backend()]()
-
-
-def _num_replicas_jax():
-    distribution = keras.distribution.distribution()
-    return 1 if distribution is None else distribution.device_mesh.devices.size
-
-
-def _num_replicas_tensorflow():
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def _num_replicas_torch():
-    import torch
-
-    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-
-
-_NUM_REPLICAS = {
-    "jax": _num_replicas_jax,
-    "tensorflow": _num_replicas_tensorflow,
-    "torch": _num_replicas_torch,
-}
-
-
-def _torch_environments(count):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {
-        "WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "OMP_NUM_THREADS": "1",
-    }
-    return (
-        [{**common, "RANK": str(rank)} for rank in range(count)]
-        if count > 1
-        else [{"OMP_NUM_THREADS": "1"}]
-    )
-
-
-def _join_jax(count):
-    if count == 1:
-        return contextlib.nullcontext, True
-    # In a scope, since `clear_session` forgets a distribution that was set before.
-    return lambda: keras.distribution.DataParallel(auto_shard_dataset=False).scope(), True
-
-
-def _join_tensorflow(count):
-    import tensorflow as tf
-
-    if count == 1:
-        return contextlib.nullcontext, True
-    cpus = [tf.config.LogicalDeviceConfiguration()] * count
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], cpus)
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)]).scope, True
-
-
-def _join_torch(count):
-    import torch
-
-    if count > 1:
-        torch.distributed.init_process_group("gloo")
-    return contextlib.nullcontext, os.environ.get("RANK", "0") == "0"
-
-
-_ENVIRONMENTS = {
-    "jax": lambda count: [
-        {
-            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
-        }
-    ],
-    "tensorflow": lambda count: [{}],
-    "torch": _torch_environments,
-}
-_JOIN = {"jax": _join_jax, "tensorflow": _join_tensorflow, "torch": _join_torch}
-# Rows that leave a last batch which 2 and 4 replicas cannot share evenly; Keras on JAX only knows even shares.
-UNEVEN_ROWS = {"jax": 40, "tensorflow": 42, "torch": 42}[keras.backend.backend()]
-# Rows whose last batch of 16 is one of 2 rows, fewer than 4 replicas; on JAX, one of 4.
-FEW_LEFT = {"jax": 36, "tensorflow": 34, "torch": 34}[keras.backend.backend()]
-
-
-def run_replicas(count, module, *arguments):
-    """Run a module of the tests on so many replicas; returns what its first process printed."""
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    root = pathlib.Path(__file__).parent.parent.parent
-    processes = [
-        subprocess.Popen(
-            command, env=env, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for env in replica_environments(count)
-    ]
-    try:
-        printed = [process.communicate(timeout=1800)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, text in zip(processes, printed, strict=True):
-        if process.returncode:
-            raise RuntimeError(f"A replica failed:\n{text[-3000:]}")
-    return printed[0]

@@ -1,4 +1,4 @@
-"""Finds phrases in the package that the house style bans. Prints them; exits with 1 if there are any.
+"""Prints phrases in the package that the house style bans, and exits with 1 if there are any.
 
 python tests/house/prose.py
 """
@@ -24,7 +24,7 @@ BANNED = {
 }
 # At the start of a docstring.
 BANNED_START = {
-    r"(What|Whether|Where|Which|How|When)\b": "begin with a verb or with a noun",
+    r"(What|Where|Which|How|When)\b": "begin with a verb or with a noun",
     r"(Refuse|Refuses)\b": 'say "Raises"',
 }
 

@@ -1,4 +1,4 @@
-"""Who may import whom, and what may not be in the package at all. The sources are read, not run."""
+"""Checks imports between subpackages and forbidden code, by reading the sources."""
 
 import ast
 import importlib
@@ -50,8 +50,8 @@ ALWAYS_THERE = {"keras", "numpy", "keras_contrastive", *sys.stdlib_module_names}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def violations(source, room):
-    """What a module of a room (`None` for the package's own `__init__`) does against the rules."""
+def violations(source, subpackage):
+    """Lists violations in a module. `subpackage` is `None` for the `__init__` of the package."""
     tree = ast.parse(source)
     for parent in ast.walk(tree):
         for child in ast.iter_child_nodes(parent):
@@ -74,7 +74,7 @@ def violations(source, room):
             found += [
                 problem
                 for name in _imported(node)
-                for problem in _import_problems(name, room, node.inside)
+                for problem in _import_problems(name, subpackage, node.inside)
             ]
     return found
 
@@ -87,21 +87,21 @@ def _imported(node):
     return [f"{node.module}.{alias.name}" for alias in node.names]
 
 
-def _import_problems(name, room, inside_function):
+def _import_problems(name, subpackage, inside_function):
     top, *rest = name.split(".")
     if not top:
         yield f"relative import {name}"
     elif top == "keras" and rest[:1] == ["src"]:
         yield "keras.src"
-    elif top == "keras_contrastive" and room is not None:
+    elif top == "keras_contrastive" and subpackage is not None:
         other = rest[0] if rest else "the package itself"
-        if other != room and other not in MAY_IMPORT[room] | SHARED:
-            yield f"{room} imports {other}"
-        elif other != room and _reaches_inside(other, rest[1:]):
-            yield f"{room} imports {'.'.join(rest)}, which is private"
+        if other != subpackage and other not in MAY_IMPORT[subpackage] | SHARED:
+            yield f"{subpackage} imports {other}"
+        elif other != subpackage and _reaches_inside(other, rest[1:]):
+            yield f"{subpackage} imports {'.'.join(rest)}, which is private"
     elif top not in ALWAYS_THERE and not inside_function:
         yield f"{top} at module level"
-    elif top in FRAMEWORKS and room not in MAY_NAME_FRAMEWORKS:
+    elif top in FRAMEWORKS and subpackage not in MAY_NAME_FRAMEWORKS:
         yield f"{top} outside of {' and '.join(sorted(MAY_NAME_FRAMEWORKS))}"
 
 
@@ -112,19 +112,19 @@ def _reaches_inside(other, names):
     return bool(names) and listed is not None and names[0] not in listed
 
 
-def room_of(path):
+def subpackage_of(path):
     """The subpackage, or top-level module, of a file; `None` for the package's `__init__`."""
     first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     return None if first == "__init__" else first
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
-def test_each_module_keeps_to_the_rules(path):
-    assert violations(path.read_text(encoding="utf-8"), room_of(path)) == []
+def test_each_module_follows_the_rules(path):
+    assert violations(path.read_text(encoding="utf-8"), subpackage_of(path)) == []
 
 
-def test_each_subpackage_has_its_line():
-    assert {room_of(path) for path in MODULES} - {None} == set(MAY_IMPORT)
+def test_each_subpackage_has_a_line_of_allowed_imports():
+    assert {subpackage_of(path) for path in MODULES} - {None} == set(MAY_IMPORT)
 
 
 def test_no_file_is_longer_than_300_lines():
@@ -132,13 +132,13 @@ def test_no_file_is_longer_than_300_lines():
     assert {str(path): lines for path, lines in lengths.items() if lines > 300} == {}
 
 
-def test_the_arrows_point_one_way():
-    for room, others in MAY_IMPORT.items():
-        assert all(room not in MAY_IMPORT[other] for other in others)
+def test_no_two_subpackages_import_each_other():
+    for subpackage, others in MAY_IMPORT.items():
+        assert all(subpackage not in MAY_IMPORT[other] for other in others)
 
 
 @pytest.mark.parametrize(
-    ("source", "room", "problem"),
+    ("source", "subpackage", "problem"),
     [
         ("from keras_contrastive.losses import InfoNCE", "_engine", "_engine imports losses"),
         ("from keras_contrastive import trainers", "losses", "losses imports trainers"),
@@ -180,12 +180,12 @@ def test_the_arrows_point_one_way():
         ("def f():\n    print(1)", None, "print"),
     ],
 )
-def test_the_checker_finds_violations(source, room, problem):
-    assert problem in violations(source, room)
+def test_the_checker_finds_violations(source, subpackage, problem):
+    assert problem in violations(source, subpackage)
 
 
 @pytest.mark.parametrize(
-    ("source", "room"),
+    ("source", "subpackage"),
     [
         ("import os\nimport keras\nimport numpy as np\nfrom keras import ops", "_engine"),
         ("from keras_contrastive._engine import normalize", "losses"),
@@ -196,32 +196,31 @@ def test_the_checker_finds_violations(source, room, problem):
         ("from keras_contrastive import losses as losses", None),
     ],
 )
-def test_the_checker_accepts_what_is_allowed(source, room):
-    assert violations(source, room) == []
+def test_the_checker_accepts_what_is_allowed(source, subpackage):
+    assert violations(source, subpackage) == []
 
 
 def public_symbols():
     for _, name, is_package in pkgutil.iter_modules([str(PACKAGE)]):
         if is_package:
-            room = importlib.import_module(f"keras_contrastive.{name}")
-            for symbol in room.__all__:
-                value = getattr(room, symbol)
+            subpackage = importlib.import_module(f"keras_contrastive.{name}")
+            for symbol in subpackage.__all__:
+                value = getattr(subpackage, symbol)
                 if not inspect.ismodule(value):
                     yield pytest.param(value, id=f"{name}.{symbol}")
 
 
 @pytest.mark.parametrize("symbol", list(public_symbols()))
-def test_each_public_symbol_has_a_docstring_of_its_own(symbol):
+def test_each_public_symbol_has_its_own_docstring(symbol):
     if inspect.isclass(symbol) or inspect.isroutine(symbol):
         assert vars(symbol).get("__doc__") or (inspect.isroutine(symbol) and symbol.__doc__)
 
 
-def test_importing_the_package_loads_nothing_that_keras_does_not():
+def test_importing_the_package_loads_no_optional_package():
     program = (
         "import sys, keras; before = set(sys.modules); import keras_contrastive;"
         "sys.stdout.write(' '.join({name.partition('.')[0] for name in set(sys.modules) - before}))"
     )
-    # Nothing but the package: a path may still point to the checkout.
     result = subprocess.run(
         [sys.executable, "-c", program],
         cwd=PACKAGE.parent,

@@ -1,11 +1,13 @@
-"""The code in the documentation runs as printed, and its links lead somewhere."""
+"""The code in the documentation runs as printed. Its links and names exist."""
 
+import operator
 import re
 
 import keras
 import numpy as np
 import pytest
 
+import keras_contrastive
 from tests.helpers.markdown import CONTRIBUTING, PAGES, ROOT, broken_links, python_blocks, read
 from tests.house.test_architecture import MAY_IMPORT
 
@@ -72,6 +74,17 @@ def test_a_broken_link_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# One title\n[a](#one-title) [b](#two) [c](missing.md)", encoding="utf-8")
     assert broken_links(page) == ["#two", "missing.md#"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_names_of_the_package_exist(page):
+    missing = []
+    for name in re.findall(r"\bkc\.((?:\w+\.)*\w+)", read(page)):
+        try:
+            operator.attrgetter(name)(keras_contrastive)
+        except AttributeError:
+            missing.append(name)
+    assert missing == []
 
 
 def test_contributors_find_every_subpackage():

@@ -1,4 +1,4 @@
-"""The examples in the docstrings are true on every backend."""
+"""The examples in the docstrings print the documented results on every backend."""
 
 import doctest
 import importlib
@@ -24,15 +24,15 @@ def examples():
 
 
 @pytest.mark.parametrize("example", list(examples()))
-def test_example_of(example):
+def test_example_prints_the_documented_result(example):
     report = []
     runner = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF)
     runner.run(example, out=report.append, clear_globs=False)
     assert not "".join(report)
 
 
-def test_an_untrue_example_is_found():
-    example = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "untrue", None, None)
+def test_a_wrong_example_is_found():
+    example = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, None)
     report = []
     doctest.DocTestRunner().run(example, out=report.append)
     assert "Expected:" in "".join(report)

@@ -1,5 +1,6 @@
 """The code in the README runs as printed."""
 
+import functools
 import re
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 
 import keras_contrastive
 from tests.helpers import backbones
+from tests.helpers.backend import COMPILE_LEAST
 from tests.helpers.markdown import README, python_blocks, read
 
 BLOCKS = python_blocks(README)
@@ -51,8 +53,15 @@ def run(blocks, names):
         exec(block, names)
 
 
+def compile_least(monkeypatch):
+    """Makes `compile` choose the mode that is fastest for a few steps."""
+    quick = functools.partialmethod(keras.Model.compile, **COMPILE_LEAST)
+    monkeypatch.setattr(keras.Model, "compile", quick)
+
+
 def test_the_ways_to_use_it_run(names, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    compile_least(monkeypatch)
     blocks = [block for block in BLOCKS if block not in KERAS_HUB_BLOCKS]
     assert len(blocks) == 7
     run(blocks, names)

@@ -1,4 +1,4 @@
-"""Code of a user that `mypy` checks and `test_user_code.py` runs: a loss, a regularizer, a model."""
+"""A user's loss, regularizer and model. `mypy` checks them, `test_user_code.py` runs them."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""Float64 NumPy transcriptions of the formulas, in loops: slow, plain, and written before the code."""
+"""Float64 NumPy loops, transcribed from the formulas of the papers before the code was written."""

@@ -97,6 +97,7 @@ def test_saved_config_does_not_name_a_backend(policy, tmp_path):
 def test_inner_optimizer_has_its_public_name(tmp_path):
     model = ContrastiveTrainer(towers())
     model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)), InfoNCE())
+    model(pairs())
     config = saved_config(model, tmp_path)
     inner = json.loads(config)["compile_config"]["optimizer"]["config"]["inner_optimizer"]
     assert (inner["module"], inner["class_name"]) == ("keras.optimizers", "Adam")

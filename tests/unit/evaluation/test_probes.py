@@ -37,7 +37,7 @@ def test_equal_votes_are_errors(neighbors, accuracy):
     assert results["top_1_accuracy"] == accuracy
 
 
-@pytest.mark.parametrize("tiles", [(5, 5)], indirect=True)
+@pytest.mark.parametrize("tiles", [(12, 12)], indirect=True)
 def test_all_rows_vote_if_there_are_fewer_than_neighbors(rng, tiles):
     data = (*labeled(rng), *labeled(rng))
     assert knn_probe(*data, neighbors=500) == knn_probe(*data, neighbors=24)

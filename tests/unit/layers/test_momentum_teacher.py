@@ -117,23 +117,6 @@ def test_moving_statistics_are_averaged_and_seeds_are_not(rng):
     np.testing.assert_allclose(within[0], -mean / np.sqrt(variance + 0.5 + 1e-3), atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        ({"momentum": 1.0}, ValueError),
-        ({"momentum": -0.1}, ValueError),
-        ({"momentum": True}, TypeError),
-        ({"momentum": "0.9"}, TypeError),
-        ({"soft_targets": 1.5}, ValueError),
-        ({"soft_target_steps": -1}, ValueError),
-        ({"soft_target_steps": 2.5}, TypeError),
-    ],
-)
-def test_wrong_arguments_raise(arguments, error):
-    with pytest.raises(error, match=f"`{next(iter(arguments))}` must be"):
-        MomentumTeacher(**arguments)
-
-
 def test_soft_target_fraction_rises_over_the_steps():
     _, teacher = followed()
     teacher.soft_targets, teacher.soft_target_steps = 0.4, 4

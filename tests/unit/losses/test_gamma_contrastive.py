@@ -78,7 +78,7 @@ def test_draws_multiply_only_the_partition():
 
 
 def subset_gradients(loss_of, m=2, population=5):
-    """Returns the anchor's gradient, averaged over all pairs of five negatives, and for all five."""
+    """Returns the mean gradient of an anchor over pairs of negatives, and that for all five."""
     a, b = embeddings(rows=population + 1)
 
     def gradient(rows):

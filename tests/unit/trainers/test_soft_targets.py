@@ -57,9 +57,10 @@ def reference(views, ids=None, queue=(), queue_ids=(), alpha=ALPHA):
     return (to_text + to_image) / 2
 
 
-@pytest.mark.parametrize("tiles", [None, (4, 4)])
-@pytest.mark.parametrize("with_ids", [False, True])
-@pytest.mark.parametrize("with_queue", [False, True])
+@pytest.mark.parametrize(
+    ("tiles", "with_ids", "with_queue"),
+    [(None, False, True), ((4, 4), True, True), ((4, 4), False, False), (None, True, False)],
+)
 def test_value_equals_the_reference(rng, tiles, with_ids, with_queue):
     views, ids = units(rng, 4, BATCH), ops.convert_to_tensor(IDS) if with_ids else None
     queue, remembered, queue_ids = queue_of(rng)
