@@ -7,7 +7,6 @@
 """
 
 from keras_contrastive._engine.batch import (
-    FIRST_PRIVATE_ID,
     MISSING_ID,
     NO_ITEM_ID,
     Batch,
@@ -29,7 +28,6 @@ from keras_contrastive._engine.targets import check_ids, view_name
 from keras_contrastive._engine.tiles import tile_shape
 
 __all__ = [
-    "FIRST_PRIVATE_ID",
     "LOWEST",
     "MISSING_ID",
     "NO_ITEM_ID",

@@ -25,13 +25,14 @@ MISSING_ID = -2  # a candidate that does not exist
 FIRST_PRIVATE_ID = -3  # ids <= -3 mark anchors without an id; no candidate has them
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
     """The embeddings of one step, with everything that losses, metrics and regularizers ask about
     them.
 
     A step makes one `Batch`. Batches that are derived from it share its cache, so that each view is
-    normalized once and gathered once.
+    normalized once and gathered once. A batch belongs to one step: do not use it in several traced
+    functions or gradient scopes.
 
     Args:
         views: Embeddings `(batch, dim)` by the user's names.
@@ -64,6 +65,7 @@ class Batch:
         y_pred: ArrayLike,
         sample_weight: ArrayLike | None = None,
         present: Mapping[Any, ArrayLike] | None = None,
+        across_replicas: bool = True,
     ) -> "Batch":
         """Makes a batch from the arguments of a Keras loss.
 
@@ -80,6 +82,8 @@ class Batch:
             sample_weight: Weights of the rows, `(batch,)`, or `None`.
             present: `None`, or a dict from names or indices of views to bool `(batch,)`. It is
                 False where a row lacks the view.
+            across_replicas: Whether the rows are part of a global batch. If False, other replicas
+                are ignored.
 
         Raises:
             TypeError: If embeddings are not floating point, or ids are not integers.
@@ -103,7 +107,8 @@ class Batch:
             name: _zero_where_missing(view, presence.get(name)) for name, view in views.items()
         }
         weights = None if sample_weight is None else as_weights(sample_weight)
-        return cls(views, ids, presence, weights, current_replicas(views[names[0]]))
+        replicas = current_replicas(views[names[0]]) if across_replicas else None
+        return cls(views, ids, presence, weights, replicas)
 
     # Rows
 
@@ -115,7 +120,8 @@ class Batch:
     @property
     def rows(self) -> Tensor:
         """Positions of the rows in the global batch, int32 `(batch,)`."""
-        return self._once("rows", self._positions)
+        view = next(iter(self.views.values()))
+        return self._once(("rows", id(view)), lambda: (view, self._positions(view)))[1]
 
     @property
     def row_ids(self) -> Tensor:
@@ -216,10 +222,10 @@ class Batch:
             self._cache[key] = compute()
         return self._cache[key]
 
-    def _positions(self) -> Tensor:
+    def _positions(self, view: Tensor) -> Tensor:
         if self.replicas is not None:
             return self.replicas.rows
-        return ops.arange(ops.shape(next(iter(self.views.values())))[0], dtype="int32")
+        return ops.arange(ops.shape(view)[0], dtype="int32")
 
     def _mapped(
         self, kind: str, dtype: str | None, function: Callable[[Tensor, str], Tensor]
@@ -232,7 +238,7 @@ class Batch:
         return self.with_views({name: once(view) for name, view in self.views.items()})
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Candidates:
     """Candidates that are not rows of the batch, such as hard negatives or a queue.
 

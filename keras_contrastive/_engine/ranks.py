@@ -118,22 +118,29 @@ def nearest_candidates(
     def merge_top(rows: Side, columns: Side, totals: Side) -> Side:
         similarities = ops.matmul(rows["z"], ops.transpose(columns["z"]))
         if not totals:
-            values, places = ops.top_k(similarities, min(count, similarities.shape[1]))
-            return {"values": values, "found": ops.take(columns["row"], places, axis=0)}
+            values, places = _largest(similarities, count)
+            return {"values": values, "indices": ops.take(columns["row"], places, axis=0)}
         # Candidates of earlier tiles come first, so they win ties.
         known = totals["values"].shape[1]
         values = ops.concatenate([totals["values"], similarities], axis=1)
-        values, places = ops.top_k(values, min(count, values.shape[1]))
-        before = ops.take_along_axis(totals["found"], ops.minimum(places, known - 1), axis=1)
+        values, places = _largest(values, count)
+        before = ops.take_along_axis(totals["indices"], ops.minimum(places, known - 1), axis=1)
         new = ops.take(columns["row"], ops.maximum(places - known, 0), axis=0)
-        return {"values": values, "found": ops.where(places < known, before, new)}
+        return {"values": values, "indices": ops.where(places < known, before, new)}
 
     rows = {"z": queries}
     columns = {"z": candidates, "row": ops.arange(candidates.shape[0], dtype="int32")}
     end = 0
     for nearest in _blocks_of_totals(merge_top, rows, columns, {}):
         start, end = end, end + nearest["values"].shape[0]
-        yield slice(start, end), nearest["values"], nearest["found"]
+        yield slice(start, end), nearest["values"], nearest["indices"]
+
+
+def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Returns the `count` largest values of each row and their columns, ties in order."""
+    # `top_k` does not keep the order of ties on PyTorch.
+    columns = ops.argsort(-values, axis=1)[:, :count]
+    return ops.take_along_axis(values, columns, axis=1), columns
 
 
 def _for_each_tile(body: _Body, rows: Side, columns: Side, totals: Side, python_loop: bool) -> Side:

@@ -123,9 +123,14 @@ def check_ids(ids: np.ndarray, num_items: int | None = None, name: str = "ids") 
 
 def check_present(present: Mapping[Any, ArrayLike] | None, names: list[str]) -> dict[str, Tensor]:
     """Returns presence as bool tensors by view name. Keys may be names or indices of views."""
-    result = {}
+    result: dict[str, Tensor] = {}
     for key, mask in (present or {}).items():
-        result[view_name("present", key, names)] = ops.cast(mask, "bool")
+        name = view_name("present", key, names)
+        if name in result:
+            raise ValueError(
+                f"`present` must have one mask per view. Received: two masks of {name!r}."
+            )
+        result[name] = ops.cast(mask, "bool")
     return {name: result[name] for name in names if name in result}
 
 

@@ -83,8 +83,7 @@ class EmbeddingQueue(keras.layers.Layer):
             raise ValueError(
                 f"`views` must be {num_views} views of dimension {dim}, as in the queue. "
                 f"Received: {len(views)} views of dimension {views[0].shape[1]}. Create the queue "
-                f"with `dim={views[0].shape[1]}`, and build the loss for the directions of these "
-                "views."
+                f"with `dim={views[0].shape[1]}`, and build the loss with `num_views={len(views)}`."
             )
         # The gradient needs the values before `push`, which changes weights in place on PyTorch.
         return [

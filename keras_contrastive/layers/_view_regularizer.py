@@ -11,7 +11,6 @@ from keras_contrastive._engine import Batch
 from keras_contrastive._keras import repr_from_config
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 from keras_contrastive.layers._modality import (
-    AUGMENTED,
     INDEPENDENT,
     Modality,
     modalities_of,
@@ -121,11 +120,6 @@ class ViewRegularizer(keras.layers.Layer):
     ) -> dict[str, Tensor]:
         """Returns the views and the features that this layer computes from them."""
         return views
-
-    @staticmethod
-    def is_augmented(name: str) -> bool:
-        """Returns whether a name is that of an augmented view, such as `image_augmented`."""
-        return name.endswith(AUGMENTED)
 
     @staticmethod
     def is_independent(name: str) -> bool:

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._engine import view_name
-from keras_contrastive._typing import ArrayLike, Reduction, Tensor
+from keras_contrastive._typing import ArrayLike, Layer, Reduction, Tensor
 
 
 def value_with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, s
             (view_name("directions", a, names), view_name("directions", b, names)): weight
             for (a, b), weight in directions.items()
         }
-        if all(a != b for a, b in named):
+        if len(named) == len(pairs) and all(a != b for a, b in named):
             return named
     raise ValueError(
         "`directions` must be a dict from pairs of different views, those of the anchors and of "
@@ -59,6 +59,25 @@ def as_hard_negatives(key: Any, rows: ArrayLike, dim: int) -> Tensor:
             f"Received: hard_negatives[{key!r}] {tuple(rows.shape)}, dim={dim}."
         )
     return rows
+
+
+def check_layers(loss: str, layers: Sequence[Layer], training: bool | None) -> None:
+    """Raises a `ValueError` if a loss owns layers that are not tracked or not built."""
+    if layers and training is None:
+        names = ", ".join(layer.name for layer in layers)
+        raise ValueError(
+            f"`{loss}` owns layers ({names}), which a plain `keras.Model` neither trains nor "
+            "updates. Received: training=None. Compile a `keras_contrastive.ContrastiveTrainer` "
+            "with it. In a custom loop, call `build()` once and pass `training=True` or "
+            "`training=False`."
+        )
+    unbuilt = [layer.name for layer in layers if not layer.built]
+    if unbuilt:
+        raise ValueError(
+            f"The layers of the loss must be built. Received: {', '.join(unbuilt)} not built. "
+            "`ContrastiveTrainer.compile` builds them. In a custom loop, call `loss.build()` once "
+            "before anything is traced or optimized."
+        )
 
 
 def check_memory(memory: Any) -> None:

@@ -14,6 +14,7 @@ from keras_contrastive._typing import ArrayLike, Config, Layer, Reduction, Tenso
 from keras_contrastive.losses._arguments import (
     Identity,
     as_hard_negatives,
+    check_layers,
     check_memory,
     check_temperature,
     named_directions,
@@ -160,11 +161,19 @@ class ContrastiveLoss(keras.losses.Loss):
         batch = Batch.from_targets(y_true, y_pred, sample_weight, present)
         return self.of_batch(batch, directions, hard_negatives, training)
 
-    def call(self, y_true: ArrayLike | None, y_pred: ArrayLike, **kwargs: Any) -> Tensor:
+    def call(
+        self,
+        y_true: ArrayLike | None,
+        y_pred: ArrayLike,
+        training: bool | None = None,
+        directions: Mapping[Any, float] | None = None,
+        hard_negatives: Mapping[Any, ArrayLike] | None = None,
+        present: Mapping[Any, ArrayLike] | None = None,
+    ) -> Tensor:
         """Computes the loss of each anchor, `(batch,)`, before weights and reduction."""
-        self._check_layers(kwargs.get("training"))
-        batch = Batch.from_targets(y_true, y_pred, None, kwargs.pop("present", None))
-        return self.per_anchor(batch, **kwargs)
+        self._check_layers(training)
+        batch = Batch.from_targets(y_true, y_pred, None, present)
+        return self.per_anchor(batch, directions, hard_negatives, training)
 
     def of_batch(
         self,
@@ -278,22 +287,8 @@ class ContrastiveLoss(keras.losses.Loss):
         return extra
 
     def _num_directions(self, directions: Directions | None) -> int:
-        return 2 if directions is None and self.symmetric else len(directions or ()) or 1
+        directions = self.directions(("0", "1")) if directions is None else directions
+        return len(directions) or 1
 
     def _check_layers(self, training: bool | None) -> None:
-        """Raises if the loss owns layers that are not tracked or not built."""
-        if self.layers and training is None:
-            names = ", ".join(layer.name for layer in self.layers)
-            raise ValueError(
-                f"`{type(self).__name__}` owns layers ({names}), which a plain `keras.Model` "
-                "neither trains nor updates. Received: training=None. Compile a "
-                "`keras_contrastive.ContrastiveTrainer` with it. In a custom loop, call `build()` "
-                "once and pass `training=True` or `training=False`."
-            )
-        unbuilt = [layer.name for layer in self.layers if not layer.built]
-        if unbuilt:
-            raise ValueError(
-                f"The layers of the loss must be built. Received: {', '.join(unbuilt)} not built. "
-                "`ContrastiveTrainer.compile` builds them. In a custom loop, call `loss.build()` "
-                "once before anything is traced or optimized."
-            )
+        check_layers(type(self).__name__, self.layers, training)

@@ -52,7 +52,8 @@ class RecallAtK(keras.metrics.Mean):
     def update_state(
         self, y_true: ArrayLike | None, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
-        self.update_batch(Batch.from_targets(y_true, y_pred), sample_weight)
+        batch = Batch.from_targets(y_true, y_pred, across_replicas=False)
+        self.update_batch(batch, sample_weight)
 
     def update_batch(self, batch: Batch, weights: ArrayLike | None = None) -> None:
         """Adds the rows of a batch. See `ViewMetric.update_batch`."""

@@ -131,11 +131,11 @@ def check_in_modal_weight(weight: Any, modalities: Collection[str]) -> None:
         weight: The value to check.
         modalities: The modalities that have a second view.
     """
-    if isinstance(weight, dict):
+    if isinstance(weight, Mapping):
         _checks.known_names(
             "in_modal_weight", weight, modalities, "only modalities that have a second view"
         )
-    fractions = list(weight.values()) if isinstance(weight, dict) else [weight]
+    fractions = list(weight.values()) if isinstance(weight, Mapping) else [weight]
     message = (
         "`in_modal_weight` must be a number in [0, 1], or a dict of them by modality with a sum of "
         f"at most 1. Received: in_modal_weight={weight!r}."
@@ -151,7 +151,7 @@ def check_extra_inputs(argument: str, inputs: Any, encoders: Layers) -> None:
     if not inputs:
         return
     names = list(encoders) if isinstance(encoders, dict) else []
-    if not isinstance(inputs, dict):
+    if not isinstance(inputs, Mapping):
         raise TypeError(
             f"`{argument}` must be a dict from names of inputs to modalities. "
             f"Received: {argument}={inputs!r}."

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_contrastive import _checks
 from keras_contrastive._engine import Batch
 from keras_contrastive._replicas import across_processes, num_processes, torch_processes
 from keras_contrastive._typing import ArrayLike, Layer, Shape, Structure, Tensor
@@ -127,14 +128,16 @@ class ObjectiveModel(EmbeddingModel):
             inputs = (x, None, None, None, training)
             layer_losses = super().compute_loss(*inputs) if self.losses else 0.0
             embeddings, extras = self.split_outputs(y_pred)
-            batch, features = self._batch(x, y, embeddings, sample_weight, training)
+            batch, views, features = self._batch(x, y, embeddings, sample_weight, training)
             total = self._contrast(batch, x, training)
             if self.regularizers:
                 seen = batch.with_views({**embeddings, **batch.views})
-                total += ops.cast(self._penalties.total(seen, features, training), total.dtype)
+                penalty = self._penalties.total(seen, views, features, training)
+                total += ops.cast(penalty, total.dtype)
             total += ops.cast(layer_losses, total.dtype)
             measured = self.modalities if len(self.modalities) > 1 else batch.names
-            self._view_metrics.update(batch.select(measured))
+            # Metrics get the views as they are, also in rows that lack a view.
+            self._view_metrics.update(batch.with_views({name: views[name] for name in measured}))
             return self._add_extra_losses(total, batch, extras, x, training)
 
     def direction_weights(self, loss: ContrastiveLoss | None = None) -> Directions:
@@ -152,8 +155,11 @@ class ObjectiveModel(EmbeddingModel):
         embeddings: dict[str, Tensor],
         sample_weight: ArrayLike | None,
         training: bool,
-    ) -> tuple[Batch, dict[str, Tensor]]:
-        """Returns the modalities and second views as a batch, and the features of the latter."""
+    ) -> tuple[Batch, dict[str, Tensor], dict[str, Tensor]]:
+        """Returns the batch, the views as they are, and the features of the second views.
+
+        In the batch, rows that lack a view are zero.
+        """
         if training and self.teacher is not None:
             self.teacher.update()
         inputs = self.inputs_by_modality(x)
@@ -168,7 +174,7 @@ class ObjectiveModel(EmbeddingModel):
                 present[view] = x[name]
         batch = Batch.from_targets(y, views, sample_weight, present)
         # With one encoder, `call` returns no features of the first view, so regularizers get none.
-        return batch, features if self.has_towers else {}
+        return batch, views, features if self.has_towers else {}
 
     def _contrast(self, batch: Batch, x: Structure, training: bool) -> Tensor:
         if not self.contrast_weight:
@@ -177,9 +183,11 @@ class ObjectiveModel(EmbeddingModel):
         soft_targets = None
         if training and self.teacher is not None and self.teacher.soft_targets:
             # Before the loss, which adds this batch to its queue.
-            soft_targets = self.teacher.soft_target_fraction() * soft_target_difference(
+            soft_targets = soft_target_difference(
                 self.loss, batch, directions, self.second_view_names
             )
+            fraction = self.teacher.soft_target_fraction()
+            soft_targets = ops.cast(fraction, soft_targets.dtype) * soft_targets
         value = self.loss.of_batch(
             batch,
             directions=directions or None,
@@ -207,7 +215,11 @@ class ObjectiveModel(EmbeddingModel):
     def _add_extra_losses(
         self, total: Tensor, batch: Batch, extras: dict[str, Tensor], x: Structure, training: bool
     ) -> Tensor:
-        for name, value in self.extra_losses(batch, extras, x, bool(training)).items():
+        losses = self.extra_losses(batch, extras, x, bool(training))
+        _checks.known_names(
+            "extra_losses", losses, self._extra_means, "only names of `declare_losses`"
+        )
+        for name, value in losses.items():
             self._extra_means[name].update_state(value)
             if self._extra_weights[name]:
                 # Each replica computes the loss of the global batch. The scale counts it once.

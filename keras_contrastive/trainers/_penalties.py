@@ -51,11 +51,18 @@ class Penalties:
                 views = regularizer.extended(views, features)
         return views
 
-    def total(self, batch: Batch, features: dict[str, Tensor], training: bool) -> Tensor:
+    def total(
+        self,
+        batch: Batch,
+        raw_views: dict[str, Tensor],
+        features: dict[str, Tensor],
+        training: bool,
+    ) -> Tensor:
         """Returns the sum of all penalties of the global batch, and reports each penalty.
 
         Args:
             batch: The views of the batch, and features that regularizers have added.
+            raw_views: The views as they are, for layers that are not `ViewRegularizer`s.
             features: Outputs of the encoders by name, for views without added features.
             training: Whether this is a training step.
         """
@@ -71,7 +78,8 @@ class Penalties:
             if isinstance(regularizer, ViewRegularizer):
                 value, terms = regularizer.of_batch(batch, None, training)
             else:
-                value, terms = regularizer.penalty(_plain_views(batch.global_batch)), {}
+                raw_batch = batch.with_views(raw_views).global_batch
+                value, terms = regularizer.penalty(raw_batch.views), {}
             for name, mean in means.items():
                 mean.update_state(value if name == _PENALTY else terms[name])
             total += ops.cast(value, total.dtype)
@@ -80,12 +88,9 @@ class Penalties:
 
 
 def _is_added_to_second_view(name: str) -> bool:
-    return AUGMENTED in name and ViewRegularizer.is_independent(name)
-
-
-def _plain_views(batch: Batch) -> dict[str, Tensor]:
-    views = batch.views.items()
-    return {name: view for name, view in views if not ViewRegularizer.is_independent(name)}
+    return ViewRegularizer.is_independent(name) and name.removesuffix("_independent").endswith(
+        AUGMENTED
+    )
 
 
 def _means_of(regularizer: Any) -> dict[str, keras.metrics.Mean]:
