@@ -29,6 +29,8 @@ def apply_in_micro_batches(layer: Layer, inputs: Structure, size: int) -> tuple[
         `(outputs, activity_loss)`: a tensor `(batch, ...)`, and a scalar, the mean over the rows of
         the losses that the layer adds.
     """
+    # In an eager step, the inputs of second views are arrays.
+    inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
     trainable = [variable.value for variable in layer.trainable_variables]
     state = [ops.convert_to_tensor(variable.value) for variable in layer.non_trainable_variables]
     loops = {"jax": _scan, "tensorflow": tensorflow_micro_batches.loop, "torch": _iterate}
