@@ -1,6 +1,6 @@
 """Type aliases of the package."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -13,13 +13,11 @@ ArrayLike: TypeAlias = Any
 Structure: TypeAlias = Any
 Array: TypeAlias = np.ndarray[Any, Any]
 Shape: TypeAlias = tuple[int | None, ...]
-# Indices of the anchors' and of the candidates' view.
-Direction: TypeAlias = tuple[int, int]
-DirectionWeights: TypeAlias = Mapping[Direction, float]
+# Weights by (name of the anchors' view, name of the candidates' view).
+Directions: TypeAlias = Mapping[tuple[str, str], float]
 Config: TypeAlias = dict[str, Any]
 Layer: TypeAlias = Any  # keras.layers.Layer, which is untyped
 Layers: TypeAlias = Any  # a layer, or a dict of layers by modality
-Callbacks: TypeAlias = Sequence[Any]
 Reduction: TypeAlias = (
     Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight"] | None
 )

@@ -7,7 +7,13 @@ from typing import TypeAlias
 from keras import ops
 
 from keras_contrastive._engine.numerics import LOWEST
-from keras_contrastive._engine.tiles import Side, fits_one_tile, for_each_tile, tile_shape
+from keras_contrastive._engine.tiles import (
+    Side,
+    fits_one_tile,
+    for_each_tile,
+    slice_rows,
+    tile_shape,
+)
 from keras_contrastive._typing import Tensor
 
 _Body: TypeAlias = Callable[[Side, Side, Side], Side]
@@ -172,9 +178,9 @@ def _for_each_tile(body: _Body, rows: Side, columns: Side, totals: Side, python_
 def _blocks_of_totals(body: _Body, rows: Side, columns: Side, totals: Side) -> Iterator[Side]:
     """Yields the totals of each block of rows. Python loops over the tiles."""
     row_size, column_size = tile_shape(rows["z"])
-    tiles = [_slice(columns, *span) for span in _spans(columns["z"], column_size)]
+    tiles = [slice_rows(columns, *span) for span in _spans(columns["z"], column_size)]
     for span in _spans(rows["z"], row_size):
-        block, block_totals = _slice(rows, *span), _slice(totals, *span)
+        block, block_totals = slice_rows(rows, *span), slice_rows(totals, *span)
         for tile in tiles:
             block_totals = body(block, tile, block_totals)
         yield block_totals
@@ -186,11 +192,3 @@ def _spans(x: Tensor, size: int) -> list[tuple[int, int]]:
     # Blocks of equal size where possible: JAX compiles each operation once for each size.
     size = math.ceil(length / math.ceil(length / size))
     return [(start, min(size, length - start)) for start in range(0, length, size)]
-
-
-def _slice(tensors: Side, start: int, size: int) -> Side:
-    # Unlike `x[start : start + size]`, this is compiled once on JAX, for all values of `start`.
-    return {
-        name: ops.slice(x, (start,) + (0,) * (len(x.shape) - 1), (size, *x.shape[1:]))
-        for name, x in tensors.items()
-    }

@@ -141,9 +141,9 @@ def _loop_by_updates(
             ) -> tuple[Side, Side]:
                 block_results, column_results = carry
                 start = first + (j + _zero(block_results)) * size
-                tile_results = _slice(column_results, start, size)
+                tile_results = slice_rows(column_results, start, size)
                 block_results, tile_results = body(
-                    block, _slice(columns, start, size), block_results, tile_results
+                    block, slice_rows(columns, start, size), block_results, tile_results
                 )
                 # Without these layouts, XLA shards the carry of a loop and gathers it per tile.
                 column_results = keras.tree.map_structure(
@@ -166,7 +166,7 @@ def _loop_by_updates(
             row_results, column_results = carry
             start = first + (i + _zero(row_results)) * size
             block_results, column_results = visit_block(
-                _slice(rows, start, size), _slice(row_results, start, size), column_results
+                slice_rows(rows, start, size), slice_rows(row_results, start, size), column_results
             )
             return _update(row_results, block_results, start), column_results
 
@@ -227,7 +227,8 @@ def _zero(results: Side) -> Any:
     return ops.cast(ops.any(first < first), "int32")
 
 
-def _slice(tensors: Side, start: Any, size: Any) -> Side:
+def slice_rows(tensors: Side, start: Any, size: Any) -> Side:
+    """Returns `size` rows of each tensor. JAX compiles it once, for all values of `start`."""
     return {
         name: ops.slice(x, (start, *_zeros(x)), (size, *x.shape[1:])) for name, x in tensors.items()
     }

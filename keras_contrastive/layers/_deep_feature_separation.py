@@ -1,4 +1,4 @@
-"""Deep feature separation: features of what only one modality contains."""
+"""Deep feature separation: features of the information that only one modality contains."""
 
 from collections.abc import Callable
 from typing import Any, Literal, Unpack
@@ -9,12 +9,8 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import LOWEST, Batch, Contrast, log_gaussian_potential
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
-from keras_contrastive.layers._modality import (
-    INDEPENDENT,
-    Modality,
-    mean_over_present,
-    modality_name,
-)
+from keras_contrastive._view_names import INDEPENDENT, modality_name
+from keras_contrastive.layers._modality import Modality, mean_over_present
 from keras_contrastive.layers._view_regularizer import ViewRegularizer
 
 

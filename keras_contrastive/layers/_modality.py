@@ -6,8 +6,7 @@ from keras import ops
 
 from keras_contrastive._engine import Batch
 from keras_contrastive._typing import Tensor
-
-AUGMENTED, INDEPENDENT = "_augmented", "_independent"
+from keras_contrastive._view_names import AUGMENTED, INDEPENDENT, modality_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +30,6 @@ class Modality:
     independent: Tensor | None = None
     independent_augmented: Tensor | None = None
     present: Tensor | None = None
-
-
-def modality_name(view: str) -> str:
-    """Returns the modality of a view, such as `image` for `image_augmented_independent`."""
-    return view.removesuffix(INDEPENDENT).removesuffix(AUGMENTED)
 
 
 def modalities_of(batch: Batch) -> list[Modality]:

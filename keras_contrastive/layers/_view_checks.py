@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._typing import Tensor
-from keras_contrastive.layers._modality import AUGMENTED, modality_name
+from keras_contrastive._view_names import AUGMENTED, modality_name
 
 
 def check_views(views: Any) -> None:

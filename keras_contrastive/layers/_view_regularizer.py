@@ -10,11 +10,10 @@ from keras_contrastive import _checks
 from keras_contrastive._engine import Batch
 from keras_contrastive._keras import repr_from_config
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
+from keras_contrastive._view_names import INDEPENDENT, modality_name
 from keras_contrastive.layers._modality import (
-    INDEPENDENT,
     Modality,
     modalities_of,
-    modality_name,
     zero_where_missing,
 )
 from keras_contrastive.layers._view_checks import check_present, check_views, integer_ids
@@ -190,7 +189,7 @@ class ViewRegularizer(keras.layers.Layer):
         batch = self._checked_batch(views, ids, present)
         features = features and zero_where_missing(features, batch.present)
         extended = self.extended(batch.views, features)
-        self.add_loss(self.of_batch(batch.with_views(extended), features, training)[0])
+        self.add_loss(self.of_batch(batch.with_views(extended), None, training)[0])
         # The given views are returned unchanged, also where a row lacks its modality.
         return {**extended, **views}
 

@@ -10,7 +10,7 @@ from keras import ops
 from keras_contrastive._engine import Batch, Candidates, Contrast, view_name
 from keras_contrastive._keras import deserialize, repr_from_config, serialize
 from keras_contrastive._replicas import current_replicas, warn_if_local
-from keras_contrastive._typing import ArrayLike, Config, Layer, Reduction, Tensor
+from keras_contrastive._typing import ArrayLike, Config, Directions, Layer, Reduction, Tensor
 from keras_contrastive.losses._arguments import (
     Identity,
     as_hard_negatives,
@@ -20,9 +20,6 @@ from keras_contrastive.losses._arguments import (
     named_directions,
     snake_case,
 )
-
-# Maps pairs of view names, those of the anchors and of the candidates, to weights that sum to 1.
-Directions = Mapping[tuple[str, str], float]
 
 
 class ContrastiveLoss(keras.losses.Loss):

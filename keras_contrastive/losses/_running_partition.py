@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._engine import Contrast
-from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
-from keras_contrastive.losses._base import ContrastiveLoss, Directions
+from keras_contrastive._typing import Config, Directions, Layer, LossArguments, Tensor
+from keras_contrastive.losses._base import ContrastiveLoss
 from keras_contrastive.losses._item_rates import ItemRates, mean_by_id
 
 # Averages with steps visits ** -exponent converge for exponents above 1/2 and up to 1 (Robbins and

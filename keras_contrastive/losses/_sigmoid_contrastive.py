@@ -8,8 +8,8 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import Contrast
 from keras_contrastive._keras import serialize
-from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
-from keras_contrastive.losses._base import ContrastiveLoss, Directions
+from keras_contrastive._typing import Config, Directions, Layer, LossArguments, Tensor
+from keras_contrastive.losses._base import ContrastiveLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")

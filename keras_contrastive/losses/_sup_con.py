@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_contrastive._engine import Batch, Candidates, Contrast
-from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
-from keras_contrastive.losses._base import ContrastiveLoss, Directions
+from keras_contrastive._typing import Config, Directions, Layer, LossArguments, Tensor
+from keras_contrastive.losses._base import ContrastiveLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Directions = dict[tuple[str, str], float]
+from keras_contrastive._typing import Directions
 
 
 def modal_directions(

@@ -9,10 +9,10 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import Batch
 from keras_contrastive._replicas import across_processes, num_processes, torch_processes
-from keras_contrastive._typing import ArrayLike, Layer, Shape, Structure, Tensor
+from keras_contrastive._typing import ArrayLike, Directions, Layer, Shape, Structure, Tensor
 from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
-from keras_contrastive.trainers._directions import Directions, modal_directions
+from keras_contrastive.trainers._directions import modal_directions
 from keras_contrastive.trainers._embedding import EmbeddingModel
 from keras_contrastive.trainers._penalties import Penalties
 from keras_contrastive.trainers._soft_targets import soft_target_difference

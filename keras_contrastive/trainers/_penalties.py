@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_contrastive._engine import Batch
 from keras_contrastive._typing import Tensor
+from keras_contrastive._view_names import AUGMENTED, INDEPENDENT
 from keras_contrastive.layers import ViewRegularizer
-from keras_contrastive.trainers._second_views import AUGMENTED
 
 _PENALTY = "penalty"
 
@@ -69,7 +69,7 @@ class Penalties:
         views = self.extend(batch.views, features)
         if self.teacher:
             views = {
-                name: ops.stop_gradient(view) if _is_added_to_second_view(name) else view
+                name: ops.stop_gradient(view) if name.endswith(AUGMENTED + INDEPENDENT) else view
                 for name, view in views.items()
             }
         batch = batch.with_views(views)
@@ -85,12 +85,6 @@ class Penalties:
             total += ops.cast(value, total.dtype)
         # Each replica computes the penalties of the global batch. They cost little.
         return total if batch.replicas is None else total * batch.replicas.loss_scale
-
-
-def _is_added_to_second_view(name: str) -> bool:
-    return ViewRegularizer.is_independent(name) and name.removesuffix("_independent").endswith(
-        AUGMENTED
-    )
 
 
 def _means_of(regularizer: Any) -> dict[str, keras.metrics.Mean]:

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 from keras import ops
 
 from keras_contrastive._typing import Layers, Structure, Tensor
+from keras_contrastive._view_names import AUGMENTED, INDEPENDENT
 from keras_contrastive.layers import MomentumTeacher
 
-AUGMENTED = "_augmented"
-RESERVED_SUFFIXES = (AUGMENTED, "_independent")
+RESERVED_SUFFIXES = (AUGMENTED, INDEPENDENT)
 # The views of a single encoder.
 FIRST_VIEW, SECOND_VIEW = "view_1", "view_2"
 

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from tests.contracts.loss_cases import EVERY, LOSSES
+from tests.helpers import embeddings
 from tests.helpers.backend import compiled, gradients, to_numpy, value_and_gradients
 from tests.reference.differences import numeric_gradient
 
@@ -16,10 +17,6 @@ every_variant = pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys()
 
 ALL_DIFFER = [0, 1, 2, 3, 4]
 SOME_EQUAL = [7, 3, 7, 0, 3]
-
-
-def embeddings(views=2, rows=5, dim=3, seed=0):
-    return list(np.random.default_rng(seed).normal(size=(views, rows, dim)).astype("float32"))
 
 
 # float32 logits err by a few units of 1e-7 / temperature.

@@ -41,8 +41,9 @@ MAY_IMPORT = {
     "_checks": set(),
     "_keras": set(),
     "_typing": set(),
+    "_view_names": set(),
 }
-SHARED = {"_checks", "_keras", "_typing"}
+SHARED = {"_checks", "_keras", "_typing", "_view_names"}
 # Subpackages that may name a framework, each lazily.
 MAY_NAME_FRAMEWORKS = {"_replicas", "trainers"}
 FRAMEWORKS = {"tensorflow", "jax", "torch"}

@@ -11,6 +11,7 @@ from keras_contrastive._engine.logit_sums import logit_sums
 from keras_contrastive._engine.pair_masks import PairMasks
 from keras_contrastive.config import set_tile_shape
 from tests.contracts.loss_cases import EVERY, LOSSES
+from tests.helpers import normal
 from tests.helpers.backend import (
     compiled,
     gradients,
@@ -31,10 +32,6 @@ TILES = [(4, 3), (1, 100)]  # rows and columns that remain, or neither
 WHOLE = (10**4, 10**4)
 
 
-def random(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
 def masks_of(rows, columns, itself, seed=1):
     generator = np.random.default_rng(seed)
     ids = generator.integers(0, 4, rows).astype("int32")
@@ -53,7 +50,7 @@ def weighted_sum(terms, rows, columns, itself, two_sided, references):
         *(tuple(map(ops.convert_to_tensor, pair)) for pair in (masks.ids, masks.positions))
     )
     paired = rows == columns and not itself
-    weights = [ops.convert_to_tensor(random(size, seed=7 + size)) for size in (rows, columns, rows)]
+    weights = [ops.convert_to_tensor(normal(size, seed=7 + size)) for size in (rows, columns, rows)]
 
     def function(a, b, scale, row_reference, column_reference):
         sums = logit_sums(
@@ -74,11 +71,11 @@ def weighted_sum(terms, rows, columns, itself, two_sided, references):
         return total
 
     return function, (
-        random(rows, 5),
-        random(columns, 5, seed=2),
+        normal(rows, 5),
+        normal(columns, 5, seed=2),
         np.float32(1.7),
-        5 + random(rows),
-        5 + random(columns),
+        5 + normal(rows),
+        5 + normal(columns),
     )
 
 
@@ -116,7 +113,7 @@ def test_compiled_tiles_accept_batches_of_any_size(name):
     loss = LOSSES[name].make(temperature=0.2, reduction=None)
     evaluate = compiled(lambda a, b: loss(None, (a, b)))
     for rows in (1, 4, 7, 12, 13):
-        z = random(2, rows, 3)
+        z = normal(2, rows, 3)
         set_tile_shape((4, 3))
         found = to_numpy(evaluate(*map(ops.convert_to_tensor, z)))
         set_tile_shape(WHOLE)
@@ -135,7 +132,7 @@ def plain(a, b):
 
 
 def test_the_plain_formula_stores_the_logits():
-    assert largest_tensor(plain, *random(2, 300, 4)) >= 300**2
+    assert largest_tensor(plain, *normal(2, 300, 4)) >= 300**2
 
 
 @pytest.mark.parametrize("with_ids", [False, True], ids=["all differ", "ids"])
@@ -144,7 +141,7 @@ def test_no_loss_stores_the_logits(case, with_ids):
     set_tile_shape((32, 16))
     ids = np.arange(300, dtype="int32") // 2 if with_ids else None
     loss = case.make(temperature=0.1)
-    largest = largest_tensor(lambda a, b: loss(ids, (a, b)), *random(2, 300, 4))
+    largest = largest_tensor(lambda a, b: loss(ids, (a, b)), *normal(2, 300, 4))
     # The rows of all views, or a block of some vectors; the logits would be 90,000.
     assert largest <= 2 * 300 * (4 + 2)
 
@@ -154,15 +151,15 @@ def test_labels_store_no_logits(name):
     set_tile_shape((32, 16))
     labels = np.arange(300, dtype="int32") % 7
     loss = LOSSES[name].make(temperature=0.1)
-    assert largest_tensor(lambda z: loss(labels, z), random(300, 4)) <= 2 * 300 * (4 + 2)
+    assert largest_tensor(lambda z: loss(labels, z), normal(300, 4)) <= 2 * 300 * (4 + 2)
 
 
 @pytest.mark.parametrize("scale", [0.1, 14.3, 100.0, 1000.0])
 @pytest.mark.parametrize("rows", ["random", "aligned", "opposed"])
 def test_sums_are_right_for_any_scale(scale, rows):
-    a = random(40, 6)
+    a = normal(40, 6)
     a /= np.linalg.norm(a, axis=1, keepdims=True)
-    b = {"random": random(40, 6, seed=3), "aligned": a, "opposed": -a}[rows]
+    b = {"random": normal(40, 6, seed=3), "aligned": a, "opposed": -a}[rows]
     b = b / np.linalg.norm(b, axis=1, keepdims=True)
     ids = ops.arange(40, dtype="int32")
 
@@ -193,7 +190,7 @@ def test_sums_are_right_for_any_scale(scale, rows):
 )
 def test_second_derivatives_are_right_or_raise(case, tiled):
     set_tile_shape((4, 3) if tiled else WHOLE)
-    a, b = random(2, 8, 3)
+    a, b = normal(2, 8, 3)
     loss = case.make(temperature=0.5)
 
     def moved(t):

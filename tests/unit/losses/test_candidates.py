@@ -9,16 +9,13 @@ from keras_contrastive.config import set_tile_shape
 from keras_contrastive.layers import EmbeddingQueue
 from keras_contrastive.losses import InfoNCE, SupCon
 from tests.contracts.loss_cases import EVERY, LOSSES
+from tests.helpers import normal
 from tests.helpers.backend import gradients, to_numpy, value_and_gradients
 from tests.reference.differences import numeric_gradient
 from tests.reference.losses import normalized
 
 IDS = [7, 3, 7, 0, 3]
 NO_ITEM_ID = -1
-
-
-def embeddings(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 def remembering(case, size, dim=3, views=2, **kwargs):
@@ -29,8 +26,8 @@ def remembering(case, size, dim=3, views=2, **kwargs):
 
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
 def test_hard_negatives_are_never_positives(case):
-    a, b = embeddings(2, 5, 3)
-    hard = {0: embeddings(2, 3, seed=8), 1: embeddings(4, 3, seed=9)}
+    a, b = normal(2, 5, 3)
+    hard = {0: normal(2, 3, seed=8), 1: normal(4, 3, seed=9)}
     extra = {view: [(rows, [NO_ITEM_ID] * len(rows))] for view, rows in hard.items()}
     loss = case.make(temperature=0.5, reduction=None)
     found = to_numpy(loss(np.array(IDS), (a, b), hard_negatives=hard))
@@ -45,7 +42,7 @@ def test_hard_negatives_are_never_positives(case):
 )
 def test_gradient_of_hard_negatives_equals_differences(name):
     case = EVERY[name]
-    a, b, hard = embeddings(2, 5, 3)[0], embeddings(2, 5, 3)[1], embeddings(4, 3, seed=9)
+    a, b, hard = normal(2, 5, 3)[0], normal(2, 5, 3)[1], normal(4, 3, seed=9)
     loss = case.make(temperature=0.5)
     found = gradients(
         lambda hard, a: loss(np.array(IDS), (a, b), hard_negatives={1: hard}), hard, a
@@ -63,7 +60,7 @@ def test_gradient_of_hard_negatives_equals_differences(name):
 @pytest.mark.parametrize("name", [*LOSSES, "InfoNCE, jackknife", "DecoupledContrastive, weighted"])
 def test_tiles_change_neither_value_nor_gradient(name):
     ids, weights = np.array([7, 3, 7, 0, 3, 9, 9]), np.linspace(0, 2, 7).astype("float32")
-    first, z, hard = embeddings(2, 7, 3, seed=1), embeddings(2, 7, 3), embeddings(5, 3, seed=9)
+    first, z, hard = normal(2, 7, 3, seed=1), normal(2, 7, 3), normal(5, 3, seed=9)
     results = []
     for shape in (None, (3, 2)):
         set_tile_shape(shape)
@@ -84,8 +81,8 @@ def test_tiles_change_neither_value_nor_gradient(name):
 
 
 def test_hard_negatives_are_assigned_by_view_name():
-    a, b = embeddings(2, 5, 3)
-    hard = embeddings(4, 3, seed=9)
+    a, b = normal(2, 5, 3)
+    hard = normal(4, 3, seed=9)
     loss = InfoNCE()
     by_name = loss(None, {"image": a, "text": b}, hard_negatives={"text": hard})
     assert float(by_name) == float(loss(None, (a, b), hard_negatives={1: hard}))
@@ -106,7 +103,7 @@ def test_queued_embeddings_are_candidates_of_the_next_batches(name, with_ids, ti
     # Three batches of five in a queue of seven: empty, partly filled, full and overwritten.
     queue = [[], []]
     for step in range(3):
-        z = embeddings(2, 5, 3, seed=step)
+        z = normal(2, 5, 3, seed=step)
         found = to_numpy(loss(given, list(z), training=True))
         kept = {
             view: [(np.array([row for row, _ in rows]), [i for _, i in rows])]
@@ -123,7 +120,7 @@ def test_queued_embeddings_are_candidates_of_the_next_batches(name, with_ids, ti
 def test_gradient_with_a_queue_equals_differences():
     case = EVERY["InfoNCE"]
     loss = remembering(case, size=6, temperature=0.5)
-    first, (a, b) = embeddings(2, 5, 3, seed=1), embeddings(2, 5, 3)
+    first, (a, b) = normal(2, 5, 3, seed=1), normal(2, 5, 3)
     loss(np.array(IDS), list(first), training=True)
     variables = loss.memory.variables
     found = gradients(
@@ -140,7 +137,7 @@ def test_gradient_with_a_queue_equals_differences():
 def test_a_large_batch_leaves_its_last_rows_in_the_queue():
     queue = EmbeddingQueue(3, dim=2)
     queue.build(1)
-    rows = embeddings(5, 2)
+    rows = normal(5, 2)
     queue.push([ops.convert_to_tensor(rows)], ops.arange(5, dtype="int32"))
     assert sorted(to_numpy(queue.ids)) == [2, 3, 4]
     order = np.argsort(to_numpy(queue.ids))
@@ -149,7 +146,7 @@ def test_a_large_batch_leaves_its_last_rows_in_the_queue():
 
 def test_evaluation_reads_the_queue_without_changing_it():
     loss = remembering(EVERY["InfoNCE"], size=6, temperature=0.5)
-    z = list(embeddings(2, 5, 3))
+    z = list(normal(2, 5, 3))
     loss(None, z, training=True)
     before = to_numpy(loss.memory.embeddings).copy()
     values = [float(loss(None, z, training=False)) for _ in range(2)]
@@ -160,7 +157,7 @@ def test_evaluation_reads_the_queue_without_changing_it():
 def test_queued_rows_with_the_label_are_positives_of_a_single_view():
     loss = SupCon(temperature=0.5, memory=EmbeddingQueue(5, 3), reduction=None)
     loss.build([])
-    first, z = embeddings(5, 3, seed=1), embeddings(5, 3)
+    first, z = normal(5, 3, seed=1), normal(5, 3)
     labels = np.array([0, 1, 2, 3, 4])  # the only positive of each row is in the queue
     loss(labels, first, training=True)
     expected = EVERY["SupCon"].value([z], labels, 0.5, extra={0: [(first, labels)]})
@@ -177,11 +174,11 @@ def test_sizes_of_a_queue_are_positive_integers(size, dim):
 def test_a_queue_for_other_embeddings_raises():
     loss = remembering(EVERY["InfoNCE"], size=6, dim=4)
     with pytest.raises(ValueError, match="dimension 4"):
-        loss(None, list(embeddings(2, 5, 3)), training=True)
+        loss(None, list(normal(2, 5, 3)), training=True)
     with pytest.raises(TypeError, match="EmbeddingQueue"):
         InfoNCE(memory=4096)
     with pytest.raises(ValueError, match="neither trains nor"):
-        InfoNCE(memory=EmbeddingQueue(6, 3))(None, list(embeddings(2, 5, 3)))
+        InfoNCE(memory=EmbeddingQueue(6, 3))(None, list(normal(2, 5, 3)))
 
 
 def test_config_of_a_loss_contains_its_queue():
@@ -194,14 +191,14 @@ def test_rows_without_ids_have_no_positives_in_the_queue():
     values = []
     for offset in (0, 100):
         loss = remembering(EVERY["SupCon"], size=6, temperature=0.5)
-        loss(np.arange(5) + offset, list(embeddings(2, 5, 3, seed=1)), training=True)
-        values.append(float(loss(None, list(embeddings(2, 5, 3)), training=False)))
+        loss(np.arange(5) + offset, list(normal(2, 5, 3, seed=1)), training=True)
+        values.append(float(loss(None, list(normal(2, 5, 3)), training=False)))
     assert values[0] == pytest.approx(values[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_one_view_with_labels_accepts_hard_negatives(name):
-    labels, z, hard = [0, 1, 0, 1, 2], embeddings(5, 3), embeddings(4, 3, seed=9)
+    labels, z, hard = [0, 1, 0, 1, 2], normal(5, 3), normal(4, 3, seed=9)
     loss = EVERY[name].make(temperature=0.5, reduction=None)
     expected = EVERY[name].value([z], labels, 0.5, extra={0: [(hard, [NO_ITEM_ID] * 4)]})
     np.testing.assert_allclose(
@@ -210,13 +207,13 @@ def test_one_view_with_labels_accepts_hard_negatives(name):
 
 
 def test_an_empty_array_of_hard_negatives_has_no_effect():
-    z = list(embeddings(2, 5, 3))
+    z = list(normal(2, 5, 3))
     found = InfoNCE()(None, z, hard_negatives={1: np.zeros((0, 3), "float32")})
     assert float(found) == float(InfoNCE()(None, z))
 
 
 def test_gradient_of_equal_views_equals_differences():
-    z = embeddings(5, 3)
+    z = normal(5, 3)
     found = gradients(lambda a, b: EVERY["NTXent"].make(temperature=0.5)(None, (a, b)), z, z)
     for which, at in enumerate((lambda x: (x, z), lambda x: (z, x))):
         expected = numeric_gradient(
@@ -226,13 +223,13 @@ def test_gradient_of_equal_views_equals_differences():
 
 
 def test_unbuilt_layers_and_other_views_raise():
-    z = list(embeddings(2, 5, 3))
+    z = list(normal(2, 5, 3))
     with pytest.raises(ValueError, match="must be built"):
         InfoNCE(memory=EmbeddingQueue(6, 3))(None, z, training=True)
     loss = EVERY["GammaContrastive"].make(num_items=9)
     loss.build()
     with pytest.raises(ValueError, match="running partitions for 2"):
-        loss(np.arange(5), list(embeddings(3, 5, 3)), training=True)
+        loss(np.arange(5), list(normal(3, 5, 3)), training=True)
     for directions in ({(0, 0): 1.0}, [(0, 1)], {(0, 2): 1.0}, {}):
         with pytest.raises(ValueError, match=r"from pairs of different views|must name views"):
             InfoNCE()(None, z, directions=directions)

@@ -12,6 +12,7 @@ from keras_contrastive.losses import (
     SigmoidContrastive,
 )
 from tests.contracts.loss_cases import EVERY
+from tests.helpers import normal
 from tests.helpers.backend import gradients, to_numpy
 from tests.helpers.engine import contrast_of
 from tests.reference import contrast as reference_contrast
@@ -23,17 +24,13 @@ both_tilings = pytest.mark.parametrize(
 )
 
 
-def embeddings(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
 @both_tilings
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "DecoupledContrastive, weighted"]
 )
 def test_gradient_of_a_temperature_equals_differences(name, tiles):
     case = EVERY[name]
-    z, ids = embeddings(2, 5, 3), np.array([7, 3, 7, 0, 3])
+    z, ids = normal(2, 5, 3), np.array([7, 3, 7, 0, 3])
 
     class Fixed(LearnableTemperature):
         scale = None
@@ -53,7 +50,7 @@ def test_gradient_of_a_temperature_equals_differences(name, tiles):
 
 @both_tilings
 def test_each_direction_may_have_a_temperature(tiles):
-    a, b = embeddings(2, 5, 3)
+    a, b = normal(2, 5, 3)
     loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
     loss.build()
     loss.temperature.log_scale.assign(np.log([2.0, 5.0]).astype("float32"))
@@ -68,15 +65,13 @@ def test_another_number_of_directions_raises():
     loss = InfoNCE(temperature=LearnableTemperature(0.5, per_direction=True))
     loss.build()
     with pytest.raises(ValueError, match=r"temperatures for 2 directions. Received: 6 directions"):
-        loss(None, list(embeddings(3, 5, 3)), training=True)
+        loss(None, list(normal(3, 5, 3)), training=True)
 
 
 @both_tilings
 @pytest.mark.parametrize("directions", [[(0, 1), (1, 0)], []], ids=["pair", "one view"])
 def test_each_anchor_may_have_a_scale(directions, tiles):
-    views = [
-        normalized(view).astype("float32") for view in embeddings(2 if directions else 1, 5, 3)
-    ]
+    views = [normalized(view).astype("float32") for view in normal(2 if directions else 1, 5, 3)]
     ids = np.array([0, 1, 0, 2, 1], "int32")
     scales = np.linspace(1, 9, 5 * (2 if directions else 1)).reshape(5, -1).astype("float32")
     sums = contrast_of(views, directions, ids, ops.convert_to_tensor(scales))
@@ -95,7 +90,7 @@ def test_each_anchor_may_have_a_scale(directions, tiles):
 
 @both_tilings
 def test_gradient_of_the_bias_equals_differences(tiles):
-    z = embeddings(2, 5, 3)
+    z = normal(2, 5, 3)
 
     class Fixed(LearnableBias):
         bias = None
@@ -117,7 +112,7 @@ def test_gradient_of_the_bias_equals_differences(tiles):
 
 @pytest.mark.parametrize("make", ["gamma", "gamma, positive included", "global"])
 def test_estimates_follow_a_changing_temperature(make):
-    ids, z = np.arange(24), list(embeddings(2, 24, 3))
+    ids, z = np.arange(24), list(normal(2, 24, 3))
 
     def built(scale):
         temperature = LearnableTemperature(1 / scale)
@@ -170,7 +165,7 @@ def test_bias_and_temperature_are_checked():
 
 @both_tilings
 def test_three_views_with_all_candidates_and_a_temperature_per_direction(tiles):
-    z = embeddings(3, 5, 3)
+    z = normal(3, 5, 3)
     scales = np.arange(1.0, 7.0, dtype="float32")
     loss = DecoupledContrastive(LearnableTemperature(0.5, per_direction=True))
     loss.build(loss.directions(("0", "1", "2")))
