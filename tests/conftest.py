@@ -12,6 +12,15 @@ hypothesis.settings.register_profile("here", deadline=None, derandomize=True, ma
 hypothesis.settings.load_profile("here")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Adds the mark `full` to tests that are slow to compile, except on PyTorch."""
+    if keras.backend.backend() != "torch":
+        for item in items:
+            if item.get_closest_marker("slow_to_compile"):
+                item.add_marker(pytest.mark.full)
+
+
 @pytest.fixture(autouse=True)
 def _same_start():
     # A garbage collection would take longer than most tests.

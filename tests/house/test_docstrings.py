@@ -17,10 +17,14 @@ def examples():
         module = importlib.import_module(module.name)
         for example in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names):
             if example.examples:
-                needs_keras_hub = any("keras_hub" in step.source for step in example.examples)
-                yield pytest.param(
-                    example, id=example.name, marks=[pytest.mark.towers] if needs_keras_hub else []
-                )
+                marks = []
+                if any("keras_hub" in step.source for step in example.examples):
+                    marks.append(pytest.mark.towers)
+                if ".fusion." in example.name and any(
+                    ".fit(" in s.source for s in example.examples
+                ):
+                    marks.append(pytest.mark.slow_to_compile)
+                yield pytest.param(example, id=example.name, marks=marks)
 
 
 @pytest.mark.parametrize("example", list(examples()))

@@ -8,6 +8,7 @@ from keras import ops
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.layers import BrownianBridge, EmbeddingQueue, LearnableTemperature
 from keras_contrastive.losses import GammaContrastive
+from tests.helpers.backend import JIT_COMPILE
 from tests.helpers.towers import pairs, tower, towers
 
 
@@ -44,7 +45,8 @@ def trainer():
     loss = GammaContrastive(
         LearnableTemperature(0.5), num_items=24, draws=2, memory=EmbeddingQueue(10, 4)
     )
-    model.compile(keras.optimizers.Adam(0.01), loss)
+    # `test_killed_process.py` resumes a run that XLA compiled on TensorFlow.
+    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=JIT_COMPILE)
     return model
 
 

@@ -28,6 +28,7 @@ def greedy_answer(layer, context, mask):
     return ids + [0] * (ANSWER_LENGTH - len(ids))
 
 
+@pytest.mark.slow_to_compile
 def test_predict_writes_the_most_likely_words_until_the_end():
     model = saved_generator("torch")
     x, _, answers = questions(12, seed=1)

@@ -74,6 +74,7 @@ def test_model_saved_on_any_backend_predicts_the_same_and_trains(backend):
     assert np.abs(to_numpy(model.teacher.averages[0]) - before).max() > 0
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("frozen_first", [pytest.param(False, marks=pytest.mark.full), True])
 def test_tower_can_be_frozen_or_unfrozen_between_fits(tmp_path, frozen_first):
     encoders = towers()

@@ -13,6 +13,7 @@ from keras_contrastive.config import set_tile_shape
 from tests.contracts.loss_cases import EVERY, LOSSES
 from tests.helpers import normal
 from tests.helpers.backend import (
+    FASTEST,
     compiled,
     gradients,
     largest_tensor,
@@ -97,10 +98,10 @@ CASES = [
 def test_tiles_have_the_value_and_gradients_of_one_tile(case):
     function, inputs = weighted_sum(case[0], *case[1], *case[2:])
     set_tile_shape(WHOLE)
-    value, expected = value_and_gradients(function, *inputs)
+    value, expected = value_and_gradients(function, *inputs, **FASTEST)
     for shape in TILES:
         set_tile_shape(shape)
-        found_value, found = value_and_gradients(function, *inputs)
+        found_value, found = value_and_gradients(function, *inputs, **FASTEST)
         assert found_value == pytest.approx(value, rel=1e-4, abs=1e-4)
         for x, y in zip(found, expected, strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
@@ -135,7 +136,13 @@ def test_the_plain_formula_stores_the_logits():
     assert largest_tensor(plain, *normal(2, 300, 4)) >= 300**2
 
 
-@pytest.mark.parametrize("with_ids", [False, True], ids=["all differ", "ids"])
+@pytest.mark.parametrize(
+    "with_ids",
+    [
+        pytest.param(False, id="all differ"),
+        pytest.param(True, id="ids", marks=pytest.mark.slow_to_compile),
+    ],
+)
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
 def test_no_loss_stores_the_logits(case, with_ids):
     set_tile_shape((32, 16))

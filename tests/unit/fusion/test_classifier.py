@@ -43,6 +43,7 @@ def assert_equal(arrays, others):
 # Inputs
 
 
+@pytest.mark.slow_to_compile
 def test_separate_images_are_pooled_side_by_side(separate_images):
     x = questions(num_images=2)[0]
     one = FusionClassifier.from_pretrained(separate_images, 2, num_images=1)
@@ -154,6 +155,7 @@ def test_tower_without_a_config_must_be_passed():
 # Training
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("separate", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_classifier_of_two_images_learns_after_another_task(separate):
     x, labels, _ = questions(128, num_images=2)

@@ -207,6 +207,7 @@ def test_a_step_trains_all_parts_and_an_evaluation_changes_nothing():
         np.testing.assert_array_equal(to_numpy(variable), expected)
 
 
+@pytest.mark.slow_to_compile
 def test_micro_batches_do_not_change_the_loss():
     results = []
     for size in (None, 10):  # divides neither the batch nor the number of pairs
@@ -223,6 +224,7 @@ def test_micro_batches_do_not_change_the_loss():
         pytest.param("mixed_bfloat16", 0.0, marks=pytest.mark.full),
     ],
 )
+@pytest.mark.slow_to_compile
 def test_mixed_precision(policy, dropout):
     keras.config.set_dtype_policy(policy)
     loss = losses.InfoNCE(0.2, memory=EmbeddingQueue(30, 4))
@@ -234,6 +236,7 @@ def test_mixed_precision(policy, dropout):
     assert all(average.dtype == "float32" for average in model.teacher.averages)
 
 
+@pytest.mark.slow_to_compile
 def test_towers_can_be_frozen_or_convolutional():
     encoders = towers()
     encoders["text"].build()
@@ -248,6 +251,7 @@ def test_towers_can_be_frozen_or_convolutional():
         np.testing.assert_array_equal(to_numpy(weight), expected)
 
 
+@pytest.mark.slow_to_compile
 def test_training_aligns_towers_and_restores_words():
     optimizer = keras.optimizers.Adam(0.01)
     model = fusion_trainer(loss=losses.InfoNCE(LearnableTemperature(0.2)))

@@ -10,7 +10,7 @@ from keras_contrastive.layers import EmbeddingQueue
 from keras_contrastive.losses import InfoNCE, SupCon
 from tests.contracts.loss_cases import EVERY, LOSSES
 from tests.helpers import normal
-from tests.helpers.backend import gradients, to_numpy, value_and_gradients
+from tests.helpers.backend import FASTEST, gradients, to_numpy, value_and_gradients
 from tests.reference.differences import numeric_gradient
 from tests.reference.losses import normalized
 
@@ -45,7 +45,7 @@ def test_gradient_of_hard_negatives_equals_differences(name):
     a, b, hard = normal(2, 5, 3)[0], normal(2, 5, 3)[1], normal(4, 3, seed=9)
     loss = case.make(temperature=0.5)
     found = gradients(
-        lambda hard, a: loss(np.array(IDS), (a, b), hard_negatives={1: hard}), hard, a
+        lambda hard, a: loss(np.array(IDS), (a, b), hard_negatives={1: hard}), hard, a, **FASTEST
     )
     for gradient, at, z in ((found[0], lambda x: (a, x), hard), (found[1], lambda x: (x, hard), a)):
         expected = numeric_gradient(
@@ -70,7 +70,9 @@ def test_tiles_change_neither_value_nor_gradient(name):
         def weighted(a, b, hard, loss=loss):
             return loss(ids, (a, b), weights, training=True, hard_negatives={1: hard})
 
-        results.append(value_and_gradients(weighted, *z, hard, variables=loss.memory.variables))
+        results.append(
+            value_and_gradients(weighted, *z, hard, variables=loss.memory.variables, **FASTEST)
+        )
     (value, expected), (tiled_value, found) = results
     assert tiled_value == pytest.approx(value, rel=1e-5)
     for x, y in zip(found, expected, strict=True):

@@ -44,6 +44,7 @@ def test_augmented_views_and_regularizers_see_the_whole_batch():
     np.testing.assert_allclose(trained(5, **parts)[1], trained(None, **parts)[1], rtol=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_micro_batches_can_be_compiled(plain):
     np.testing.assert_allclose(trained(4, compiled=COMPILE_MOST)[1], plain[1], rtol=1e-4)
 
@@ -135,6 +136,7 @@ def test_gradient_uses_the_dropout_mask_of_the_forward_pass():
     assert not moved[16:].any()
 
 
+@pytest.mark.slow_to_compile
 def test_activity_losses_are_kept():
     class Activity(keras.layers.Layer):
         """Adds a mean over the rows. `ActivityRegularization` adds a sum up to Keras 3.12."""

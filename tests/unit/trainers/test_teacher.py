@@ -237,6 +237,7 @@ def continued(model, epochs):
     return model, history.history["loss"]
 
 
+@pytest.mark.slow_to_compile
 def test_a_saved_teacher_continues_training(tmp_path):
     _, expected = trained(2)
     model, first = trained(1)
@@ -249,5 +250,6 @@ def test_a_saved_teacher_continues_training(tmp_path):
     np.testing.assert_allclose(first + second, expected, rtol=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_micro_batches_do_not_change_the_loss():
     np.testing.assert_allclose(trained(2, micro_batch_size=3)[1], trained(2)[1], rtol=1e-4)
