@@ -10,11 +10,13 @@ from keras_contrastive._checks import optional_positive_int
 from keras_contrastive._keras import map_layers, serialize
 from keras_contrastive._typing import Config, Layer, Layers
 from keras_contrastive.layers import MomentumTeacher
+from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers import _checks
 from keras_contrastive.trainers._fit_arguments import prepare_evaluate, prepare_fit
 from keras_contrastive.trainers._loss_layers import LossLayers
 from keras_contrastive.trainers._objective import ObjectiveModel
 from keras_contrastive.trainers._resume import TrainingProgress
+from keras_contrastive.trainers._weight_decay import keep_from_decay
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -142,24 +144,27 @@ class ContrastiveTrainer(ObjectiveModel):
         Args:
             optimizer: See `keras.Model`.
             loss: A `ContrastiveLoss`, such as `kc.losses.InfoNCE()`. The trainer tracks its layers.
-                If the same loss is compiled again, its state is kept.
-            metrics: List of metrics. Each gets the ids (row numbers if there are none) and all
-                views at once, `(batch, views, dim)`.
+                If the same loss is compiled again, its state is kept. Its scalars, such as a
+                learnable temperature, are excluded from weight decay.
+            metrics: List of metrics that compare views, such as `kc.metrics.RecallAtK()`. Each gets
+                the ids (row numbers if there are none) and all views at once,
+                `(batch, views, dim)`.
             weighted_metrics: List of metrics that also get `sample_weight`.
             jit_compile: See `keras.Model`.
             **kwargs: See `keras.Model`.
+
+        Raises:
+            TypeError: If the loss is not a `ContrastiveLoss`, or a metric does not compare views.
+            ValueError: If the loss has no reduction, names of metrics are not unique, or there are
+                `loss_weights`.
         """
         _checks.check_loss(loss)
         _checks.check_soft_targets(loss, self.teacher)
-        if kwargs.get("loss_weights") is not None:
-            raise ValueError(
-                "`loss_weights` must be `None`, since there is one loss. "
-                f"Received: loss_weights={kwargs['loss_weights']!r}."
-            )
-        metrics = [keras.metrics.get(metric) for metric in metrics or ()]
-        weighted_metrics = [keras.metrics.get(metric) for metric in weighted_metrics or ()]
+        _checks.check_loss_weights(kwargs.get("loss_weights"))
+        metrics = _checks.as_metrics("metrics", metrics)
+        weighted_metrics = _checks.as_metrics("weighted_metrics", weighted_metrics)
         loss_means = [*self._penalty_means, *self._extra_means.values()]
-        _checks.check_metrics([*metrics, *weighted_metrics], loss_means)
+        _checks.check_unique_names([*metrics, *weighted_metrics], loss_means)
         num_views = len(self.modalities) + len(self.second_view_names)
         loss.build(self.direction_weights(loss), num_views)
         self._loss_layers.replace(loss.layers)
@@ -167,6 +172,13 @@ class ContrastiveTrainer(ObjectiveModel):
         self._requested_jit_compile = jit_compile
         super().compile(optimizer=optimizer, loss=None, jit_compile=jit_compile, **kwargs)
         self.loss = loss
+        keep_from_decay(self.optimizer, loss.layers)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        if isinstance(self.loss, ContrastiveLoss):
+            # Again, since exclusions that the user adds after `compile` replace earlier ones.
+            keep_from_decay(self.optimizer, self.loss.layers)
+        return super().make_train_function(force)
 
     def get_compile_config(self) -> Config:
         config = super().get_compile_config()
