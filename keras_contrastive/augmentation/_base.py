@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_contrastive._checks import is_number
 from keras_contrastive._draws import as_seed, hash_keys, uniform
-from keras_contrastive._keras import replicated_weight
+from keras_contrastive._keras import DRAW_STEP, EVALUATION_STEP, replicated_weight
 from keras_contrastive._replicas import current_replicas
 from keras_contrastive._typing import Config, Shape, Structure, Tensor
 
@@ -46,7 +46,7 @@ class Augmenter(keras.layers.Layer):
         """Checks the shape and creates the step counter."""
         if input_shape is not None:
             self.check_shape(tuple(input_shape))
-        self.step = replicated_weight(self, "step", dtype="int32")
+        self.step = replicated_weight(self, DRAW_STEP, dtype="int32")
         self.built = True
 
     def check_shape(self, shape: Shape) -> None:
@@ -63,23 +63,25 @@ class Augmenter(keras.layers.Layer):
             f"`{type(self).__name__}` must implement `augment(inputs, keys)`."
         )
 
-    def next_keys(self, batch: Any, advance: bool = True) -> Tensor:
-        """Returns the keys of the next training call.
+    def next_keys(self, batch: Any, training: bool = True) -> Tensor:
+        """Returns keys, in training others at each call, in evaluation always the same.
 
         Args:
             batch: Number of rows, an int or a scalar tensor.
-            advance: Whether to increment the step, so that the following call returns other keys.
+            training: Whether to use the step and increment it. Otherwise, the keys differ from
+                those of all training steps, and the step stays.
 
         Returns:
             int32 `(batch,)`, one key for each row.
         """
         step = ops.convert_to_tensor(self.step)
+        step = step if training else ops.full_like(step, EVALUATION_STEP)
         # Layers of different classes with one seed draw independently.
         salt = zlib.crc32(type(self).__name__.encode()) - 2**31
         replicas = current_replicas(batch)
         rows = ops.arange(batch, dtype="int32") if replicas is None else replicas.rows
         keys = hash_keys(self.seed, step, salt, rows)
-        if advance:
+        if training:
             self.step.assign(step + 1)
         return keys
 
