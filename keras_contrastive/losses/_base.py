@@ -270,12 +270,16 @@ class ContrastiveLoss(keras.losses.Loss):
         dim = next(iter(batch.views.values())).shape[1]
         for key, rows in (hard_negatives or {}).items():
             name = view_name("hard_negatives", key, batch.names)
+            ids = None
+            if isinstance(rows, Candidates):
+                rows, ids = rows.embeddings, rows.ids
             rows = as_hard_negatives(key, rows, dim)
             replicas = current_replicas(rows)
-            rows = rows if replicas is None else replicas.gather(rows)
+            if replicas is not None:
+                rows, ids = replicas.gather(rows), None if ids is None else replicas.gather(ids)
             if rows.shape[0] != 0:
                 rows = self.prepared(Batch({name: rows})).views[name]
-                extra[name].append(Candidates(rows))
+                extra[name].append(Candidates(rows, ids))
         if self.memory is not None:
             stored = self.memory.candidates(list(batch.views.values()))
             for name, candidates in zip(batch.names, stored, strict=True):

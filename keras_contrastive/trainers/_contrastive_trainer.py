@@ -59,8 +59,12 @@ class ContrastiveTrainer(ObjectiveModel):
             never positives. `predict` does not need them.
         presence_inputs: `None`, or a dict from names of extra inputs in `x`, bool `(batch,)`, to
             modalities, such as `{"has_text": "text"}`. Where the input is False, the row lacks the
-            modality: it is no anchor, no candidate and part of no penalty there. Metrics use rows
-            with all modalities. `predict` does not need these inputs.
+            modality: it is no anchor, no candidate and part of no penalty there, and neither are
+            its hard negatives. The values of its input, such as zeros or NaN, have no influence.
+            The encoder gets other rows of the batch in their place, each that has the modality in
+            turn, so batch normalization sees only such rows. If there are none, it gets zeros.
+            Metrics use rows with all modalities. `predict` does not need these inputs. If it gets
+            them, embeddings of absent rows are zero.
         in_modal_weight: Weight of the contrast between modalities and their second views: a float
             in [0, 1] that is divided equally, or a dict by modality. The contrast between
             modalities has the rest.
