@@ -49,6 +49,11 @@ class Augmenter(keras.layers.Layer):
         self.step = replicated_weight(self, DRAW_STEP, dtype="int32")
         self.built = True
 
+    def __call__(self, inputs: Structure, *args: Any, **kwargs: Any) -> Any:
+        for leaf in keras.tree.flatten(inputs):
+            _check_backend(type(self).__name__, leaf)
+        return super().__call__(inputs, *args, **kwargs)
+
     def check_shape(self, shape: Shape) -> None:
         """Raises a `ValueError` if inputs of this shape cannot be augmented."""
 
@@ -87,6 +92,21 @@ class Augmenter(keras.layers.Layer):
 
     def get_config(self) -> Config:
         return {**super().get_config(), "seed": self.seed}
+
+
+def _check_backend(layer: str, x: Any) -> None:
+    """Raises a `TypeError` if this is a tensor of `tf.data` and TensorFlow is not the backend."""
+    kind = type(x)
+    if not kind.__module__.startswith("tensorflow.") or kind.__name__ == "EagerTensor":
+        return
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise TypeError(
+            f"`{layer}` cannot run inside `tf.data` with the Keras backend {backend!r}, since it "
+            f"computes with the backend. Received: inputs of type {kind.__name__}. Pass it as "
+            "`augmenters` of `keras_contrastive.ContrastiveTrainer`, which makes the views inside "
+            "the training step. Or apply it to the batches that leave `tf.data`."
+        )
 
 
 def part_keys(keys: Tensor, part: str | int) -> Tensor:

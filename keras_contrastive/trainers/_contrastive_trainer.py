@@ -12,6 +12,7 @@ from keras_contrastive._typing import Config, Layer, Layers
 from keras_contrastive.layers import MomentumTeacher
 from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers import _checks
+from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
 from keras_contrastive.trainers._fit_arguments import prepare_evaluate, prepare_fit
 from keras_contrastive.trainers._loss_layers import LossLayers
 from keras_contrastive.trainers._objective import ObjectiveModel
@@ -46,7 +47,9 @@ class ContrastiveTrainer(ObjectiveModel):
             `(batch, dim)`.
         augmenters: For one encoder, a layer that makes a random view of `x`. It is required. If the
             dropout of the encoder is enough noise, pass `keras.layers.Identity()`. For towers,
-            `None` or a dict by modality.
+            `None` or a dict by modality. `predict` skips augmenters, so layers such as `Rescaling`
+            belong into the encoder. Evaluation makes the same views each time, and has no influence
+            on the views of training.
         projectors: `None`, a layer that is applied to the output of each encoder, or a dict of
             layers by modality.
         regularizers: Layers whose penalty is added to the loss and reported under the layer's name:
@@ -112,6 +115,7 @@ class ContrastiveTrainer(ObjectiveModel):
         **kwargs: Any,
     ) -> None:
         _checks.check_parts(encoders, augmenters, projectors, regularizers)
+        warn_of_preprocessing(augmenters)
         _checks.check_extra_inputs("hard_negatives", hard_negatives, encoders)
         _checks.check_extra_inputs("presence_inputs", presence_inputs, encoders)
         excluded = {"augmenters": augmenters if isinstance(encoders, dict) else None}
