@@ -20,9 +20,10 @@ from keras_contrastive.losses._arguments import (
     named_directions,
     snake_case,
 )
+from keras_contrastive.losses._stateless import StatelessLoss, check_state_can_change
 
 
-class ContrastiveLoss(keras.losses.Loss):
+class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
     """Base class of contrastive losses.
 
     It turns `y_true` and `y_pred` into a batch of views, compares the views in several directions,
@@ -192,6 +193,8 @@ class ContrastiveLoss(keras.losses.Loss):
     ) -> Tensor:
         """Computes the loss of each anchor of a batch, `(batch,)`, before weights and reduction."""
         self._check_layers(training)
+        view = batch.views[batch.names[0]]
+        check_state_can_change(type(self).__name__, self.layers, view, training)
         if batch.replicas is None:
             warn_if_local()
         prepared = self.prepared(batch)
