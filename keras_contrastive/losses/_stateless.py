@@ -83,9 +83,9 @@ def check_state_can_change(
         tensor: An embedding.
         training: Whether the call changes the state.
     """
-    if not training or not any(layer.non_trainable_variables for layer in layers):
+    if not training or not any(kind.__name__ == "Tracer" for kind in type(tensor).__mro__):
         return
-    if not any(kind.__name__ == "Tracer" for kind in type(tensor).__mro__):
+    if not any(layer.non_trainable_variables for layer in layers):
         return
     with keras.StatelessScope(initialize_variables=False) as scope:
         is_stateless = scope.original_scope is not None
