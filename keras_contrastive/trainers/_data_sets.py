@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -137,15 +138,25 @@ OUT_OF_RANGE = (
 
 @contextlib.contextmanager
 def errors_in_our_words() -> Iterator[None]:
-    """Raises a `ValueError` for ids out of range, which TensorFlow wraps in an error of its own."""
+    """Raises our own errors of a data pipeline, which TensorFlow wraps in errors of its own."""
     try:
         yield
     except Exception as error:
-        start, end = OUT_OF_RANGE.split("{limit}")
-        text = str(error)
-        if type(error).__name__ != "InvalidArgumentError" or start not in text:
+        from_tensorflow = type(error).__module__.startswith("tensorflow")
+        ours = _wrapped_error(str(error)) if from_tensorflow else None
+        if ours is None:
             raise
-        raise ValueError(text[text.index(start) : text.index(end) + len(end)]) from error
+        raise ours from error
+
+
+def _wrapped_error(text: str) -> Exception | None:
+    start, end = OUT_OF_RANGE.split("{limit}")
+    if start in text and end in text:
+        return ValueError(text[text.index(start) : text.index(end) + len(end)])
+    found = re.search(r"\b(ValueError|TypeError): (.+)", text)
+    if found is None or "keras_contrastive" not in text:
+        return None
+    return {"ValueError": ValueError, "TypeError": TypeError}[found[1]](found[2])
 
 
 def _is_a(package: str, name: str, data: Any) -> bool:
