@@ -1,6 +1,9 @@
 """Checks of arguments. Each raises a clear error, or returns the value."""
 
+import inspect
 import math
+import os
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -189,3 +192,24 @@ def optional_positive_ints(**sizes: Any) -> None:
     """Raises unless all values are positive integers or `None`."""
     for name, size in sizes.items():
         optional_positive_int(name, size)
+
+
+def warn_of_a_logit_scale(name: str, temperature: float) -> None:
+    """Warns if a temperature is so high that it is probably a logit scale."""
+    if temperature > 2:
+        warn(
+            f"`{name}` is {temperature:.4g}, but temperatures are below 1 as a rule. At this value "
+            "all candidates are almost equal, and little is learned. If it is a logit scale, pass "
+            "1 / scale."
+        )
+
+
+def warn(message: str) -> None:
+    """Warns at the line of the user's code that leads here. Python shows it once for each line."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_INTERNAL):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
+
+
+_INTERNAL = tuple(os.path.dirname(str(module)) + os.sep for module in (__file__, keras.__file__))

@@ -33,6 +33,33 @@ def replicated_weight(
     )
 
 
+# Name of the weight that counts the draws of a layer.
+DRAW_STEP = "draw_step"
+# The value of that weight in evaluation, which no training step has.
+EVALUATION_STEP = -1
+
+
+def evaluation_draws(layer: keras.layers.Layer) -> keras.StatelessScope:
+    """Returns a scope in which a built layer always draws the same.
+
+    Draws are independent of those in training. State that the layer changes inside is dropped, so
+    an evaluation has no influence on the training that follows.
+    """
+    return keras.StatelessScope(state_mapping=[(v, _in_evaluation(v)) for v in layer.variables])
+
+
+def _in_evaluation(variable: Any) -> Any:
+    if variable.name == DRAW_STEP:
+        return ops.full_like(variable, EVALUATION_STEP)
+    if variable.name == "seed_generator_state":  # of a `keras.random.SeedGenerator`
+        # The seed stays. The second number counts the draws from 0 on.
+        seed, start = (
+            ops.convert_to_tensor(pair, dtype=variable.dtype) for pair in ([1, 0], [0, 2**30])
+        )
+        return ops.convert_to_tensor(variable) * seed + start
+    return variable
+
+
 class AtMost(keras.constraints.Constraint):
     """Constrains a weight to an upper bound."""
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_contrastive._checks import is_number
 from keras_contrastive._draws import as_seed, hash_keys, uniform
-from keras_contrastive._keras import replicated_weight
+from keras_contrastive._keras import DRAW_STEP, EVALUATION_STEP, replicated_weight
 from keras_contrastive._replicas import current_replicas
 from keras_contrastive._typing import Config, Shape, Structure, Tensor
 
@@ -46,8 +46,13 @@ class Augmenter(keras.layers.Layer):
         """Checks the shape and creates the step counter."""
         if input_shape is not None:
             self.check_shape(tuple(input_shape))
-        self.step = replicated_weight(self, "step", dtype="int32")
+        self.step = replicated_weight(self, DRAW_STEP, dtype="int32")
         self.built = True
+
+    def __call__(self, inputs: Structure, *args: Any, **kwargs: Any) -> Any:
+        for leaf in keras.tree.flatten(inputs):
+            _check_backend(type(self).__name__, leaf)
+        return super().__call__(inputs, *args, **kwargs)
 
     def check_shape(self, shape: Shape) -> None:
         """Raises a `ValueError` if inputs of this shape cannot be augmented."""
@@ -63,28 +68,45 @@ class Augmenter(keras.layers.Layer):
             f"`{type(self).__name__}` must implement `augment(inputs, keys)`."
         )
 
-    def next_keys(self, batch: Any, advance: bool = True) -> Tensor:
-        """Returns the keys of the next training call.
+    def next_keys(self, batch: Any, training: bool = True) -> Tensor:
+        """Returns keys, in training others at each call, in evaluation always the same.
 
         Args:
             batch: Number of rows, an int or a scalar tensor.
-            advance: Whether to increment the step, so that the following call returns other keys.
+            training: Whether to use the step and increment it. Otherwise, the keys differ from
+                those of all training steps, and the step stays.
 
         Returns:
             int32 `(batch,)`, one key for each row.
         """
         step = ops.convert_to_tensor(self.step)
+        step = step if training else ops.full_like(step, EVALUATION_STEP)
         # Layers of different classes with one seed draw independently.
         salt = zlib.crc32(type(self).__name__.encode()) - 2**31
         replicas = current_replicas(batch)
         rows = ops.arange(batch, dtype="int32") if replicas is None else replicas.rows
         keys = hash_keys(self.seed, step, salt, rows)
-        if advance:
+        if training:
             self.step.assign(step + 1)
         return keys
 
     def get_config(self) -> Config:
         return {**super().get_config(), "seed": self.seed}
+
+
+def _check_backend(layer: str, x: Any) -> None:
+    """Raises a `TypeError` if this is a tensor of `tf.data` and TensorFlow is not the backend."""
+    kind = type(x)
+    if not kind.__module__.startswith("tensorflow.") or kind.__name__ == "EagerTensor":
+        return
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise TypeError(
+            f"`{layer}` cannot run inside `tf.data` with the Keras backend {backend!r}, since it "
+            f"computes with the backend. Received: inputs of type {kind.__name__}. Pass it as "
+            "`augmenters` of `keras_contrastive.ContrastiveTrainer`, which makes the views inside "
+            "the training step. Or apply it to the batches that leave `tf.data`."
+        )
 
 
 def part_keys(keys: Tensor, part: str | int) -> Tensor:

@@ -3,12 +3,14 @@
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._typing import Config, Shape, Tensor
 from keras_contrastive.augmentation._base import Augmenter
 
+_CHECKED_IMAGES = 256
 DataFormat = Literal["channels_last", "channels_first"]
 
 
@@ -57,6 +59,7 @@ class ImageAugmenter(Augmenter):
         self, seed: int | None = None, data_format: DataFormat | None = None, **kwargs: Any
     ) -> None:
         super().__init__(seed=seed, **kwargs)
+        self._values_are_checked = False
         data_format = data_format or keras.config.image_data_format()
         self.data_format = _checks.one_of(
             "data_format", data_format, ("channels_last", "channels_first")
@@ -101,6 +104,35 @@ class ImageAugmenter(Augmenter):
         if self._channels_first:
             images = ops.transpose(images, (0, 3, 1, 2))
         return ops.cast(images, self.compute_dtype)
+
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(inputs, np.ndarray) and (kwargs.get("training") or any(args)):
+            self.warn_of_values(inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    @property
+    def clipped_to(self) -> tuple[float, float] | None:
+        """The limits to which the layer clips values, or `None` if it does not clip."""
+        return None
+
+    def warn_of_values(self, images: np.ndarray) -> None:
+        """Warns if images have values that this layer clips. Checks the first images only.
+
+        Args:
+            images: The images on the host, so that nothing waits for a device.
+        """
+        limits, images = self.clipped_to, images[:_CHECKED_IMAGES]
+        if self._values_are_checked or limits is None or not images.size:
+            return
+        self._values_are_checked = True
+        low, high = float(images.min()), float(images.max())
+        tolerance = 1e-3 * (limits[1] - limits[0])
+        if low < limits[0] - tolerance or high > limits[1] + tolerance:
+            _checks.warn(
+                f"`value_range` of `{type(self).__name__}` is {limits}, but images have values "
+                f"from {low:.4g} to {high:.4g}. Values outside are clipped. Pass `value_range`, "
+                "the values of black and white in your images."
+            )
 
     def unaugmented(self, images: Tensor) -> Tensor:
         """Returns the output outside training: the images, resized if the layer has a size.

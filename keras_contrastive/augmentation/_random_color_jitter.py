@@ -94,6 +94,10 @@ class RandomColorJitter(ImageAugmenter):
                 f"Received: value_range={value_range!r}."
             )
 
+    @property
+    def clipped_to(self) -> tuple[float, float]:
+        return self.value_range
+
     def check_channels(self, channels: int | None) -> None:
         check_three_channels(type(self).__name__, channels)
 

@@ -132,6 +132,10 @@ class SimCLRImageAugmenter(ImageAugmenter):
     def _parts(self) -> dict[str, ImageAugmenter]:
         return {name: getattr(self, name) for name in _PARTS if getattr(self, name) is not None}
 
+    @property
+    def clipped_to(self) -> tuple[float, float] | None:
+        return None if self.color_jitter is None else self.color_jitter.clipped_to
+
     def check_channels(self, channels: int | None) -> None:
         for part in self._parts.values():
             part.check_channels(channels)

@@ -99,14 +99,14 @@ class TokenCorruption(TokenAugmenter):
         Args:
             ids: int32 `(batch, length)`.
             mask: `None`, or bool `(batch, length)`, False for padding in addition to `padding_id`.
-            training: Whether to advance the draws. An evaluation does not change the draws of the
-                following training step.
+            training: Whether this is a training step. An evaluation always draws the same, and
+                does not change the draws of the following training step.
 
         Returns:
             Ids of the same shape, and bool `(batch, length)`, True for the chosen tokens.
         """
         self.check_shape(tuple(ids.shape))
-        keys = self.next_keys(ops.shape(ids)[0], advance=bool(training))
+        keys = self.next_keys(ops.shape(ids)[0], training=bool(training))
         changed, chosen = self._corrupt(ids, keys)
         if mask is None:
             return changed, chosen

@@ -222,9 +222,9 @@ class FusionTrainer(ContrastiveTrainer):
             self.direction_scale("image", "text"),
             self.direction_scale("text", "image"),
         )
-        drawn = draw_negatives(self.matching, compared, "image", "text", text_scale, 0)
+        drawn = draw_negatives(self.matching, compared, "image", "text", text_scale, 0, training)
         text_rows, has_text = drawn
-        drawn = draw_negatives(self.matching, compared, "text", "image", image_scale, 1)
+        drawn = draw_negatives(self.matching, compared, "text", "image", image_scale, 1, training)
         image_rows, has_image = drawn
         if training:
             self.matching.advance()

@@ -87,7 +87,7 @@ class MaskedLanguage(WordLogits):
         Args:
             ids: int32 `(batch, length)`.
             mask: `None`, or bool `(batch, length)`, False for padding.
-            training: Whether the draws advance to the next step.
+            training: Whether this is a training step. An evaluation always draws the same.
 
         Returns:
             `(ids, chosen)`: the corrupted ids, and bool `(batch, length)`, the tokens to restore.

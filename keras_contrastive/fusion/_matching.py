@@ -8,7 +8,7 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._draws import as_seed, hash_keys, uniform
 from keras_contrastive._engine import largest_negatives
-from keras_contrastive._keras import finish_build, replicated_weight
+from keras_contrastive._keras import EVALUATION_STEP, finish_build, replicated_weight
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 
 
@@ -81,6 +81,7 @@ class ImageTextMatching(keras.layers.Layer):
         candidate_ids: Tensor,
         rows: Tensor,
         direction: int = 0,
+        training: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Draws a negative for each anchor.
 
@@ -92,11 +93,14 @@ class ImageTextMatching(keras.layers.Layer):
                 that the engine reserves for missing rows, and is never drawn.
             rows: int32 `(num_anchors,)`, positions of the anchors in the global batch.
             direction: Number of the direction. Directions draw independently.
+            training: Whether this is a training step. An evaluation always draws the same.
 
         Returns:
             `(indices, has_negative)`: int32 `(num_anchors,)` and bool `(num_anchors,)`.
         """
-        keys = hash_keys(self.seed, ops.convert_to_tensor(self.step), direction + 1, rows)
+        step = ops.convert_to_tensor(self.step)
+        step = step if training else ops.full_like(step, EVALUATION_STEP)
+        keys = hash_keys(self.seed, step, direction + 1, rows)
         return largest_negatives(anchors, candidates, ids, candidate_ids, keys, _gumbel)
 
     @staticmethod

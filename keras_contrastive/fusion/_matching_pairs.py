@@ -20,6 +20,7 @@ def draw_negatives(
     candidates: str,
     scale: Tensor,
     direction: int,
+    training: bool,
 ) -> tuple[Tensor, Tensor]:
     """Draws a negative for each anchor from the rows of all replicas.
 
@@ -30,6 +31,7 @@ def draw_negatives(
         candidates: Name of the other modality.
         scale: Scalar, the scale of the logits.
         direction: Number of the direction. Directions draw independently.
+        training: Whether this is a training step. An evaluation always draws the same.
 
     Returns:
         `(rows, has_negative)`: positions in the global batch, int32 `(batch,)`, and bool
@@ -44,6 +46,7 @@ def draw_negatives(
         batch.gather(ids),
         batch.rows,
         direction,
+        training,
     )
 
 

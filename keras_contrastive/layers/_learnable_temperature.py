@@ -61,6 +61,7 @@ class LearnableTemperature(keras.layers.Layer):
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.initial = _checks.positive("initial", initial, "It is a temperature.")
+        _checks.warn_of_a_logit_scale("initial", self.initial)
         self.lowest = _checks.positive("lowest", lowest, "It is a temperature.")
         if self.initial < self.lowest:
             raise ValueError(

@@ -94,7 +94,7 @@ def check_temperature(temperature: Any) -> None:
     """Raises if a temperature is neither positive nor a layer with a scale."""
     if isinstance(temperature, keras.layers.Layer) and hasattr(type(temperature), "scale"):
         return
-    _checks.real(
+    value = _checks.real(
         "temperature",
         temperature,
         0,
@@ -102,3 +102,4 @@ def check_temperature(temperature: Any) -> None:
         expected="a positive, finite float or a `keras_contrastive.layers.LearnableTemperature`",
         hint="For a logit scale, pass 1 / scale.",
     )
+    _checks.warn_of_a_logit_scale("temperature", value)

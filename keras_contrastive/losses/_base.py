@@ -20,9 +20,10 @@ from keras_contrastive.losses._arguments import (
     named_directions,
     snake_case,
 )
+from keras_contrastive.losses._stateless import StatelessLoss, check_state_can_change
 
 
-class ContrastiveLoss(keras.losses.Loss):
+class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
     """Base class of contrastive losses.
 
     It turns `y_true` and `y_pred` into a batch of views, compares the views in several directions,
@@ -192,6 +193,8 @@ class ContrastiveLoss(keras.losses.Loss):
     ) -> Tensor:
         """Computes the loss of each anchor of a batch, `(batch,)`, before weights and reduction."""
         self._check_layers(training)
+        view = batch.views[batch.names[0]]
+        check_state_can_change(type(self).__name__, self.layers, view, training)
         if batch.replicas is None:
             warn_if_local()
         prepared = self.prepared(batch)
@@ -270,12 +273,16 @@ class ContrastiveLoss(keras.losses.Loss):
         dim = next(iter(batch.views.values())).shape[1]
         for key, rows in (hard_negatives or {}).items():
             name = view_name("hard_negatives", key, batch.names)
+            ids = None
+            if isinstance(rows, Candidates):
+                rows, ids = rows.embeddings, rows.ids
             rows = as_hard_negatives(key, rows, dim)
             replicas = current_replicas(rows)
-            rows = rows if replicas is None else replicas.gather(rows)
+            if replicas is not None:
+                rows, ids = replicas.gather(rows), None if ids is None else replicas.gather(ids)
             if rows.shape[0] != 0:
                 rows = self.prepared(Batch({name: rows})).views[name]
-                extra[name].append(Candidates(rows))
+                extra[name].append(Candidates(rows, ids))
         if self.memory is not None:
             stored = self.memory.candidates(list(batch.views.values()))
             for name, candidates in zip(batch.names, stored, strict=True):

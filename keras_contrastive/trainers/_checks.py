@@ -28,22 +28,63 @@ def check_inputs(inputs: Any, names: Sequence[str]) -> None:
 
 
 def check_loss(loss: Any) -> None:
-    """Raises unless `loss` is a contrastive loss."""
+    """Raises unless `loss` is a contrastive loss that is reduced to a number."""
     if not isinstance(loss, ContrastiveLoss):
         raise TypeError(
             "`loss` must be a contrastive loss, such as `keras_contrastive.losses.InfoNCE()`. "
             f"Received: loss={loss!r}. Other Keras losses compare one output with its target."
         )
+    if loss.reduction in (None, "none"):
+        raise ValueError(
+            "`loss` must have a reduction, since a training step needs one number. "
+            f"Received: reduction={loss.reduction!r}, loss={loss!r}. Leave out `reduction` for the "
+            'mean over the anchors, or pass `reduction="sum"`.'
+        )
 
 
-def check_metrics(metrics: Sequence[Any], loss_means: Collection[Any]) -> None:
-    """Raises if an entry is not a metric or if two entries share a name."""
-    for metric in metrics:
-        if not isinstance(metric, keras.metrics.Metric):
+def check_loss_weights(loss_weights: Any) -> None:
+    """Raises unless there are no `loss_weights`."""
+    if loss_weights is not None:
+        raise ValueError(
+            "`loss_weights` must be `None`, since there is one loss. "
+            f"Received: loss_weights={loss_weights!r}. Regularizers and losses of "
+            "`keras_contrastive.fusion` have a `weight` of their own."
+        )
+
+
+def as_metrics(argument: str, metrics: Any) -> list[keras.metrics.Metric]:
+    """Returns the metrics of `compile` as a list. Raises a `TypeError` unless they compare views.
+
+    Args:
+        argument: Name of the argument, for the message.
+        metrics: The value of the argument.
+    """
+    if metrics is not None and not isinstance(metrics, (list, tuple)):
+        raise TypeError(
+            f"`{argument}` must be a list of metrics, since each gets all views at once. "
+            f"Received: {argument}={metrics!r}."
+        )
+    for metric in metrics or ():
+        if not _compares_views(metric):
             raise TypeError(
-                "`metrics` and `weighted_metrics` must contain metrics that compare views, such as "
-                f"`keras_contrastive.metrics.RecallAtK()`. Received: {metric!r}."
+                f"`{argument}` must contain metrics that compare views, such as "
+                f"`keras_contrastive.metrics.RecallAtK()`. Received: {metric!r}. A metric gets ids "
+                "`(batch,)` and views `(batch, views, dim)`. Metrics of Keras compare predictions "
+                "with targets, which a contrastive model does not have."
             )
+    return list(metrics or ())
+
+
+def _compares_views(metric: Any) -> bool:
+    if not isinstance(metric, keras.metrics.Metric):
+        return False
+    # A function of the user may compare views. Keras wraps its own ones in the same class.
+    own = metric._fn if type(metric) is keras.metrics.MeanMetricWrapper else type(metric)
+    return getattr(own, "__module__", "").partition(".")[0] != "keras"
+
+
+def check_unique_names(metrics: Sequence[Any], loss_means: Collection[Any]) -> None:
+    """Raises if two metrics share a name."""
     names = ["loss", *(metric.name for metric in [*metrics, *loss_means])]
     if len(set(names)) < len(names):
         raise ValueError(

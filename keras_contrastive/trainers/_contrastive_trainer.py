@@ -9,11 +9,14 @@ from keras_contrastive._checks import optional_positive_int
 from keras_contrastive._keras import map_layers, serialize
 from keras_contrastive._typing import Config, Layer, Layers
 from keras_contrastive.layers import MomentumTeacher
+from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers import _checks
 from keras_contrastive.trainers import _doors as doors
+from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
 from keras_contrastive.trainers._loss_layers import LossLayers
 from keras_contrastive.trainers._objective import ObjectiveModel
 from keras_contrastive.trainers._resume import TrainingProgress
+from keras_contrastive.trainers._weight_decay import keep_from_decay
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -43,7 +46,9 @@ class ContrastiveTrainer(ObjectiveModel):
             `(batch, dim)`.
         augmenters: For one encoder, a layer that makes a random view of `x`. It is required. If the
             dropout of the encoder is enough noise, pass `keras.layers.Identity()`. For towers,
-            `None` or a dict by modality.
+            `None` or a dict by modality. `predict` skips augmenters, so layers such as `Rescaling`
+            belong into the encoder. Evaluation makes the same views each time, and has no influence
+            on the views of training.
         projectors: `None`, a layer that is applied to the output of each encoder, or a dict of
             layers by modality.
         regularizers: Layers whose penalty is added to the loss and reported under the layer's name:
@@ -56,8 +61,12 @@ class ContrastiveTrainer(ObjectiveModel):
             never positives. `predict` does not need them.
         presence_inputs: `None`, or a dict from names of extra inputs in `x`, bool `(batch,)`, to
             modalities, such as `{"has_text": "text"}`. Where the input is False, the row lacks the
-            modality: it is no anchor, no candidate and part of no penalty there. Metrics use rows
-            with all modalities. `predict` does not need these inputs.
+            modality: it is no anchor, no candidate and part of no penalty there, and neither are
+            its hard negatives. The values of its input, such as zeros or NaN, have no influence.
+            The encoder gets other rows of the batch in their place, each that has the modality in
+            turn, so batch normalization sees only such rows. If there are none, it gets zeros.
+            Metrics use rows with all modalities. `predict` does not need these inputs. If it gets
+            them, embeddings of absent rows are zero.
         in_modal_weight: Weight of the contrast between modalities and their second views: a float
             in [0, 1] that is divided equally, or a dict by modality. The contrast between
             modalities has the rest.
@@ -105,6 +114,7 @@ class ContrastiveTrainer(ObjectiveModel):
         **kwargs: Any,
     ) -> None:
         _checks.check_parts(encoders, augmenters, projectors, regularizers)
+        warn_of_preprocessing(augmenters)
         _checks.check_extra_inputs("hard_negatives", hard_negatives, encoders)
         _checks.check_extra_inputs("presence_inputs", presence_inputs, encoders)
         excluded = {"augmenters": augmenters if isinstance(encoders, dict) else None}
@@ -141,24 +151,27 @@ class ContrastiveTrainer(ObjectiveModel):
         Args:
             optimizer: See `keras.Model`.
             loss: A `ContrastiveLoss`, such as `kc.losses.InfoNCE()`. The trainer tracks its layers.
-                If the same loss is compiled again, its state is kept.
-            metrics: List of metrics. Each gets the ids (row numbers if there are none) and all
-                views at once, `(batch, views, dim)`.
+                If the same loss is compiled again, its state is kept. Its scalars, such as a
+                learnable temperature, are excluded from weight decay.
+            metrics: List of metrics that compare views, such as `kc.metrics.RecallAtK()`. Each gets
+                the ids (row numbers if there are none) and all views at once,
+                `(batch, views, dim)`.
             weighted_metrics: List of metrics that also get `sample_weight`.
             jit_compile: See `keras.Model`.
             **kwargs: See `keras.Model`.
+
+        Raises:
+            TypeError: If the loss is not a `ContrastiveLoss`, or a metric does not compare views.
+            ValueError: If the loss has no reduction, names of metrics are not unique, or there are
+                `loss_weights`.
         """
         _checks.check_loss(loss)
         _checks.check_soft_targets(loss, self.teacher)
-        if kwargs.get("loss_weights") is not None:
-            raise ValueError(
-                "`loss_weights` must be `None`, since there is one loss. "
-                f"Received: loss_weights={kwargs['loss_weights']!r}."
-            )
-        metrics = [keras.metrics.get(metric) for metric in metrics or ()]
-        weighted_metrics = [keras.metrics.get(metric) for metric in weighted_metrics or ()]
+        _checks.check_loss_weights(kwargs.get("loss_weights"))
+        metrics = _checks.as_metrics("metrics", metrics)
+        weighted_metrics = _checks.as_metrics("weighted_metrics", weighted_metrics)
         loss_means = [*self._penalty_means, *self._extra_means.values()]
-        _checks.check_metrics([*metrics, *weighted_metrics], loss_means)
+        _checks.check_unique_names([*metrics, *weighted_metrics], loss_means)
         num_views = len(self.modalities) + len(self.second_view_names)
         loss.build(self.direction_weights(loss), num_views)
         self._loss_layers.replace(loss.layers)
@@ -166,6 +179,13 @@ class ContrastiveTrainer(ObjectiveModel):
         self._requested_jit_compile = jit_compile
         super().compile(optimizer=optimizer, loss=None, jit_compile=jit_compile, **kwargs)
         self.loss = loss
+        keep_from_decay(self.optimizer, loss.layers)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        if isinstance(self.loss, ContrastiveLoss):
+            # Again, since exclusions that the user adds after `compile` replace earlier ones.
+            keep_from_decay(self.optimizer, self.loss.layers)
+        return super().make_train_function(force)
 
     def get_compile_config(self) -> Config:
         config = super().get_compile_config()

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_contrastive._keras import evaluation_draws
 from keras_contrastive._portable import PortableModel
 from keras_contrastive._replicas import across_processes
 from keras_contrastive._typing import Layer, Layers, Shape, Structure, Tensor
@@ -167,12 +168,18 @@ class EmbeddingModel(PortableModel):
             self.add_loss(activity_loss)
         return outputs
 
-    def augment(self, name: str, inputs: Structure) -> Structure:
-        """Returns a random view of the inputs, or the inputs if the modality has no augmenter."""
+    def augment(self, name: str, inputs: Structure, training: bool | None = True) -> Structure:
+        """Returns a random view of the inputs, or the inputs if the modality has no augmenter.
+
+        An evaluation always draws the same, and does not change the draws of training.
+        """
         augmenter = self.augmenters
         if self.has_towers:
             augmenter = (augmenter or {}).get(name)
-        return inputs if augmenter is None else augmenter(inputs, training=True)
+        if augmenter is None:
+            return inputs
+        with contextlib.nullcontext() if training else evaluation_draws(augmenter):
+            return augmenter(inputs, training=True)
 
     def embed(self, name: str, inputs: Structure, training: bool | None) -> Tensor:
         """Returns the embedding of a modality, `(batch, dim)`."""
@@ -203,7 +210,9 @@ class EmbeddingModel(PortableModel):
         augmenters = self.augmenters if self.has_towers else {FIRST_VIEW: self.augmenters}
         for name, augmenter in (augmenters or {}).items():
             if augmenter is not None and not augmenter.built:
-                augmenter(inputs[name], training=True)
+                # The scope drops the step that a call takes.
+                with keras.StatelessScope():
+                    augmenter(inputs[name], training=True)
 
     def _parts_of_the_towers(self) -> list[Layer]:
         parts: list[Layer] = []

@@ -7,10 +7,16 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Batch
+from keras_contrastive._engine import MISSING_ID, NO_ITEM_ID, Batch, Candidates
 from keras_contrastive._replicas import across_processes, num_processes, torch_processes
 from keras_contrastive._typing import ArrayLike, Directions, Layer, Shape, Structure, Tensor
+from keras_contrastive._view_names import INDEPENDENT
 from keras_contrastive.losses import ContrastiveLoss
+from keras_contrastive.trainers._absent_rows import (
+    fill_absent_rows,
+    presence_by_modality,
+    zero_absent_rows,
+)
 from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
 from keras_contrastive.trainers._directions import modal_directions
 from keras_contrastive.trainers._embedding import EmbeddingModel
@@ -58,6 +64,15 @@ class ObjectiveModel(EmbeddingModel):
         self._view_metrics = ViewMetrics(name="view_metrics")
 
     # Outputs
+
+    def call(self, inputs: Structure, training: bool | None = None) -> Any:
+        inputs, present = self._fill_absent_rows(inputs)
+        outputs = super().call(inputs, training)
+        for modality, mask in present.items():
+            for name in (modality, modality + INDEPENDENT):
+                if name in outputs:
+                    outputs[name] = zero_absent_rows(outputs[name], mask)
+        return outputs
 
     def prepare_outputs(
         self, shapes: dict[str, Shape], features_shapes: dict[str, Shape] | None
@@ -128,16 +143,16 @@ class ObjectiveModel(EmbeddingModel):
             inputs = (x, None, None, None, training)
             layer_losses = super().compute_loss(*inputs) if self.losses else 0.0
             embeddings, extras = self.split_outputs(y_pred)
-            batch, views, features = self._batch(x, y, embeddings, sample_weight, training)
+            x, _ = self._fill_absent_rows(x)
+            batch, features = self._batch(x, y, embeddings, sample_weight, training)
             total = self._contrast(batch, x, training)
             if self.regularizers:
                 seen = batch.with_views({**embeddings, **batch.views})
-                penalty = self._penalties.total(seen, views, features, training)
+                penalty = self._penalties.total(seen, batch.names, features, training)
                 total += ops.cast(penalty, total.dtype)
             total += ops.cast(layer_losses, total.dtype)
             measured = self.modalities if len(self.modalities) > 1 else batch.names
-            # Metrics get the views as they are, also in rows that lack a view.
-            self._view_metrics.update(batch.with_views({name: views[name] for name in measured}))
+            self._view_metrics.update(batch.select(measured))
             return self._add_extra_losses(total, batch, extras, x, training)
 
     def direction_weights(self, loss: ContrastiveLoss | None = None) -> Directions:
@@ -155,26 +170,34 @@ class ObjectiveModel(EmbeddingModel):
         embeddings: dict[str, Tensor],
         sample_weight: ArrayLike | None,
         training: bool,
-    ) -> tuple[Batch, dict[str, Tensor], dict[str, Tensor]]:
-        """Returns the batch, the views as they are, and the features of the second views.
-
-        In the batch, rows that lack a view are zero.
-        """
+    ) -> tuple[Batch, dict[str, Tensor]]:
+        """Returns the batch, zero in rows that lack a view, and features of the second views."""
         if training and self.teacher is not None:
             self.teacher.update()
         inputs = self.inputs_by_modality(x)
         views, features = {name: embeddings[name] for name in self.modalities}, {}
         for name, view in self.second_view_names.items():
             features[view], views[view] = self.second_view(name, inputs[name], training)
-        present = {}
         if self.presence_inputs:
             check_inputs(x, (*self.modalities, *self.presence_inputs))
-        for name, modality in self.presence_inputs.items():
-            for view in (modality, self.second_view_names.get(modality, modality)):
-                present[view] = x[name]
+        present = presence_by_modality(inputs, self.presence_inputs)
+        present |= {self.second_view_names.get(name, name): mask for name, mask in present.items()}
         batch = Batch.from_targets(y, views, sample_weight, present)
         # With one encoder, `call` returns no features of the first view, so regularizers get none.
-        return batch, views, features if self.has_towers else {}
+        return batch, features if self.has_towers else {}
+
+    def _fill_absent_rows(self, x: Structure) -> tuple[Structure, dict[str, Tensor]]:
+        """Replaces inputs of rows that lack a modality. Returns them, and which rows have it."""
+        if not self.presence_inputs or not isinstance(x, dict):
+            return x, {}
+        present = presence_by_modality(x, self.presence_inputs)
+        owners = {**{name: name for name in self.modalities}, **self.hard_negatives}
+        filled = {
+            name: fill_absent_rows(x[name], present[modality])
+            for name, modality in owners.items()
+            if name in x and modality in present
+        }
+        return {**x, **filled}, present
 
     def _contrast(self, batch: Batch, x: Structure, training: bool) -> Tensor:
         if not self.contrast_weight:
@@ -191,7 +214,7 @@ class ObjectiveModel(EmbeddingModel):
         value = self.loss.of_batch(
             batch,
             directions=directions or None,
-            hard_negatives=self._embed_hard_negatives(x, training),
+            hard_negatives=self._embed_hard_negatives(batch, x, training),
             training=bool(training),
         )
         if soft_targets is not None:
@@ -202,15 +225,21 @@ class ObjectiveModel(EmbeddingModel):
             self._extra_means["contrast"].update_state(reported)
         return self.contrast_weight * value
 
-    def _embed_hard_negatives(self, x: Structure, training: bool) -> dict[str, Tensor]:
-        """Returns embeddings by the modality whose candidates they join."""
+    def _embed_hard_negatives(self, batch: Batch, x: Structure, training: bool) -> dict[str, Any]:
+        """Returns embeddings or `Candidates` by the modality whose candidates they join."""
         if self.hard_negatives:
             check_inputs(x, (*self.modalities, *self.hard_negatives))
-        embeddings: dict[str, list[Tensor]] = {}
+        parts: dict[str, list[Tensor]] = {}
         for name, modality in self.hard_negatives.items():
-            embedding = self.embed(modality, x[name], training)
-            embeddings.setdefault(modality, []).append(embedding)
-        return {modality: ops.concatenate(parts) for modality, parts in embeddings.items()}
+            parts.setdefault(modality, []).append(self.embed(modality, x[name], training))
+        candidates: dict[str, Any] = {}
+        for modality, embeddings in parts.items():
+            candidates[modality] = ops.concatenate(embeddings)
+            if modality in batch.present:
+                ids = ops.where(batch.present[modality], NO_ITEM_ID, MISSING_ID)
+                ids = ops.concatenate([ops.cast(ids, "int32")] * len(embeddings))
+                candidates[modality] = Candidates(candidates[modality], ids)
+        return candidates
 
     def _add_extra_losses(
         self, total: Tensor, batch: Batch, extras: dict[str, Tensor], x: Structure, training: bool

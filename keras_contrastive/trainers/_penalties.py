@@ -54,7 +54,7 @@ class Penalties:
     def total(
         self,
         batch: Batch,
-        raw_views: dict[str, Tensor],
+        names: Sequence[str],
         features: dict[str, Tensor],
         training: bool,
     ) -> Tensor:
@@ -62,10 +62,12 @@ class Penalties:
 
         Args:
             batch: The views of the batch, and features that regularizers have added.
-            raw_views: The views as they are, for layers that are not `ViewRegularizer`s.
+            names: The views of the batch, without added features. Layers that are not
+                `ViewRegularizer`s get them.
             features: Outputs of the encoders by name, for views without added features.
             training: Whether this is a training step.
         """
+        views_only = batch.select(names)
         views = self.extend(batch.views, features)
         if self.teacher:
             views = {
@@ -78,8 +80,7 @@ class Penalties:
             if isinstance(regularizer, ViewRegularizer):
                 value, terms = regularizer.of_batch(batch, None, training)
             else:
-                raw_batch = batch.with_views(raw_views).global_batch
-                value, terms = regularizer.penalty(raw_batch.views), {}
+                value, terms = regularizer.penalty(views_only.global_batch.views), {}
             for name, mean in means.items():
                 mean.update_state(value if name == _PENALTY else terms[name])
             total += ops.cast(value, total.dtype)

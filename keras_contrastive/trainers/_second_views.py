@@ -30,7 +30,7 @@ class AugmentedViews:
     def embed(
         self, model: Any, name: str, inputs: Structure, training: bool
     ) -> tuple[Tensor, Tensor]:
-        features = model.encode(name, model.augment(name, inputs), training)
+        features = model.encode(name, model.augment(name, inputs, training), training)
         return features, model.project(name, features, training)
 
 
@@ -44,7 +44,7 @@ class TeacherViews:
         self, model: Any, name: str, inputs: Structure, training: bool
     ) -> tuple[Tensor, Tensor]:
         # Outside of `in_place`, which would drop the new state of the augmenter.
-        inputs = model.augment(name, inputs)
+        inputs = model.augment(name, inputs, training)
         with self.teacher.in_place():
             features = model.encode(name, inputs, training)
             embedding = model.project(name, features, training)

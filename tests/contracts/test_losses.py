@@ -42,6 +42,7 @@ def tolerance(temperature):
         (3, False, ALL_DIFFER, 5.0),
     ],
 )
+@pytest.mark.filterwarnings("ignore:`temperature` is 5:UserWarning")
 def test_value_equals_the_reference(case, views, symmetric, ids, temperature):
     z = embeddings(views)
     loss = case.make(temperature=temperature, symmetric=symmetric, reduction=None)
@@ -152,6 +153,7 @@ def test_one_compiled_function_accepts_batches_of_any_size(case):
         *[(1.0, "float32"), (10.0, "bfloat16"), (10.0, "float16")],
     ],
 )
+@pytest.mark.filterwarnings("ignore:`temperature` is 10:UserWarning")
 def test_gradients_of_hard_pairs_are_finite_and_not_zero(case, temperature, dtype):
     # Positives point away, negatives equal their anchors. Naive formulas return NaN or 0.
     a = np.eye(4, 8, dtype="float32")

@@ -29,6 +29,11 @@ def compiled(function):
     return _COMPILERS[keras.backend.backend()](function)
 
 
+def traced(function):
+    """Compiles a function of tensors of any shapes. PyTorch runs eagerly, the default of Keras."""
+    return _TRACERS[keras.backend.backend()](function)
+
+
 # Arguments of `gradients` that take the least time for one evaluation. Eagerly, JAX compiles each
 # operation.
 FASTEST = {"compiled": keras.backend.backend() == "jax"}
@@ -283,6 +288,17 @@ def _second_of_torch(function, x):
     return float(second)
 
 
+def _trace_tensorflow(function):
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+_TRACERS = {
+    "jax": _compile_jax,
+    "tensorflow": _trace_tensorflow,
+    "torch": lambda function: function,
+}
 _SECOND = {"jax": _second_of_jax, "tensorflow": _second_of_tensorflow, "torch": _second_of_torch}
 _LARGEST = {
     "jax": _largest_of_jax,

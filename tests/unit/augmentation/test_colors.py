@@ -102,6 +102,7 @@ def test_factors_are_uniform():
     assert distance < 1.63 / np.sqrt(MANY)
 
 
+@pytest.mark.filterwarnings("ignore:`value_range` of:UserWarning")
 def test_the_rate_is_the_fraction_of_jittered_images():
     # All values are above white, so that every jittered image is clipped.
     x = np.full((MANY, 1, 1, 3), 300.0, "float32")

@@ -65,8 +65,12 @@ def test_only_training_advances_the_draws(ids):
     layer, ids = corruption(rate=0.5), ops.convert_to_tensor(ids)
     first, again = (to_numpy(layer.corrupt(ids, training=False)[0]) for _ in range(2))
     np.testing.assert_array_equal(again, first)
-    np.testing.assert_array_equal(to_numpy(layer.corrupt(ids)[0]), first)
-    assert (to_numpy(layer.corrupt(ids)[0]) != first).any()
+    steps = [to_numpy(layer.corrupt(ids)[0]) for _ in range(2)]
+    np.testing.assert_array_equal(to_numpy(layer.corrupt(ids, training=False)[0]), first)
+    same = corruption(rate=0.5)
+    np.testing.assert_array_equal(to_numpy(same.corrupt(ids)[0]), steps[0])
+    for one, other in ((first, steps[0]), (first, steps[1]), steps):
+        assert (one != other).any()
 
 
 def test_layer_changes_nothing_outside_training(ids):

@@ -97,7 +97,9 @@ def test_matching_compares_pairs_with_the_drawn_negatives(model):
     for direction, (a, b) in enumerate((("image", "text"), ("text", "image"))):
         scaled = vectors[a] * 5.0  # 1 / temperature
         positions = ops.arange(ROWS, dtype="int32")
-        numbers, _ = model.matching.draw(scaled, vectors[b], keys, keys, positions, direction)
+        numbers, _ = model.matching.draw(
+            scaled, vectors[b], keys, keys, positions, direction, training=False
+        )
         drawn.append(to_numpy(numbers))
     assert all((ids[numbers] != ids).all() for numbers in drawn)
     pair_losses, correct = [], []

@@ -19,7 +19,7 @@ def layer():
     return matching
 
 
-def draws(layer, anchors, candidates, ids=IDS, candidate_ids=IDS, direction=0):
+def draws(layer, anchors, candidates, ids=IDS, candidate_ids=IDS, direction=0, training=True):
     """Indices and presence of negatives, `(COPIES, ROWS)`: each copy of an anchor is a row.
 
     All tests use the same shapes, so that each operation is compiled once.
@@ -27,7 +27,7 @@ def draws(layer, anchors, candidates, ids=IDS, candidate_ids=IDS, direction=0):
     arrays = np.tile(anchors * SCALE, (COPIES, 1)), candidates, np.tile(ids, COPIES), candidate_ids
     tensors = [ops.convert_to_tensor(x) for x in arrays]
     rows = ops.arange(COPIES * ROWS, dtype="int32")
-    indices, has_negative = layer.draw(*tensors, rows, direction)
+    indices, has_negative = layer.draw(*tensors, rows, direction, training)
     assert indices.shape == (COPIES * ROWS,)
     return to_numpy(indices).reshape(COPIES, ROWS), to_numpy(has_negative).reshape(COPIES, ROWS)
 
@@ -64,6 +64,16 @@ def test_rows_steps_and_directions_draw_independently(layer):
     # Two independent draws from 5 negatives are equal with probability 1/5.
     for other in (other_direction, next_step, np.roll(first, 1, axis=0)):
         assert (other == first).mean() == pytest.approx(1 / 5, abs=0.02)
+
+
+def test_an_evaluation_always_draws_the_same(layer):
+    zeros, ids = np.zeros((ROWS, 3), "float32"), np.arange(ROWS, dtype="int32")
+    first, _ = draws(layer, zeros, zeros, ids, ids, training=False)
+    step, _ = draws(layer, zeros, zeros, ids, ids)
+    layer.advance()
+    again, _ = draws(layer, zeros, zeros, ids, ids, training=False)
+    np.testing.assert_array_equal(first, again)
+    assert (first == step).mean() == pytest.approx(1 / 5, abs=0.02)
 
 
 def test_draws_are_the_same_on_every_backend(layer, embeddings):

@@ -8,6 +8,7 @@ from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.layers import DeepFeatureSeparation, MomentumTeacher
 from keras_contrastive.losses import GammaContrastive, InfoNCE, NTXent
 from keras_contrastive.metrics import RecallAtK
+from tests.helpers.fusion_trainers import fusion_trainer
 from tests.helpers.towers import MeanSquare, Shift, pairs, tower, towers
 
 
@@ -114,9 +115,37 @@ COMPILE = [
         ({"loss": loss}, TypeError, "`loss` must be a contrastive loss")
         for loss in (None, "mse", keras.losses.MeanSquaredError(), InfoNCE, {"image": InfoNCE()})
     ),
+    *(
+        ({"loss": InfoNCE(reduction=reduction)}, ValueError, "`loss` must have a reduction")
+        for reduction in (None, "none")
+    ),
     ({"loss_weights": [2.0]}, ValueError, r"`loss_weights` must be `None`.*=\[2.0\]"),
-    ({"metrics": [lambda ids, views: 0.0]}, TypeError, "must contain metrics"),
-    ({"metrics": ["mse", abs]}, TypeError, "must contain metrics"),
+    ({"loss_weights": {"image": 1.0}}, ValueError, "`loss_weights` must be `None`"),
+    *(
+        ({argument: [RecallAtK(1), metric]}, TypeError, f"`{argument}` must contain.*RecallAtK")
+        for argument in ("metrics", "weighted_metrics")
+        for metric in (
+            "accuracy",
+            "mse",
+            "RecallAtK",
+            abs,
+            lambda ids, views: 0.0,
+            RecallAtK,
+            ["accuracy"],
+            keras.metrics.SparseCategoricalAccuracy(),
+            keras.metrics.TopKCategoricalAccuracy(),
+            keras.metrics.MeanSquaredError(),
+            keras.metrics.CosineSimilarity(),
+            keras.metrics.Mean(),
+            keras.metrics.AUC(),
+            keras.metrics.MeanMetricWrapper(keras.losses.mean_squared_error, name="mine"),
+        )
+    ),
+    *(
+        ({argument: metrics}, TypeError, f"`{argument}` must be a list")
+        for argument in ("metrics", "weighted_metrics")
+        for metrics in (RecallAtK(1), "accuracy", {"image": [RecallAtK(1)]})
+    ),
     *(
         (metrics, ValueError, "must be unique")
         for metrics in (
@@ -134,6 +163,30 @@ def test_wrong_arguments_of_compile_raise(arguments, error, message):
     model = ContrastiveTrainer(towers(), regularizers=[MeanSquare(name="size")])
     with pytest.raises(error, match=message):
         model.compile("sgd", **{"loss": InfoNCE()} | arguments)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), COMPILE[5:9])
+def test_a_fusion_trainer_refuses_the_same(arguments, error, message):
+    with pytest.raises(error, match=message):
+        fusion_trainer().compile("sgd", **{"loss": InfoNCE()} | arguments)
+
+
+def test_metrics_of_the_user_are_accepted():
+    class Constant(keras.metrics.Mean):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            assert tuple(y_pred.shape) == (8, 2, 4)
+            super().update_state(2.0)
+
+    def first(ids, views):
+        return views[:, 0, 0]
+
+    model = ContrastiveTrainer(towers())
+    wrapped = keras.metrics.MeanMetricWrapper(first, name="first")
+    model.compile("sgd", InfoNCE(), metrics=(Constant(name="constant"), wrapped), run_eagerly=True)
+    batch = {name: rows[:8] for name, rows in pairs().items()}
+    logs = model.test_on_batch(batch, return_dict=True)
+    assert logs["constant"] == 2
+    assert logs["first"] == pytest.approx(float(model(batch)["image"][:, 0].mean()), rel=1e-5)
 
 
 def test_soft_targets_require_info_nce():

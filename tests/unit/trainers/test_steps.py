@@ -114,6 +114,7 @@ def test_losses_of_the_encoders_are_added():
     )
 
 
+@pytest.mark.filterwarnings("ignore:`augmenters` contains layers without:UserWarning")
 def test_activity_losses_are_those_of_the_first_view():
     x = pairs()["image"]
     encoder = settle(

@@ -1,0 +1,159 @@
+"""Use that is plausible but wrong is told once, at the line of the user, with the cure."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from keras_contrastive import ContrastiveTrainer
+from keras_contrastive import augmentation as aug
+from keras_contrastive.layers import LearnableTemperature
+from keras_contrastive.losses import InfoNCE, NTXent, SupCon
+from keras_contrastive.trainers._augmenter_checks import warn_of_values
+from tests.helpers.towers import settle, tower, towers
+
+layers = keras.layers
+
+
+def told(message):
+    return pytest.warns(UserWarning, match=message)
+
+
+# Temperature
+
+
+@pytest.mark.parametrize("cast", [float, int, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("make", [InfoNCE, NTXent, SupCon, LearnableTemperature])
+def test_a_temperature_that_may_be_a_logit_scale_is_told(make, cast):
+    with told(r"is 14, .*If it is a logit scale, pass 1 / scale") as record:
+        make(cast(14))
+    assert [warning.filename for warning in record] == [__file__]
+
+
+@pytest.mark.parametrize("make", [InfoNCE, LearnableTemperature])
+@pytest.mark.parametrize("temperature", [0.01, 1, 2, np.float32(2)])
+def test_usual_temperatures_are_not_told(make, temperature):
+    make(temperature)
+
+
+# Layers without randomness
+
+
+DETERMINISTIC = {
+    "rescaling": lambda: layers.Rescaling(1 / 255, name="rescaling"),
+    "resizing": lambda: layers.Resizing(4, 4, name="resizing"),
+    "normalization": lambda: layers.Normalization(mean=0.0, variance=1.0, name="normalization"),
+    "crop": lambda: layers.CenterCrop(4, 4, name="crop"),
+}
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_a_layer_without_randomness_in_an_augmenter_is_told(name):
+    def inside():
+        return keras.Sequential([DETERMINISTIC[name](), layers.RandomFlip()])
+
+    nested = keras.Sequential([keras.Sequential([layers.RandomFlip(), DETERMINISTIC[name]()])])
+    for augmenter in (DETERMINISTIC[name](), inside(), nested):
+        with told(rf"`augmenters` contains layers without randomness: {name} \(.*\)\..*encoder"):
+            ContrastiveTrainer(tower(6), augmenters=augmenter)
+    with told(rf"`augmenters\['image'\]` contains layers without randomness: {name} ") as record:
+        ContrastiveTrainer(towers(), augmenters={"image": inside(), "text": layers.Identity()})
+    assert [warning.filename for warning in record] == [__file__]
+
+
+def test_random_layers_are_not_told():
+    augmenter = keras.Sequential([layers.RandomFlip(), layers.GaussianNoise(1), layers.Identity()])
+    ContrastiveTrainer(tower(6), augmenters=augmenter)
+    ContrastiveTrainer(tower(6), augmenters=aug.SimCLRImageAugmenter(size=4))
+
+
+# Images outside of the range
+
+
+def images(low, high):
+    x = np.random.default_rng(0).uniform(low, high, size=(4, 6, 6, 3)).astype("float32")
+    x[0, 0, 0, :2] = low, high
+    return x
+
+
+CLIPPING = {
+    "jitter": aug.RandomColorJitter,
+    "simclr": aug.SimCLRImageAugmenter,
+    "part": lambda **kw: aug.SimCLRImageAugmenter(color_jitter=aug.RandomColorJitter(**kw)),
+}
+
+
+@pytest.mark.parametrize("name", CLIPPING)
+@pytest.mark.parametrize(
+    ("limits", "values"), [((0, 255), (-1, 1)), ((0, 1), (0, 255)), ((-1, 1), (0, 1.5))]
+)
+def test_images_outside_of_the_range_are_told_once(name, limits, values):
+    layer, x = CLIPPING[name](value_range=limits), images(*values)
+    low, high = (f"{value:g}" for value in values)
+    with told(f"`value_range` of .* but images have values from {low} to {high}") as record:
+        layer(x, training=True)
+    assert [warning.filename for warning in record] == [__file__]
+    layer(x, training=True)
+
+
+@pytest.mark.parametrize("name", CLIPPING)
+def test_images_in_the_range_are_not_told(name):
+    for limits in ((0, 255), (0, 1), (-1, 1)):
+        CLIPPING[name](value_range=limits)(images(*limits), training=True)
+    # Outside of training, nothing is clipped.
+    CLIPPING[name](value_range=(0, 1))(images(0, 255))
+
+
+def test_layers_that_do_not_clip_are_not_told():
+    for layer in (aug.RandomFlip(), aug.SimCLRImageAugmenter(color_jitter=False)):
+        layer(images(-1, 1), training=True)
+
+
+def test_the_arrays_of_a_trainer_are_checked():
+    x = images(-1, 1)
+
+    def simclr():
+        return aug.SimCLRImageAugmenter()
+
+    flip, scaled = aug.RandomFlip(), layers.Rescaling(127.5, 127.5)
+    for augmenters, inputs in (
+        (simclr(), x),
+        ({"image": simclr(), "text": None}, {"image": x, "text": x}),
+        (keras.Sequential([keras.Input((6, 6, 3)), simclr()]), x),
+    ):
+        with told("`value_range`"):
+            warn_of_values(augmenters, inputs)
+        warn_of_values(augmenters, inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for augmenters, inputs in (
+            (None, x),
+            (flip, x),
+            (keras.Sequential([scaled, simclr()]), x),
+            ({"image": simclr()}, {"text": x}),
+            (simclr(), iter([x])),
+        ):
+            warn_of_values(augmenters, inputs)
+
+
+# `tf.data`
+
+
+@pytest.mark.parametrize("make", [aug.RandomFlip, lambda: aug.RandomTokenMasking(mask_id=1)])
+def test_an_augmenter_inside_tf_data_of_another_backend_raises(make, monkeypatch):
+    symbolic = type("SymbolicTensor", (), {"__module__": "tensorflow.python.framework.ops"})
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(
+        TypeError, match=r"cannot run inside `tf.data` .*backend 'torch'.*augmenters"
+    ):
+        make()(symbolic(), training=True)
+
+
+def test_an_eager_training_step_checks_images():
+    flat = [keras.Input((6, 6, 3)), layers.Flatten(), layers.Dense(4)]
+    encoder = settle(keras.Sequential(flat))
+    model = ContrastiveTrainer(encoder, augmenters=aug.SimCLRImageAugmenter())
+    model.compile("sgd", InfoNCE(), run_eagerly=True)
+    warn_of_values(model.augmenters, images(0, 255))
+    model.train_on_batch(images(0, 255))
