@@ -11,6 +11,7 @@ from keras_contrastive._keras import map_layers, serialize
 from keras_contrastive._typing import Config, Layer, Layers
 from keras_contrastive.layers import MomentumTeacher
 from keras_contrastive.trainers import _checks
+from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbacks
 from keras_contrastive.trainers._fit_arguments import prepare_evaluate, prepare_fit
 from keras_contrastive.trainers._loss_layers import LossLayers
 from keras_contrastive.trainers._objective import ObjectiveModel
@@ -187,9 +188,15 @@ class ContrastiveTrainer(ObjectiveModel):
 
         Row numbers are the ids if the loss keeps state for `num_items` items, `y` is `None`, and
         `x` is arrays of exactly that many rows.
+
+        Callbacks of `keras_contrastive.evaluation` run before the others. Callbacks with the mode
+        `"auto"` that monitor a metric or a measure of this package get its mode.
         """
         bound = inspect.signature(super().fit).bind(x, y, *args, **kwargs)
         bound.apply_defaults()
+        parts = {mean.name: 1.0 for mean in self._penalty_means} | self._extra_weights
+        modes = monitor_modes([*self._view_metrics.plain, *self._view_metrics.weighted], parts)
+        bound.arguments["callbacks"] = prepare_callbacks(bound.arguments["callbacks"], modes)
         prepare_fit(self, self._progress, bound.arguments)
         return super().fit(*bound.args, **bound.kwargs)
 

@@ -39,7 +39,6 @@ class Case:
             are compared with.
         arguments: Function from a random generator to arguments.
         measures: Names of the results.
-        nan_ranks_last: Whether NaN embeddings rank last. Otherwise they raise an error.
         ignores_length: Whether embeddings are normalized.
     """
 
@@ -47,7 +46,6 @@ class Case:
     names: tuple[str, str, str]
     arguments: Callable
     measures: tuple[str, ...]
-    nan_ranks_last: bool
     ignores_length: bool = True
 
 
@@ -94,22 +92,19 @@ CASES = {
         ("queries", "query_ids", "candidates"),
         retrieval_arguments,
         ("recall_at_1", "recall_at_3", "median_rank", "mrr"),
-        nan_ranks_last=True,
     ),
     "zero_shot": Case(
         zero_shot,
         ("embeddings", "labels", "classes"),
         zero_shot_arguments,
         ACCURACIES,
-        nan_ranks_last=True,
     ),
-    "knn_probe": Case(knn_probe, PROBE_NAMES, probe_arguments, ACCURACIES, nan_ranks_last=False),
+    "knn_probe": Case(knn_probe, PROBE_NAMES, probe_arguments, ACCURACIES),
     "linear_probe": Case(
         linear_probe,
         PROBE_NAMES,
         probe_arguments,
         (*ACCURACIES, "cross_entropy"),
-        nan_ranks_last=False,
         ignores_length=False,
     ),
 }
@@ -184,16 +179,16 @@ def test_equal_embeddings_are_errors(case, rng):
 
 
 @every_function
-def test_nan_embeddings_rank_last_or_raise(case, rng):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("tiles", [(6, 8), None], indirect=True, ids=str)
+def test_one_embedding_that_is_not_finite_makes_all_measures_nan(case, rng, value, tiles):
     arguments = case.arguments(rng)
-    embeddings, _, others = case.names
-    for name in (embeddings, others):
-        missing = arguments | {name: np.full_like(arguments[name], np.nan)}
-        if case.nan_ranks_last:
-            assert case.function(**missing)[case.measures[0]] == 0.0
-        else:
-            with pytest.raises(ValueError, match=f"`{name}` must be finite. Received: .* with NaN"):
-                case.function(**missing)
+    for name in case.names[::2]:
+        rows = np.array(arguments[name])
+        rows[1, 2] = value
+        results = case.function(**arguments | {name: rows})
+        assert tuple(results) == case.measures
+        assert np.isnan(list(results.values())).all()
 
 
 @every_function
