@@ -157,7 +157,7 @@ class GammaContrastive(RunningPartitionLoss):
         # In a mean over all M negatives, an included positive has the weight 1 / M. The value is
         # log(rate + exp(logit) / M), and its gradient is that of the partition over that rate.
         threshold = ops.where(contrast.valid, rate, ops.zeros_like(rate))
-        threshold = threshold + math.log(max(self.num_items - 1, 1))
+        threshold = threshold + math.log(max((self.num_items or 2) - 1, 1))
         threshold = value_with_gradient_of(threshold, weights * log_mean)
         return contrast.mean_softplus(threshold) + contrast.positive_logit
 

@@ -12,7 +12,7 @@ from keras_contrastive import ContrastiveTrainer
 from keras_contrastive._draws import gamma, hash_keys
 from keras_contrastive.losses import ContrastiveLoss, GammaContrastive, InfoNCE
 from keras_contrastive.losses._item_rates import mean_by_id
-from tests.helpers.backend import gradients, to_numpy
+from tests.helpers.backend import FASTEST, gradients, to_numpy
 from tests.reference import losses as reference
 from tests.reference.differences import numeric_gradient
 
