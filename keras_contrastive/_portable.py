@@ -4,14 +4,15 @@ from typing import Any
 
 import keras
 
+from keras_contrastive._recovery import RecoveringModel
 from keras_contrastive._replicas import process_index
 from keras_contrastive._typing import Config
 
 
-class PortableModel(keras.Model):
+class PortableModel(RecoveringModel):
     """A Keras model whose files every backend can load, compile and train further.
 
-    Of several PyTorch processes, only the first one writes files.
+    Of several PyTorch processes, only the first one writes files. An error does not destroy it.
     """
 
     def get_compile_config(self) -> Config:

@@ -24,7 +24,7 @@ from keras_contrastive._engine.ranks import (
     nearest_positive,
     positive_ranks,
 )
-from keras_contrastive._engine.targets import check_ids, view_name
+from keras_contrastive._engine.targets import check_ids, ids_of_array, to_numpy, view_name
 from keras_contrastive._engine.tiles import tile_shape
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "expected_candidates",
     "groups_by_id",
     "has_positive",
+    "ids_of_array",
     "largest_negatives",
     "log_gaussian_potential",
     "nearest_candidates",
@@ -47,6 +48,7 @@ __all__ = [
     "squared_differences",
     "sum_over_group",
     "tile_shape",
+    "to_numpy",
     "view_name",
 ]
 

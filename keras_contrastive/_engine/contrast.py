@@ -15,6 +15,7 @@ from keras_contrastive._engine.logit_terms import (
     NegativeEntropy,
     PositiveSoftplus,
     SigmoidCrossEntropy,
+    positive_polynomial,
 )
 from keras_contrastive._engine.pair_counts import PairCounts
 from keras_contrastive._typing import Tensor
@@ -98,6 +99,11 @@ class Contrast:
         return self._counts.complete
 
     @property
+    def has_single_positives(self) -> bool:
+        """Whether each anchor has one positive, its own row in another view."""
+        return not self._single
+
+    @property
     def is_plain_pairs(self) -> bool:
         """Whether the candidates of each anchor are exactly its positive and its negatives."""
         other_view_only = len(self.batch.views) == 2 or not self._all_views
@@ -141,6 +147,29 @@ class Contrast:
             return ops.softplus(threshold - self.positive_logit)
         total = self._sums.sum(PositiveSoftplus, threshold)
         return total / ops.maximum(self._counts.num_positives, 1)
+
+    def mean_share_polynomial(self, threshold: Tensor, coefficients: Sequence[float]) -> Tensor:
+        """Mean over the positives of a polynomial of the share 1 / (1 + exp(logit - threshold)).
+
+        Args:
+            threshold: `(batch, directions)`.
+            coefficients: The coefficients of the powers from 1 on. There is no constant.
+        """
+        terms = positive_polynomial(tuple(map(float, coefficients)))
+        if not self._single:
+            return terms.value(self.positive_logit - threshold)
+        return self._sums.sum(terms, threshold) / ops.maximum(self._counts.num_positives, 1)
+
+    def log_norm_negatives(self, order: float) -> Tensor:
+        """Log of the norm of exp(logit) over the negatives, a smooth form of the largest logit.
+
+        Args:
+            order: Positive number. 1 is `log_sum_negatives`. The norm decreases to the maximum.
+        """
+        sums = DirectionSums(
+            self._masked_batch, self.directions, self._scale * order, self._all_views, self._extra
+        )
+        return sums.sum(LogSumExp) / order
 
     def log_complement_sum(self, reference: Tensor) -> Tensor:
         """Sum over the negatives of log(1 - exp(logit - reference)).

@@ -5,6 +5,7 @@ do not count to a point where the term vanishes, and flips the sign of x where t
 `same` marks the pairs with equal ids, `dropped` (or `None`) the pairs that never count.
 """
 
+import functools
 import math
 
 from keras import ops
@@ -131,6 +132,36 @@ class PositiveSoftplus(LogitTerms):
     @staticmethod
     def slope(x: Tensor, same: Tensor | None) -> Tensor:
         return -ops.sigmoid(-x)
+
+
+@functools.cache
+def positive_polynomial(coefficients: tuple[float, ...]) -> type[PositiveSoftplus]:
+    """Returns terms: a polynomial without a constant of 1 / (1 + exp(x)) of the positives.
+
+    Args:
+        coefficients: The coefficients of the powers from 1 on.
+    """
+
+    class PositivePolynomial(PositiveSoftplus):
+        @staticmethod
+        def value(x: Tensor) -> Tensor:
+            share = ops.sigmoid(-x)
+            total = coefficients[-1] * share
+            for coefficient in reversed(coefficients[:-1]):
+                total = (total + coefficient) * share
+            return total
+
+        @staticmethod
+        def slope(x: Tensor, same: Tensor | None) -> Tensor:
+            share = ops.sigmoid(-x)
+            power = len(coefficients)
+            total = power * coefficients[-1] * ops.ones_like(share)
+            for coefficient in reversed(coefficients[:-1]):
+                power -= 1
+                total = total * share + power * coefficient
+            return -total * share * ops.sigmoid(x)
+
+    return PositivePolynomial
 
 
 class SigmoidCrossEntropy(LogitTerms):

@@ -61,6 +61,8 @@ def as_ids(y_true: ArrayLike) -> Tensor:
         TypeError: If they are not integers.
         ValueError: If the shape is not `(batch,)` or `(batch, 1)`, or an id is out of range.
     """
+    if not hasattr(y_true, "shape") or isinstance(y_true, np.ndarray):
+        return ops.convert_to_tensor(ids_of_array(y_true, "y_true"))
     dtype = _dtype(y_true)
     if not dtype.startswith(("int", "uint")):
         raise TypeError(
@@ -68,20 +70,73 @@ def as_ids(y_true: ArrayLike) -> Tensor:
             "Floats cannot represent ids above 2**24 exactly. Target embeddings need a `y_pred` of "
             "shape `(batch, dim)`."
         )
-    if not hasattr(y_true, "shape"):
-        y_true = np.asarray(y_true)
-    if isinstance(y_true, np.ndarray):
-        check_ids(y_true, name="y_true")
-        y_true = y_true.astype("int32")  # PyTorch has no wide unsigned integers
     ids = ops.cast(ops.convert_to_tensor(y_true), "int32")
     if len(ids.shape) == 2 and ids.shape[1] == 1:
         ids = ops.squeeze(ids, axis=1)
     if len(ids.shape) != 1:
         raise ValueError(
             "Ids must have the shape `(batch,)` or `(batch, 1)`. "
-            f"Received: y_true {tuple(ids.shape)}. Pass the argmax of one-hot labels."
+            f"Received: y_true {tuple(ids.shape)}. Convert one-hot labels with "
+            "`np.nonzero(labels)[1]`. Rows with several labels have no single id."
         )
     return ids
+
+
+def ids_of_array(y: Any, name: str, num_items: int | None = None) -> np.ndarray:
+    """Returns ids as an int32 NumPy array `(batch,)`.
+
+    Args:
+        y: A NumPy array, a list, or a tensor of any framework with known values.
+        name: Name of the argument, for the message.
+        num_items: `None`, or the number of items that a loss stores state for.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If the shape is not `(batch,)` or `(batch, 1)`, or an id is out of range.
+    """
+    ids = to_numpy(y)
+    if ids.ndim == 2 and ids.shape[1] == 1:
+        ids = ids[:, 0]
+    if ids.ndim != 1:
+        raise ValueError(
+            f"`{name}` must have one integer id per row, with the shape `(batch,)` or "
+            f"`(batch, 1)`. Received: shape {ids.shape}, dtype {ids.dtype}. {_cure_of_rows(ids)}"
+        )
+    if ids.dtype.kind not in "iu":
+        kind, cure = _cure_of_kind(ids, name)
+        raise TypeError(
+            f"`{name}` must hold integer ids or labels, one for each row. Received: {kind}. {cure}"
+        )
+    check_ids(ids, num_items, name)
+    return ids.astype("int32")
+
+
+def _cure_of_rows(ids: np.ndarray) -> str:
+    """Returns what to pass instead of labels that have more than one dimension."""
+    if ids.ndim == 2 and ids.dtype.kind in "biuf" and np.isin(ids, (0, 1)).all():
+        if (ids.sum(axis=1) == 1).all():
+            return "These are one-hot labels. Pass `labels.argmax(axis=1)`."
+        return (
+            "Rows with several labels have no single id. Pass one label per row, or leave the ids "
+            "out if all rows are different items."
+        )
+    return "Pass one integer per row."
+
+
+def _cure_of_kind(ids: np.ndarray, name: str) -> tuple[str, str]:
+    """Returns what was received in place of integers, and what to pass instead."""
+    if ids.dtype.kind in "USO":
+        return "strings or objects", (
+            f"Map them to integers with `np.unique({name}, return_inverse=True)[1]`."
+        )
+    if ids.dtype.kind == "b":
+        return "dtype bool", f'Pass `{name}.astype("int32")`.'
+    if ids.dtype.kind == "f" and np.all(ids == np.floor(ids)):
+        return f"dtype {ids.dtype}", (
+            f'Floats cannot represent ids above 2**24 exactly. Pass `{name}.astype("int32")`, or '
+            "better, keep the integers that they were made of."
+        )
+    return f"dtype {ids.dtype}", "Numbers that are not whole, such as scores, are no ids."
 
 
 def as_weights(sample_weight: ArrayLike) -> Tensor:
@@ -148,6 +203,15 @@ def view_name(argument: str, key: Any, names: Sequence[str]) -> str:
         f"`{argument}` must name views of this batch: {', '.join(map(str, names))}. "
         f"Received: {key!r}."
     )
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Returns a list, or a tensor of any framework with known values, as a NumPy array."""
+    if keras.ops.is_tensor(x):
+        return keras.ops.convert_to_numpy(x)
+    if hasattr(x, "detach"):  # a tensor of PyTorch on another backend
+        x = x.detach().cpu()
+    return np.asarray(x)
 
 
 def _dtype(x: Any) -> str:

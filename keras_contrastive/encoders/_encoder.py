@@ -162,6 +162,20 @@ class Encoder(keras.Model):
             x = POOLINGS[self._pooling](x, _padding_mask(named), named.get("token_ids"))
         return x if self.projection is None else self.projection(x)
 
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Exports the encoder as `keras.Model.export`. By default, for inputs of the backbone."""
+        if input_signature is None:
+            # Keras takes the shapes of the first call, and the encoder is built before it.
+            input_signature = [self._inputs.specs]
+        super().export(filepath, format, verbose, input_signature, **kwargs)
+
     def get_config(self) -> Config:
         return {
             **super().get_config(),

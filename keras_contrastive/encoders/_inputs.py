@@ -20,12 +20,17 @@ class BackboneInputs:
 
     Args:
         backbone: A Functional or Sequential model.
+
+    Attributes:
+        names: The names of the inputs.
+        specs: The `keras.InputSpec` of the inputs, one or a dict.
     """
 
     def __init__(self, backbone: keras.Model) -> None:
         inputs, _ = inputs_and_outputs(backbone)
         self._is_dict = isinstance(inputs, dict)
         self.names = tuple(inputs) if self._is_dict else (inputs.name,)
+        self.specs = keras.tree.map_structure(_spec, inputs)
 
     def by_name(self, inputs: Structure) -> dict[str, Tensor]:
         """Returns the inputs of the backbone by name.
@@ -70,6 +75,10 @@ class BackboneInputs:
     def for_backbone(self, named: dict[str, Tensor]) -> Structure:
         """Returns named inputs in the structure that the backbone expects."""
         return named if self._is_dict else named[self.names[0]]
+
+
+def _spec(tensor: Any) -> keras.InputSpec:
+    return keras.InputSpec(dtype=tensor.dtype, shape=(None, *tensor.shape[1:]), name=tensor.name)
 
 
 def inputs_and_outputs(backbone: Any) -> tuple[Any, Any]:

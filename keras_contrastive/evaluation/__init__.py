@@ -1,9 +1,11 @@
 """Evaluation over a whole corpus, as functions of arrays and as callbacks."""
 
-from keras_contrastive.evaluation._callbacks import CorpusEvaluation, ProbeEvaluation
+from keras_contrastive.evaluation._callbacks import CorpusEvaluation
 from keras_contrastive.evaluation._knn_probe import KNNProbe, knn_probe
 from keras_contrastive.evaluation._linear_probe import LinearProbe, linear_probe
-from keras_contrastive.evaluation._retrieval import RetrievalEvaluation, retrieval
+from keras_contrastive.evaluation._probe_evaluation import ProbeEvaluation
+from keras_contrastive.evaluation._retrieval import retrieval
+from keras_contrastive.evaluation._retrieval_evaluation import RetrievalEvaluation
 from keras_contrastive.evaluation._softmax_regression import SoftmaxRegression, softmax_regression
 from keras_contrastive.evaluation._zero_shot import ZeroShotEvaluation, zero_shot
 

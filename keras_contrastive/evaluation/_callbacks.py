@@ -1,21 +1,30 @@
-"""Base classes of evaluation callbacks."""
+"""Base class of evaluation callbacks."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._typing import ArrayLike, Layer, Structure, Tensor
+from keras_contrastive._typing import Layer, Structure, Tensor
 
 
 class CorpusEvaluation(keras.callbacks.Callback):
-    """Evaluates a model at the end of epochs and adds the measures to `logs`.
+    """Evaluates a model in epochs and adds the measures to the `logs` of their ends.
 
     The measures appear in the progress bar, in `History` and in later callbacks. A subclass
-    implements `measures`, which may call `embeddings`.
+    implements `measures`, which may call `embeddings`. It can list measures in `higher_is_better`
+    and `lower_is_better`, which tells other callbacks what an improvement is.
+
+    The evaluated weights are those of the validation. It evaluates when the validation of the epoch
+    starts, when callbacks such as `keras.callbacks.SwapEMAWeights` have replaced the weights.
+    Without a validation, it evaluates at the end of the epoch.
+
+    In `fit` of a `ContrastiveTrainer`, the order of the callbacks does not matter: evaluations run
+    first. In `fit` of another model, list evaluations before the callbacks that read their
+    measures, such as `EarlyStopping` and `CSVLogger`, and pass `mode="max"` or `mode="min"` to
+    those that monitor a measure.
 
     Args:
         every: Positive integer. Evaluates at the end of each `every`-th epoch.
@@ -42,6 +51,9 @@ class CorpusEvaluation(keras.callbacks.Callback):
     {'val_length': 3.0}
     """
 
+    higher_is_better: ClassVar[tuple[str, ...]] = ()
+    lower_is_better: ClassVar[tuple[str, ...]] = ()
+
     def __init__(
         self,
         *,
@@ -56,12 +68,17 @@ class CorpusEvaluation(keras.callbacks.Callback):
                 "`embed` must be `None` or a function of the model and inputs. "
                 f"Received: embed={embed!r}."
             )
+        if not isinstance(prefix, str):
+            raise TypeError(f"`prefix` must be a string. Received: prefix={prefix!r}.")
         self.every = _checks.positive_int("every", every)
         self.prefix = prefix
         self.batch_size = _checks.positive_int("batch_size", batch_size)
         self.embed = embed
         self._towers: dict[tuple[str | None, bool], _Tower] = {}
         self._model_of_towers: keras.Model | None = None
+        self._averages: list[keras.callbacks.SwapEMAWeights] = []
+        self._is_due = False
+        self._measured: dict[str, float] | None = None
 
     def measures(self) -> dict[str, float]:
         """Returns the measures by name, without the prefix."""
@@ -76,9 +93,51 @@ class CorpusEvaluation(keras.callbacks.Callback):
         if model is not self._model_of_towers:
             self._towers, self._model_of_towers = {}, model
 
+    def set_callbacks(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Prepares for a `fit` with these callbacks. `ContrastiveTrainer.fit` calls it.
+
+        Callbacks that monitor a measure of this evaluation with the mode `"auto"` get its mode.
+        """
+        self._averages = [c for c in callbacks if isinstance(c, keras.callbacks.SwapEMAWeights)]
+        for callback in callbacks:
+            monitor = getattr(callback, "monitor", None)
+            if isinstance(monitor, str) and getattr(callback, "mode", None) == "auto":
+                callback.mode = self.mode_of(monitor) or "auto"
+
+    def mode_of(self, monitor: str) -> Literal["max", "min"] | None:
+        """Returns `"max"` if more of a measure is better, `"min"` if less is, or `None`.
+
+        Args:
+            monitor: The name of a measure in `logs`.
+        """
+        if not monitor.startswith(self.prefix) or monitor.endswith("_error"):
+            return None
+        if any(name in monitor for name in self.lower_is_better):
+            return "min"
+        return "max" if any(name in monitor for name in self.higher_is_better) else None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._is_due, self._measured = (epoch + 1) % self.every == 0, None
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # Callbacks swap weights when a test begins and when it ends, in any order. In between, the
+        # weights are those of the validation. On JAX, later batches have no weights in the model.
+        if self._is_due and self._measured is None:
+            self._measured = self.evaluate()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every == 0 and logs is not None:
-            logs.update(self.evaluate())
+            logs.update(self._evaluate_averages() if self._measured is None else self._measured)
+        self._is_due, self._measured = False, None
+
+    def _evaluate_averages(self) -> dict[str, float]:
+        """Evaluates the weights that a validation would use."""
+        for average in self._averages:
+            average.on_test_begin()
+        measures = self.evaluate()
+        for average in self._averages:
+            average.on_test_end()
+        return measures
 
     def embeddings(
         self, x: Structure, modality: str | None = None, projected: bool = True
@@ -119,70 +178,6 @@ class CorpusEvaluation(keras.callbacks.Callback):
         parts = [encoders, self.model.projectors] if projected else [encoders]
         layers = [part.get(modality) if isinstance(part, dict) else part for part in parts]
         return [layer for layer in layers if layer is not None]
-
-
-class ProbeEvaluation(CorpusEvaluation):
-    """Probes the features of one tower at the end of epochs.
-
-    A subclass sets `name`, which starts the names of the measures, and `function`, such as
-    `knn_probe`.
-
-    Args:
-        x: Inputs of the tower with known labels, as arrays.
-        labels: Int array `(rows,)`, the labels of `x`.
-        new_x: Inputs of the tower to classify, as arrays.
-        new_labels: Int array `(new_rows,)`, the true labels of `new_x`.
-        modality: The name of the tower, or `None` for a trainer with one encoder.
-        projected: Whether to probe the features after the projector. By default, those of the
-            encoder.
-        batch_size: See `CorpusEvaluation`.
-        every: See `CorpusEvaluation`.
-        prefix: See `CorpusEvaluation`.
-        embed: See `CorpusEvaluation`. It gets `x` and `new_x` as they are.
-        **settings: Further arguments of `function`.
-
-    Raises:
-        TypeError, ValueError: If an argument is invalid. If the model has no such tower, raises
-            when it evaluates.
-    """
-
-    name: ClassVar[str] = ""
-    function: ClassVar[Callable[..., dict[str, float]]]
-
-    def __init__(
-        self,
-        x: Structure,
-        labels: ArrayLike,
-        new_x: Structure,
-        new_labels: ArrayLike,
-        modality: str | None = None,
-        projected: bool = False,
-        batch_size: int = 256,
-        every: int = 1,
-        prefix: str = "val_",
-        embed: Callable[[keras.Model, Structure], Structure] | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(every=every, prefix=prefix, batch_size=batch_size, embed=embed)
-        known = list(inspect.signature(self.function).parameters)[4:]
-        unknown = [name for name in settings if name not in known]
-        if unknown:
-            raise TypeError(
-                f"`settings` must be arguments of `{self.name}_probe`: {', '.join(known)}. "
-                f"Received: {', '.join(unknown)}."
-            )
-        self.data = (x, labels, new_x, new_labels)
-        self.modality = modality
-        self.projected = projected
-        self.settings = settings
-
-    def measures(self) -> dict[str, float]:
-        x, labels, new_x, new_labels = self.data
-        features, new_features = (
-            self.embeddings(inputs, self.modality, self.projected) for inputs in (x, new_x)
-        )
-        results = self.function(features, labels, new_features, new_labels, **self.settings)
-        return {f"{self.name}_{name}": value for name, value in results.items()}
 
 
 class _Tower(keras.Model):

@@ -1,7 +1,9 @@
 """Few-shot evaluation: a few labeled rows of each class, drawn several times."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,46 +11,78 @@ from keras_contrastive import _checks
 from keras_contrastive._typing import Array
 
 
-def few_shot(
-    evaluate: Callable[[Array], dict[str, float]],
-    labels: Array,
-    shots: int | Sequence[int],
-    draws: int,
-    seed: int,
-) -> dict[str, float]:
-    """Computes means and standard errors over draws of `shots` rows of each class.
+@dataclasses.dataclass(frozen=True)
+class FewShot:
+    """Draws of a few labeled rows of each class.
 
     Args:
-        evaluate: Function from row numbers to a dict of measures.
         labels: Int array `(rows,)`.
-        shots: Positive integer, or several. How many rows of each class are drawn.
+        shots: `None` for all rows at once, or a positive integer or several. How many rows of each
+            class are drawn.
         draws: Positive integer, the number of draws. Draw `i` is the same for equal labels and
             seed.
-        seed: Integer seed of the draws.
-
-    Returns:
-        A dict with `{shots}_shot_{name}` and, for several draws, `{shots}_shot_{name}_error`, the
-        standard error.
+        seed: Non-negative integer, the seed of the draws.
     """
-    draws = _checks.positive_int("draws", draws)
-    results = {}
-    by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    smallest = min(by_class, key=len)
-    for count in np.atleast_1d(shots):
-        _checks.integer("shots", count)
-        if not 1 <= count <= len(smallest):
-            raise ValueError(
-                f"`shots` must be in [1, {len(smallest)}]. Received: shots={count}. "
-                f"Class {labels[smallest[0]]} has only {len(smallest)} rows."
-            )
-        runs = []
-        for draw in range(draws):
-            rng = np.random.default_rng([seed, int(count), draw])
-            rows = [rng.choice(rows, count, replace=False) for rows in by_class]
-            runs.append(evaluate(np.concatenate(rows)))
-        for name in runs[0]:
-            values = np.array([run[name] for run in runs])
-            results[f"{count}_shot_{name}"] = float(values.mean())
-            if draws > 1:
-                results[f"{count}_shot_{name}_error"] = float(values.std(ddof=1) / math.sqrt(draws))
-    return results
+
+    labels: Array
+    shots: int | Sequence[int] | None
+    draws: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        _checks.positive_int("draws", self.draws)
+        _checks.non_negative_int("seed", self.seed)
+        sizes = [len(rows) for rows in self._by_class()]
+        for count in self._counts():
+            if not _checks.is_integer(count):
+                raise TypeError(
+                    "`shots` must be `None`, a positive integer or several. "
+                    f"Received: shots={self.shots!r}."
+                )
+            if not 1 <= count <= min(sizes):
+                label = np.unique(self.labels)[np.argmin(sizes)]
+                raise ValueError(
+                    f"`shots` must be in [1, {min(sizes)}]. Received: shots={count}. "
+                    f"Class {label} has only {min(sizes)} rows."
+                )
+
+    def measures(
+        self, names: Iterable[str], evaluate: Callable[[Array | None], dict[str, float]] | None
+    ) -> dict[str, float]:
+        """Computes measures of all rows, or means and standard errors over the draws.
+
+        Args:
+            names: Names of the measures.
+            evaluate: Function from row numbers (`None` for all rows) to measures by name. `None`
+                if the measures cannot be computed: all results are NaN.
+
+        Returns:
+            A dict with the names. With `shots`, they start with `{shots}_shot_`, and for several
+            draws, there is a `{shots}_shot_{name}_error`, the standard error.
+        """
+        if self.shots is None:
+            return dict.fromkeys(names, math.nan) if evaluate is None else evaluate(None)
+        results = {}
+        for count in [int(count) for count in self._counts()]:
+            runs = []
+            if evaluate is not None:
+                runs = [evaluate(self._rows(count, draw)) for draw in range(self.draws)]
+            for name in names:
+                values = np.array([run[name] for run in runs] or [math.nan] * self.draws)
+                results[f"{count}_shot_{name}"] = float(values.mean())
+                if self.draws > 1:
+                    error = float(values.std(ddof=1) / math.sqrt(self.draws))
+                    results[f"{count}_shot_{name}_error"] = error
+        return results
+
+    def _counts(self) -> list[Any]:
+        if isinstance(self.shots, Iterable) and not isinstance(self.shots, str):
+            return list(self.shots)
+        return [] if self.shots is None else [self.shots]
+
+    def _by_class(self) -> list[Array]:
+        return [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+
+    def _rows(self, count: int, draw: int) -> Array:
+        rng = np.random.default_rng([self.seed, count, draw])
+        return np.concatenate([rng.choice(rows, count, replace=False) for rows in self._by_class()])

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._engine import check_ids, normalize
-from keras_contrastive._typing import Array, ArrayLike, Tensor
+from keras_contrastive._typing import Array, ArrayLike, Structure, Tensor
 
 
 def unit_rows(
@@ -15,39 +16,107 @@ def unit_rows(
 ) -> tuple[Tensor, Tensor]:
     """Returns normalized float32 embeddings `(rows, dim)` and int32 ids `(rows,)`.
 
+    Entries that are not finite are NaN.
+
     Args:
         embeddings: Float array `(rows, dim)`.
         ids: Int array `(rows,)`. `None` stands for the row numbers.
         names: The names of both arguments, for messages.
     """
-    embeddings = ops.convert_to_tensor(embeddings, dtype="float32")
+    embeddings = float_tensor(embeddings, names[0])
     _check_matrix(embeddings, names[0])
-    ids = np.arange(embeddings.shape[0]) if ids is None else np.asarray(ids)
-    _check_integers(ids, embeddings.shape[0], names)
-    return normalize(embeddings), ops.convert_to_tensor(ids, dtype="int32")
+    rows = embeddings.shape[0]
+    ids = np.arange(rows) if ids is None else checked_integers(ids, rows, names)
+    unit = ops.where(ops.isfinite(embeddings), normalize(embeddings), np.nan)
+    return unit, ops.convert_to_tensor(ids.astype("int32"))
 
 
 def labeled_rows(
     features: ArrayLike, labels: ArrayLike, names: tuple[str, str]
 ) -> tuple[Array, Array]:
-    """Returns finite features `(rows, dim)` and integer labels `(rows,)` as NumPy arrays.
+    """Returns features `(rows, dim)` and integer labels `(rows,)` as NumPy arrays.
 
     Args:
         features: Float array `(rows, dim)`.
         labels: Int array `(rows,)`.
         names: The names of both arguments, for messages.
     """
-    features, labels = np.asarray(ops.convert_to_numpy(features)), np.asarray(labels)
+    features = float_array(features, names[0])
     _check_matrix(features, names[0])
-    hint = "Convert names of classes with `np.unique(names, return_inverse=True)[1]`."
-    _check_integers(labels, len(features), names, hint)
+    return features, checked_integers(labels, len(features), names)
+
+
+def float_tensor(x: ArrayLike, name: str) -> Tensor:
+    """Returns real numbers as a float32 tensor. Raises a `TypeError` for anything else."""
+    if not ops.is_tensor(x):
+        with np.errstate(over="ignore"):
+            return ops.convert_to_tensor(float_array(x, name).astype("float32"))
+    _check_real(keras.backend.standardize_dtype(x.dtype), x, name)
+    # Keras converts to another dtype only here: on PyTorch, `convert_to_tensor` keeps bfloat16.
+    return ops.cast(x, "float32")
+
+
+def float_array(x: ArrayLike, name: str) -> Array:
+    """Returns real numbers as a float32 or float64 array. Raises a `TypeError` for anything else.
+
+    Only float64 and integers become float64, since NumPy computes in bfloat16 and float16.
+    """
+    array = as_array(x, name)
+    _check_real(array.dtype.name, x, name)
+    wide = array.dtype == "float64" or np.issubdtype(array.dtype, np.integer)
+    return array.astype("float64" if wide else "float32")
+
+
+def as_array(x: ArrayLike, name: str) -> Array:
+    """Returns a tensor or a list as a NumPy array. Raises a `TypeError` for rows of many sizes."""
+    try:
+        return ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"`{name}` must be an array. Received: {_kind(x)}, which NumPy cannot convert: {error}."
+        ) from error
+
+
+def all_finite(*rows: ArrayLike) -> bool:
+    """Returns whether arrays or tensors contain neither NaN nor infinity."""
+    return all(bool(ops.all(ops.isfinite(x))) for x in rows)
+
+
+def check_finite(features: Array, name: str) -> None:
+    """Raises a `ValueError` if features are NaN or infinite."""
     if not np.isfinite(features).all():
         count = int(np.sum(~np.isfinite(features).all(axis=1)))
         raise ValueError(
-            f"`{names[0]}` must be finite. Received: {count} rows with NaN or infinity. "
+            f"`{name}` must be finite. Received: {count} rows with NaN or infinity. "
             "Check whether training has diverged."
         )
-    return features, labels
+
+
+def rows_of(x: Structure, name: str) -> int:
+    """Returns the number of rows of an array, or of a structure of arrays.
+
+    Args:
+        x: Inputs of a model.
+        name: The name of the argument, for messages.
+
+    Raises:
+        TypeError: If `x` holds anything but arrays and tensors, such as a data set.
+        ValueError: If the arrays have different numbers of rows, or none.
+    """
+    leaves = keras.tree.flatten(x)
+    for leaf in leaves:
+        if not len(getattr(leaf, "shape", ())):
+            raise TypeError(
+                f"`{name}` must be an array, or a dict or list of arrays. "
+                f"Received: {_kind(leaf)}. Collect the rows of a data set in arrays."
+            )
+    sizes = [int(leaf.shape[0]) for leaf in leaves]
+    if len(set(sizes)) != 1 or not sizes[0]:
+        raise ValueError(
+            f"`{name}` must hold arrays with the same number of rows, at least one. "
+            f"Received: {', '.join(map(str, sizes)) or 'no array'}."
+        )
+    return sizes[0]
 
 
 def check_same_dim(a: ArrayLike, b: ArrayLike, names: tuple[str, str]) -> None:
@@ -60,16 +129,21 @@ def check_same_dim(a: ArrayLike, b: ArrayLike, names: tuple[str, str]) -> None:
         )
 
 
+def accuracy_names(k: Iterable[int]) -> list[str]:
+    """Returns the names of `accuracies`."""
+    return [*(f"top_{rank}_accuracy" for rank in k), "mean_class_accuracy"]
+
+
 def checked_ranks(k: Iterable[int]) -> tuple[int, ...]:
     """Returns `k` as a tuple. Raises an error if it contains anything but positive integers."""
-    if not isinstance(k, Iterable):
+    if not isinstance(k, Iterable) or isinstance(k, (str, bytes)):
         raise TypeError(
             f"`k` must be several positive integers. Received: k={k!r}. Use `({k!r},)` for one."
         )
     return tuple(_checks.positive_int("k", rank) for rank in k)
 
 
-def accuracies(ranks: Array, labels: Array, k: Iterable[int]) -> dict[str, float]:
+def accuracies(ranks: Array, labels: Array, k: tuple[int, ...]) -> dict[str, float]:
     """Returns `top_{k}_accuracy` for each k, and the mean of the top-1 accuracies of the classes.
 
     Args:
@@ -77,10 +151,10 @@ def accuracies(ranks: Array, labels: Array, k: Iterable[int]) -> dict[str, float
         labels: Int array `(rows,)`.
         k: Positive integers.
     """
-    results = {f"top_{rank}_accuracy": float(np.mean(ranks <= rank)) for rank in k}
     _, classes = np.unique(labels, return_inverse=True)
     per_class = np.bincount(classes, ranks <= 1) / np.bincount(classes)
-    return results | {"mean_class_accuracy": float(np.mean(per_class))}
+    values = [*(np.mean(ranks <= rank) for rank in k), np.mean(per_class)]
+    return dict(zip(accuracy_names(k), map(float, values), strict=True))
 
 
 def ranks_of_columns(scores: Array, columns: Array) -> Array:
@@ -107,15 +181,43 @@ def _check_matrix(x: ArrayLike, name: str) -> None:
         )
 
 
-def _check_integers(ids: Array, rows: int, names: tuple[str, str], hint: str = "") -> None:
-    received = f"Received: shape {ids.shape}, dtype {ids.dtype}.{' ' + hint if hint else ''}"
+def checked_integers(
+    ids: ArrayLike, rows: int | None, names: tuple[str, str], hint: str = ""
+) -> Array:
+    """Returns ids or labels as an int array `(rows,)`.
+
+    Args:
+        ids: The value to check.
+        rows: The number of rows, or `None` for any number.
+        names: The names of what has the rows, and of `ids`, for messages.
+        hint: A sentence that tells how to fix the value.
+    """
+    ids = as_array(ids, names[1])
+    dtype = "strings" if ids.dtype.kind in "US" else f"dtype {ids.dtype}"
+    if ids.dtype.kind in "USO" and not hint:
+        hint = "Convert names to integers: `np.unique(names, return_inverse=True)[1]`."
+    received = f"Received: shape {ids.shape}, {dtype}.{' ' + hint if hint else ''}"
     if not np.issubdtype(ids.dtype, np.integer):
         raise TypeError(
             f"`{names[1]}` must be integers, one for each row of `{names[0]}`. {received}"
         )
-    if ids.shape != (rows,):
+    if ids.ndim != 1 or not ids.size or rows not in (None, len(ids)):
+        expected = "(rows,)" if rows is None else f"({rows},)"
         raise ValueError(
-            f"`{names[1]}` must have the shape ({rows},), one integer for each row of "
+            f"`{names[1]}` must have the shape {expected}, one integer for each row of "
             f"`{names[0]}`. {received}"
         )
     check_ids(ids, name=names[1])
+    return ids
+
+
+def _check_real(dtype: str, x: ArrayLike, name: str) -> None:
+    if not dtype.startswith(("float", "bfloat", "int", "uint")):
+        raise TypeError(
+            f"`{name}` must be an array of real numbers. Received: {_kind(x)} with dtype {dtype}. "
+            "Pass embeddings (rows, dim). Collect those of a data set in one array."
+        )
+
+
+def _kind(x: object) -> str:
+    return f"`{type(x).__name__}`"

@@ -8,16 +8,19 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import nearest_candidates, normalize
 from keras_contrastive._typing import Array, ArrayLike
-from keras_contrastive.evaluation._callbacks import ProbeEvaluation
-from keras_contrastive.evaluation._few_shot import few_shot
+from keras_contrastive.evaluation._few_shot import FewShot
 from keras_contrastive.evaluation._inputs import (
     accuracies,
+    accuracy_names,
+    all_finite,
     check_same_dim,
     checked_ranks,
     column_indices,
+    float_tensor,
     labeled_rows,
     ranks_of_columns,
 )
+from keras_contrastive.evaluation._probe_evaluation import ProbeEvaluation
 
 
 def knn_probe(
@@ -35,8 +38,8 @@ def knn_probe(
     """Classifies new rows by a vote of their nearest labeled rows, by cosine.
 
     Each of the nearest rows votes for its class with the weight `exp(cosine / temperature)`, or
-    with equal weights. Ties count as errors. Similarities are computed in tiles; see
-    `keras_contrastive.config.set_tile_shape`.
+    with equal weights. Ties count as errors. If a feature is NaN or infinite, all measures are NaN.
+    Similarities are computed in tiles; see `keras_contrastive.config.set_tile_shape`.
 
     Args:
         features: Float array `(rows, dim)` with known labels.
@@ -51,7 +54,7 @@ def knn_probe(
         shots: `None` for all rows, or an integer or several. How many labeled rows of each class
             are drawn at random.
         draws: Positive integer, the number of draws.
-        seed: Integer seed of the draws.
+        seed: Non-negative integer, the seed of the draws.
 
     Returns:
         A dict of floats in [0, 1]: `top_{k}_accuracy` and `mean_class_accuracy`. With `shots`, the
@@ -82,8 +85,10 @@ def knn_probe(
     if temperature is not None:
         temperature = _checks.positive("temperature", temperature, "Use `None` for equal votes.")
     k = checked_ranks(k)
+    few_shot = FewShot(labels, shots, draws, seed)
     features, new_features = (
-        normalize(ops.convert_to_tensor(x, "float32")) for x in (features, new_features)
+        normalize(float_tensor(x, name))
+        for name, x in (("features", features), ("new_features", new_features))
     )
 
     def evaluate(rows: Array | None) -> dict[str, float]:
@@ -94,17 +99,32 @@ def knn_probe(
         count = min(neighbors, len(columns))
         for block, cosines, found in nearest_candidates(new_features, known, count):
             cosines, found = ops.convert_to_numpy(cosines), ops.convert_to_numpy(found)
-            weights = (
-                np.ones_like(cosines)
-                if temperature is None
-                else np.exp((cosines - 1) / temperature)
-            )
-            votes = np.zeros((len(cosines), len(classes)))
-            np.add.at(votes, (np.arange(len(cosines))[:, None], columns[found]), weights)
+            votes = _log_votes(cosines, columns[found], len(classes), temperature)
             ranks.append(ranks_of_columns(votes, true_columns[block]))
         return accuracies(np.concatenate(ranks), new_labels, k)
 
-    return evaluate(None) if shots is None else few_shot(evaluate, labels, shots, draws, seed)
+    can_vote = all_finite(features, new_features)
+    return few_shot.measures(accuracy_names(k), evaluate if can_vote else None)
+
+
+def _log_votes(
+    cosines: Array, columns: Array, num_classes: int, temperature: float | None
+) -> Array:
+    """Returns the log of the votes for each class, `(rows, num_classes)`.
+
+    Args:
+        cosines: Float array `(rows, neighbors)`.
+        columns: Int array `(rows, neighbors)`, the classes of the neighbors.
+        num_classes: The number of classes.
+        temperature: Positive float, or `None` for equal votes.
+    """
+    cosines = cosines.astype("float64")
+    with np.errstate(over="ignore"):  # A vote of exp(-inf) is right at a tiny temperature.
+        logits = 0 * cosines if temperature is None else (cosines - cosines[:, :1]) / temperature
+    votes = np.full((len(cosines), num_classes), -np.inf)
+    # Votes stay logarithms, since at low temperatures exp(logit) is 0 for all but the nearest.
+    np.logaddexp.at(votes, (np.arange(len(cosines))[:, None], columns), logits)
+    return votes
 
 
 class KNNProbe(ProbeEvaluation):
@@ -128,3 +148,5 @@ class KNNProbe(ProbeEvaluation):
 
     name = "knn"
     function = staticmethod(knn_probe)
+    reports_nan = True
+    higher_is_better = ("accuracy",)

@@ -4,18 +4,21 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from keras_contrastive import _checks
 from keras_contrastive._typing import Array, ArrayLike
-from keras_contrastive.evaluation._callbacks import ProbeEvaluation
-from keras_contrastive.evaluation._few_shot import few_shot
+from keras_contrastive.evaluation._few_shot import FewShot
 from keras_contrastive.evaluation._inputs import (
     accuracies,
+    accuracy_names,
+    all_finite,
     check_same_dim,
     checked_ranks,
     column_indices,
     labeled_rows,
     ranks_of_columns,
 )
-from keras_contrastive.evaluation._softmax_regression import softmax_regression
+from keras_contrastive.evaluation._probe_evaluation import ProbeEvaluation
+from keras_contrastive.evaluation._softmax_regression import check_classes, softmax_regression
 
 
 def linear_probe(
@@ -34,7 +37,7 @@ def linear_probe(
     It minimizes `|W|^2 / 2 + C * (sum of cross-entropies)` to convergence by L-BFGS in float64, as
     scikit-learn's `LogisticRegression(C=C)`. The intercept is not penalized. Features are not
     scaled, and the effect of `C` depends on their scale. Choose `C` on a validation set, or
-    standardize the features.
+    standardize the features. If a feature is NaN or infinite, all measures are NaN.
 
     Args:
         features: Float array `(rows, dim)` with known labels.
@@ -47,7 +50,7 @@ def linear_probe(
         shots: `None` for all rows, or an integer or several. How many labeled rows of each class
             are drawn at random.
         draws: Positive integer, the number of draws.
-        seed: Integer seed of the draws.
+        seed: Non-negative integer, the seed of the draws.
 
     Returns:
         A dict of floats: `top_{k}_accuracy` and `mean_class_accuracy` in [0, 1], and
@@ -75,6 +78,9 @@ def linear_probe(
     )
     check_same_dim(features, new_features, ("features", "new_features"))
     k = checked_ranks(k)
+    C = _checks.positive("C", C)  # noqa: N806
+    check_classes(labels)
+    few_shot = FewShot(labels, shots, draws, seed)
 
     def evaluate(rows: Array | None) -> dict[str, float]:
         known = slice(None) if rows is None else rows
@@ -87,7 +93,8 @@ def linear_probe(
         results = accuracies(ranks_of_columns(log_probabilities, columns), new_labels, k)
         return results | {"cross_entropy": float(-log_likelihood.mean())}
 
-    return evaluate(None) if shots is None else few_shot(evaluate, labels, shots, draws, seed)
+    can_fit = all_finite(features, new_features)
+    return few_shot.measures([*accuracy_names(k), "cross_entropy"], evaluate if can_fit else None)
 
 
 class LinearProbe(ProbeEvaluation):
@@ -111,3 +118,6 @@ class LinearProbe(ProbeEvaluation):
 
     name = "linear"
     function = staticmethod(linear_probe)
+    reports_nan = True
+    higher_is_better = ("accuracy",)
+    lower_is_better = ("cross_entropy",)

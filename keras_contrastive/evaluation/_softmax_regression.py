@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_contrastive import _checks
 from keras_contrastive._typing import Array, ArrayLike
+from keras_contrastive.evaluation._inputs import check_finite, float_array, labeled_rows
 
 _MEMORY = 10  # Number of last steps from which L-BFGS estimates the curvature.
 _LossAndGradient: TypeAlias = Callable[[Array], tuple[float, Array]]
@@ -42,12 +43,13 @@ class SoftmaxRegression:
 
     def __call__(self, features: ArrayLike) -> Array:
         """Returns log-probabilities `(rows, classes)` of features `(rows, dim)`."""
-        return _log_softmax(np.asarray(features, "float64") @ self.weights + self.intercept)
+        features = float_array(features, "features").astype("float64")
+        return _log_softmax(features @ self.weights + self.intercept)
 
 
 def softmax_regression(
-    features: Array,
-    labels: Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     C: float = 1.0,  # noqa: N803
     tolerance: float = 1e-7,
     max_steps: int = 10000,
@@ -69,7 +71,9 @@ def softmax_regression(
         A `SoftmaxRegression`.
 
     Raises:
-        ValueError: If `C` is not positive, there is only one class, or `max_steps` are not enough.
+        TypeError: If labels are not integers, or an argument has the wrong type.
+        ValueError: If shapes do not match, features are not finite, `C` is not positive, there is
+            only one class, or `max_steps` are not enough.
 
     Reference:
         - Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithms 7.4 and 7.5.
@@ -81,12 +85,12 @@ def softmax_regression(
     array([7])
     """
     C = _checks.positive("C", C)  # noqa: N806
+    _checks.positive("tolerance", tolerance)
+    _checks.positive_int("max_steps", max_steps)
+    features, labels = labeled_rows(features, labels, ("features", "labels"))
+    check_finite(features, "features")
+    check_classes(labels)
     classes, columns = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            "`labels` must contain at least two classes. "
-            f"Received: labels of the classes {classes.tolist()}."
-        )
     rows, dim = features.shape
     # Centered features decouple the weights and the intercept, so the optimizer converges faster.
     center = features.mean(axis=0, dtype="float64")
@@ -108,6 +112,16 @@ def softmax_regression(
     parameters = _lbfgs(loss_and_gradient, start, tolerance, max_steps)
     weights = parameters[:-1]
     return SoftmaxRegression(classes, weights, parameters[-1] - center @ weights)
+
+
+def check_classes(labels: Array) -> None:
+    """Raises a `ValueError` if there is only one class."""
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise ValueError(
+            "`labels` must contain at least two classes. "
+            f"Received: labels of the classes {classes.tolist()}."
+        )
 
 
 def _log_softmax(logits: Array) -> Array:

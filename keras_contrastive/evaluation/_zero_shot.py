@@ -1,5 +1,6 @@
 """Zero-shot classification: the class with the nearest prompt embedding."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import keras
@@ -7,12 +8,17 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive._engine import normalize
-from keras_contrastive._typing import ArrayLike, Structure, Tensor
+from keras_contrastive._typing import Array, ArrayLike, Structure, Tensor
 from keras_contrastive.evaluation._callbacks import CorpusEvaluation
 from keras_contrastive.evaluation._inputs import (
     accuracies,
+    accuracy_names,
+    all_finite,
     check_same_dim,
+    checked_integers,
     checked_ranks,
+    float_tensor,
+    rows_of,
     unit_rows,
 )
 from keras_contrastive.evaluation._retrieval import ranks_of_positives
@@ -23,8 +29,9 @@ def zero_shot(
 ) -> dict[str, float]:
     """Classifies embeddings by the nearest class embedding, by cosine.
 
-    Ties count as errors: if all embeddings are equal, the accuracy is zero. A NaN embedding ranks
-    last. Similarities are computed in tiles; see `keras_contrastive.config.set_tile_shape`.
+    Ties count as errors: if all embeddings are equal, the accuracy is zero. If an embedding is NaN
+    or infinite, all measures are NaN. Similarities are computed in tiles; see
+    `keras_contrastive.config.set_tile_shape`.
 
     Args:
         embeddings: Float array `(rows, dim)`, for example of images.
@@ -56,32 +63,49 @@ def zero_shot(
     classes = class_embeddings(classes)
     check_same_dim(embeddings, classes, ("embeddings", "classes"))
     k = checked_ranks(k)
-    num_classes, largest = classes.shape[0], int(ops.convert_to_numpy(labels).max())
-    if largest >= num_classes:
-        raise ValueError(
-            f"`labels` must be in [0, {num_classes}), the rows of `classes`. "
-            f"Received: labels up to {largest}."
-        )
+    num_classes = classes.shape[0]
+    _check_labels(ops.convert_to_numpy(labels), num_classes, "classes")
+    if not all_finite(embeddings, classes):
+        return dict.fromkeys(accuracy_names(k), math.nan)
     class_ids = ops.arange(num_classes, dtype="int32")
     ranks = ranks_of_positives(embeddings, classes, labels, class_ids)
     return accuracies(ranks, ops.convert_to_numpy(labels), k)
 
 
+def _check_labels(labels: Array, num_classes: int, classes: str) -> None:
+    largest = int(labels.max())
+    if largest >= num_classes:
+        raise ValueError(
+            f"`labels` must be in [0, {num_classes}), the rows of `{classes}`. "
+            f"Received: labels up to {largest}."
+        )
+
+
+def _strings(name: str, values: Sequence[str]) -> list[str]:
+    """Returns strings as a list. Raises a `TypeError` for anything else, such as one string."""
+    several = isinstance(values, Iterable) and not isinstance(values, (str, bytes))
+    strings = list(values) if several else []
+    if not strings or not all(isinstance(value, str) for value in strings):
+        raise TypeError(f"`{name}` must be strings, at least one. Received: {name}={values!r}.")
+    return strings
+
+
 def class_embeddings(prompts: ArrayLike) -> Tensor:
     """Returns unit vectors `(num_classes, dim)` of one or several prompts for each class."""
-    prompts = ops.convert_to_tensor(prompts, dtype="float32")
+    prompts = float_tensor(prompts, "classes")
     if len(prompts.shape) not in (2, 3) or 0 in prompts.shape:
         raise ValueError(
             "`classes` must have the shape (num_classes, dim) or (num_classes, templates, dim). "
             f"Received: classes.shape={tuple(prompts.shape)}."
         )
     if len(prompts.shape) == 3:
-        prompts = ops.mean(normalize(prompts), axis=1)
-    return normalize(prompts)
+        finite = ops.all(ops.isfinite(prompts), axis=1)
+        prompts = ops.where(finite, ops.mean(normalize(prompts), axis=1), np.nan)
+    return ops.where(ops.isfinite(prompts), normalize(prompts), np.nan)
 
 
 class ZeroShotEvaluation(CorpusEvaluation):
-    """Classifies held-out images by text prompts at the end of epochs.
+    """Classifies held-out images by text prompts in epochs.
 
     It adds `val_zero_shot_top_1_accuracy`, ... to `logs`. See `zero_shot`.
 
@@ -133,6 +157,8 @@ class ZeroShotEvaluation(CorpusEvaluation):
     val_zero_shot_mean_class_accuracy
     """
 
+    higher_is_better = ("accuracy",)
+
     def __init__(
         self,
         x: Structure,
@@ -149,8 +175,8 @@ class ZeroShotEvaluation(CorpusEvaluation):
         embed: Callable[[keras.Model, Structure], Structure] | None = None,
     ) -> None:
         super().__init__(every=every, prefix=prefix, batch_size=batch_size, embed=embed)
-        templates = [templates] if isinstance(templates, str) else list(templates)
-        if not templates or any("{}" not in template for template in templates):
+        templates = _strings("templates", [templates] if isinstance(templates, str) else templates)
+        if any("{}" not in template for template in templates):
             raise ValueError(
                 "`templates` must be strings with `{}` for the name of a class. "
                 f"Received: templates={templates}."
@@ -160,14 +186,22 @@ class ZeroShotEvaluation(CorpusEvaluation):
                 "`tokenize` must be a function from strings to inputs of the text tower. "
                 f"Received: tokenize={tokenize!r}."
             )
+        class_names = _strings("class_names", class_names)
         self.x = x
-        self.labels = labels
+        rows = rows_of(x, "x") if embed is None else None
+        self.labels = checked_integers(labels, rows, ("x", "labels"))
         self.num_classes = len(class_names)
+        self.k = checked_ranks(k)
+        _check_labels(self.labels, self.num_classes, "class_names")
         prompts = [template.format(name) for name in class_names for template in templates]
         self.prompts = keras.tree.map_structure(ops.convert_to_numpy, tokenize(prompts))
+        if rows_of(self.prompts, "tokenize(prompts)") != len(prompts):
+            raise ValueError(
+                "`tokenize` must return one row for each string. "
+                f"Received: {rows_of(self.prompts, 'tokenize(prompts)')} rows for {len(prompts)}."
+            )
         self.image = image
         self.text = text
-        self.k = checked_ranks(k)
 
     def measures(self) -> dict[str, float]:
         prompts = np.asarray(self._embeddings_of(self.text, self.prompts))

@@ -11,7 +11,7 @@ from keras_contrastive._draws import as_seed, gamma, hash_embeddings, hash_keys
 from keras_contrastive._engine import Contrast
 from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
 from keras_contrastive.losses._arguments import value_with_gradient_of
-from keras_contrastive.losses._jackknife import jackknife
+from keras_contrastive.losses._jackknife import jackknife, jackknife_of_positives
 from keras_contrastive.losses._running_partition import RunningPartitionLoss
 
 
@@ -58,7 +58,9 @@ class GammaContrastive(RunningPartitionLoss):
             bias and needs `max_weight`. `"batch"` uses the batch alone and has the bias of InfoNCE,
             for comparison.
         include_positive: Whether the partition includes the positive, as in InfoNCE, or not, as in
-            the decoupled loss. With infinitely many negatives there is no difference.
+            the decoupled loss. With infinitely many negatives there is no difference. A stored
+            estimate is that of the negatives. The rate adds the positive as it is in this batch.
+            An anchor with several positives has a partition, and a rate, for each of them.
         max_weight: Upper limit of the batch's partition divided by the estimate. `num_capped`
             counts how often it applied.
         seed: Int, seed of the draws, or `None` to draw one from Python's `random`, which
@@ -113,40 +115,51 @@ class GammaContrastive(RunningPartitionLoss):
 
     def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
         log_sum = contrast.log_sum_negatives
-        log_count = contrast.log_num_negatives
-        log_partition = log_sum - log_count  # log of the mean over the negatives
-        # In a mean over all M negatives, an included positive has the weight 1 / M.
-        log_population = math.log(max(self.num_items - 1, 1)) if self.num_items else log_count
         if self.include_positive:
             value = contrast.mean_softplus(log_sum)
-            softplus = contrast.mean_softplus(log_partition + log_population)
-            log_partition = softplus + contrast.positive_logit - log_population
         else:
             value = log_sum - contrast.positive_logit
         value = contrast.zero_where_invalid(value)
         if training is False:
             return value
-        weights = ops.stop_gradient(self._draw(contrast))
+        draws = ops.stop_gradient(self._draw(contrast))
         if self.num_items is None:
-            log_partition = jackknife(contrast, log_partition)
+            log_partition = self._corrected(contrast, value)
             if self.state is not None:
                 self.state.advance(num_capped=0)
         else:
-
-            def slope() -> Tensor:
-                if not self.include_positive:
-                    return contrast.expected_logit()
-                share = ops.exp(contrast.positive_logit - log_population - log_partition)
-                of_negatives = (1 - share) * contrast.expected_logit()
-                return of_negatives + share * contrast.positive_logit
-
-            before, after = self.update_estimates(contrast, log_partition, slope, self.momentum)
-            batch_rate = ops.stop_gradient(log_partition)
-            rate = {"after": after, "before": before, "batch": batch_rate}[self.rate]
-            weights = weights * self.capped_weights(contrast, log_partition, rate)
+            log_partition = self._divided_by_rate(contrast)
         # The gradient of u * S equals that of (u S, detached) * log S, which never overflows.
-        surrogate = weights * log_partition - contrast.positive_logit
+        surrogate = draws * log_partition - contrast.positive_logit
         return value_with_gradient_of(value, contrast.zero_where_invalid(surrogate))
+
+    def _corrected(self, contrast: Contrast, value: Tensor) -> Tensor:
+        """Returns the log-partition of the batch with the jackknife."""
+        log_mean = contrast.log_sum_negatives - contrast.log_num_negatives
+        if not self.include_positive:
+            return jackknife(contrast, log_mean)
+        # The positive counts as one of as many candidates as there are negatives.
+        log_mean = value + contrast.positive_logit - contrast.log_num_negatives
+        return jackknife_of_positives(contrast, log_mean)
+
+    def _divided_by_rate(self, contrast: Contrast) -> Tensor:
+        """Returns a value with the gradient of the partition divided by the detached rate."""
+        # log of the mean over the negatives
+        log_mean = contrast.log_sum_negatives - contrast.log_num_negatives
+        before, after = self.update_estimates(
+            contrast, log_mean, contrast.expected_logit, self.momentum
+        )
+        batch_rate = ops.stop_gradient(log_mean)
+        rate = {"after": after, "before": before, "batch": batch_rate}[self.rate]
+        weights = self.capped_weights(contrast, log_mean, rate)
+        if not self.include_positive:
+            return weights * log_mean
+        # In a mean over all M negatives, an included positive has the weight 1 / M. The value is
+        # log(rate + exp(logit) / M), and its gradient is that of the partition over that rate.
+        threshold = ops.where(contrast.valid, rate, ops.zeros_like(rate))
+        threshold = threshold + math.log(max((self.num_items or 2) - 1, 1))
+        threshold = value_with_gradient_of(threshold, weights * log_mean)
+        return contrast.mean_softplus(threshold) + contrast.positive_logit
 
     def _draw(self, contrast: Contrast) -> Tensor:
         if self.draws is None:

@@ -50,6 +50,8 @@ class Alignment(keras.metrics.Mean):
     2.0
     """
 
+    _direction = "down"
+
     def __init__(self, alpha: float = 2, name: str = "alignment", dtype: str | None = None) -> None:
         _checks.positive("alpha", alpha)
         super().__init__(name=name, dtype=dtype)

@@ -32,6 +32,8 @@ class AnswerAccuracy(keras.metrics.Mean):
     0.5
     """
 
+    _direction = "up"
+
     def __init__(self, padding_id: int = 0, name: str = "answer_accuracy", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.padding_id = padding_id

@@ -63,6 +63,8 @@ class EffectiveRank(ViewMetric):
     2.5
     """
 
+    _direction = "up"
+
     def __init__(
         self, order: Literal[1, 2] = 2, name: str = "effective_rank", dtype: str | None = None
     ) -> None:

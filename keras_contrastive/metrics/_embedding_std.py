@@ -44,6 +44,8 @@ class EmbeddingStd(ViewMetric):
     1.0
     """
 
+    _direction = "up"
+
     def __init__(self, name: str = "embedding_std", dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
 

@@ -51,6 +51,7 @@ class ModalityGap(ViewMetric):
     """
 
     min_views = 2
+    _direction = "down"
 
     def __init__(self, name: str = "modality_gap", dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)

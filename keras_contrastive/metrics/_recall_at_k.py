@@ -45,6 +45,8 @@ class RecallAtK(keras.metrics.Mean):
     1.0
     """
 
+    _direction = "up"
+
     def __init__(self, k: int = 1, name: str | None = None, dtype: str | None = None) -> None:
         self.k = _checks.positive_int("k", k)
         super().__init__(name=name or f"recall_at_{k}", dtype=dtype)

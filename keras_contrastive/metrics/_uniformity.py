@@ -56,6 +56,8 @@ class Uniformity(ViewMetric):
     -2.0
     """
 
+    _direction = "down"
+
     def __init__(self, t: float = 2, name: str = "uniformity", dtype: str | None = None) -> None:
         _checks.real("t", t, 0, _LARGEST, include_low=False)
         super().__init__(name=name, dtype=dtype)

@@ -1,6 +1,5 @@
 """ContrastiveTrainer: encoders, views and a contrastive loss as one Keras model."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -12,8 +11,9 @@ from keras_contrastive._typing import Config, Layer, Layers
 from keras_contrastive.layers import MomentumTeacher
 from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers import _checks
+from keras_contrastive.trainers import _doors as doors
 from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
-from keras_contrastive.trainers._fit_arguments import prepare_evaluate, prepare_fit
+from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbacks
 from keras_contrastive.trainers._loss_layers import LossLayers
 from keras_contrastive.trainers._objective import ObjectiveModel
 from keras_contrastive.trainers._resume import TrainingProgress
@@ -205,20 +205,46 @@ class ContrastiveTrainer(ObjectiveModel):
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains the model as `keras.Model.fit`. `y` holds integer ids `(batch,)` or is `None`.
 
-        Row numbers are the ids if the loss keeps state for `num_items` items, `y` is `None`, and
-        `x` is arrays of exactly that many rows.
+        Row numbers are the ids if the loss has a queue or keeps state for `num_items` items, `y` is
+        `None`, and `x` is arrays (of exactly that many rows).
+
+        Callbacks of `keras_contrastive.evaluation` run before the others. Callbacks with the mode
+        `"auto"` that monitor a metric or a measure of this package get its mode.
         """
-        bound = inspect.signature(super().fit).bind(x, y, *args, **kwargs)
-        bound.apply_defaults()
-        prepare_fit(self, self._progress, bound.arguments)
-        return super().fit(*bound.args, **bound.kwargs)
+        with doors.errors_in_our_words():
+            bound = doors.bind(super().fit, x, y, *args, **kwargs)
+            parts = {mean.name: 1.0 for mean in self._penalty_means} | self._extra_weights
+            modes = monitor_modes([*self._view_metrics.plain, *self._view_metrics.weighted], parts)
+            bound.arguments["callbacks"] = prepare_callbacks(bound.arguments["callbacks"], modes)
+            doors.prepare_fit(self, self._progress, bound.arguments)
+            return super().fit(*bound.args, **bound.kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates as `keras.Model.evaluate`. `y` holds integer ids `(batch,)` or is `None`."""
-        bound = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs)
-        bound.apply_defaults()
-        prepare_evaluate(bound.arguments)
-        return super().evaluate(*bound.args, **bound.kwargs)
+        with doors.errors_in_our_words():
+            bound = doors.bind(super().evaluate, x, y, *args, **kwargs)
+            doors.prepare_evaluate(self, bound.arguments)
+            return super().evaluate(*bound.args, **bound.kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Returns embeddings as `keras.Model.predict`: a dict by modality, or an array."""
+        return super().predict(doors.prepare_predict(self, x), *args, **kwargs)
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains on one batch as `keras.Model.train_on_batch`. `y` holds ids or is `None`."""
+        bound = doors.bind(super().train_on_batch, x, y, *args, **kwargs)
+        doors.prepare_batch(self, bound.arguments, training=True)
+        return super().train_on_batch(*bound.args, **bound.kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates one batch as `keras.Model.test_on_batch`. `y` holds ids or is `None`."""
+        bound = doors.bind(super().test_on_batch, x, y, *args, **kwargs)
+        doors.prepare_batch(self, bound.arguments, training=False)
+        return super().test_on_batch(*bound.args, **bound.kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Returns embeddings of one batch as `keras.Model.predict_on_batch`."""
+        return super().predict_on_batch(doors.prepare_predict(self, x))
 
     # Saving
 

@@ -1,7 +1,6 @@
 """Arrays as batches in a known order, which several processes share and a resumed run continues."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -58,44 +57,15 @@ class ArrayBatches(keras.utils.PyDataset):
         return keras.tree.map_structure(lambda array: array[rows], self.arrays)
 
 
-class ProcessShard(keras.utils.PyDataset):
-    """The rows that one process takes from each batch of a data set.
-
-    Args:
-        dataset: A `keras.utils.PyDataset`.
-        shard: `(index, count)`.
-    """
-
-    def __init__(self, dataset: Any, shard: tuple[int, int]) -> None:
-        super().__init__(workers=dataset.workers, use_multiprocessing=dataset.use_multiprocessing)
-        self.dataset = dataset
-        self.shard = shard
-
-    @property
-    def num_batches(self) -> int | None:
-        return self.dataset.num_batches
-
-    def __getitem__(self, index: int) -> Structure:
-        batch = self.dataset[index]
-        return keras.tree.map_structure(lambda array: shard_of(array, self.shard), batch)
-
-    def on_epoch_begin(self) -> None:
-        self.dataset.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self.dataset.on_epoch_end()
-
-
 def shard_of(rows: ArrayLike, shard: tuple[int, int]) -> ArrayLike:
     """Returns part `index` of `count` equal parts. The sizes differ by one row at most."""
     index, count = shard
     return rows[len(rows) * index // count : len(rows) * (index + 1) // count]
 
 
-def is_arrays(x: Structure) -> bool:
-    """Returns whether `x` is a structure of arrays with rows, rather than a data set."""
-    leaves = keras.tree.flatten(x)
-    return bool(leaves) and all(getattr(leaf, "shape", ()) for leaf in leaves)
+def is_rows(x: Structure) -> bool:
+    """Returns whether `x` is an array or a structure of arrays, rather than a data set."""
+    return isinstance(x, (Mapping, list, tuple)) or getattr(x, "shape", None) is not None
 
 
 def row_numbers(x: Structure, num_items: int | None = None) -> np.ndarray | None:
@@ -104,7 +74,7 @@ def row_numbers(x: Structure, num_items: int | None = None) -> np.ndarray | None
     Raises:
         ValueError: If `num_items` is given and differs from the number of rows.
     """
-    if not is_arrays(x):
+    if not is_rows(x):
         return None
     rows = keras.tree.flatten(x)[0].shape[0]
     if num_items is not None and rows != num_items:

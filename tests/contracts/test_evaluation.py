@@ -39,7 +39,6 @@ class Case:
             are compared with.
         arguments: Function from a random generator to arguments.
         measures: Names of the results.
-        nan_ranks_last: Whether NaN embeddings rank last. Otherwise they raise an error.
         ignores_length: Whether embeddings are normalized.
     """
 
@@ -47,7 +46,6 @@ class Case:
     names: tuple[str, str, str]
     arguments: Callable
     measures: tuple[str, ...]
-    nan_ranks_last: bool
     ignores_length: bool = True
 
 
@@ -94,22 +92,19 @@ CASES = {
         ("queries", "query_ids", "candidates"),
         retrieval_arguments,
         ("recall_at_1", "recall_at_3", "median_rank", "mrr"),
-        nan_ranks_last=True,
     ),
     "zero_shot": Case(
         zero_shot,
         ("embeddings", "labels", "classes"),
         zero_shot_arguments,
         ACCURACIES,
-        nan_ranks_last=True,
     ),
-    "knn_probe": Case(knn_probe, PROBE_NAMES, probe_arguments, ACCURACIES, nan_ranks_last=False),
+    "knn_probe": Case(knn_probe, PROBE_NAMES, probe_arguments, ACCURACIES),
     "linear_probe": Case(
         linear_probe,
         PROBE_NAMES,
         probe_arguments,
         (*ACCURACIES, "cross_entropy"),
-        nan_ranks_last=False,
         ignores_length=False,
     ),
 }
@@ -173,6 +168,32 @@ def test_tensors_and_lists_are_accepted(case, rng):
 
 
 @every_function
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_narrow_arrays_are_computed_in_float32(case, rng, dtype, as_tensor):
+    arguments, narrow = case.arguments(rng), pytest.importorskip("ml_dtypes").bfloat16
+    dtype = narrow if dtype == "bfloat16" else dtype
+    for name in case.names[::2]:
+        # A common offset, which normalized bfloat16 embeddings cannot hold.
+        arguments[name] = (np.asarray(arguments[name]) + 10).astype(dtype)
+    wide = {name: arguments[name].astype("float32") for name in case.names[::2]}
+    if as_tensor:
+        arguments |= {name: ops.convert_to_tensor(arguments[name]) for name in case.names[::2]}
+    assert case.function(**arguments) == pytest.approx(case.function(**arguments | wide))
+
+
+@every_function
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int64"])
+def test_integers_are_numbers(case, rng, dtype):
+    arguments = case.arguments(rng)
+    rounded = {name: np.round(np.abs(5 * arguments[name])) for name in case.names[::2]}
+    integers = {name: values.astype(dtype) for name, values in rounded.items()}
+    integers[case.names[1]] = arguments[case.names[1]].astype(dtype)
+    expected = case.function(**arguments | rounded)
+    assert case.function(**arguments | integers) == pytest.approx(expected)
+
+
+@every_function
 def test_equal_embeddings_are_errors(case, rng):
     arguments = case.arguments(rng)
     equal = {name: np.ones_like(arguments[name]) for name in case.names[::2]}
@@ -184,16 +205,16 @@ def test_equal_embeddings_are_errors(case, rng):
 
 
 @every_function
-def test_nan_embeddings_rank_last_or_raise(case, rng):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("tiles", [(6, 8), None], indirect=True, ids=str)
+def test_one_embedding_that_is_not_finite_makes_all_measures_nan(case, rng, value, tiles):
     arguments = case.arguments(rng)
-    embeddings, _, others = case.names
-    for name in (embeddings, others):
-        missing = arguments | {name: np.full_like(arguments[name], np.nan)}
-        if case.nan_ranks_last:
-            assert case.function(**missing)[case.measures[0]] == 0.0
-        else:
-            with pytest.raises(ValueError, match=f"`{name}` must be finite. Received: .* with NaN"):
-                case.function(**missing)
+    for name in case.names[::2]:
+        rows = np.array(arguments[name])
+        rows[1, 2] = value
+        results = case.function(**arguments | {name: rows})
+        assert tuple(results) == case.measures
+        assert np.isnan(list(results.values())).all()
 
 
 @every_function
@@ -202,6 +223,31 @@ def test_embeddings_that_are_not_a_matrix_raise(case, rng):
         for wrong in (np.ones(4), np.ones((2, 3, 4, 5)), np.ones((0, 4))):
             with pytest.raises(ValueError, match=rf"`{name}` must have the shape \("):
                 case.function(**case.arguments(rng) | {name: wrong})
+
+
+class DataSet(keras.utils.PyDataset):
+    """A data set that is no array."""
+
+
+@every_function
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        DataSet(),
+        None,
+        "a cat",
+        ["a", "b"],
+        [[1.0, 2.0], [3.0]],
+        np.ones((4, 5), bool),
+        np.ones((4, 5), complex),
+        [[None, 1.0]],
+    ],
+    ids=["data set", "none", "string", "strings", "ragged", "bools", "complex", "objects"],
+)
+def test_embeddings_that_are_no_numbers_raise(case, rng, wrong):
+    for name in case.names[::2]:
+        with pytest.raises(TypeError, match=rf"`{name}` must be an array.*Received: `"):
+            case.function(**case.arguments(rng) | {name: wrong})
 
 
 @every_function
@@ -232,8 +278,19 @@ def test_different_dimensions_raise(case, rng):
         ),
         (lambda ids: ids - 1, ValueError, r"be in \[0, 2\*\*31\)"),
         (lambda ids: ids + 2**31, ValueError, r"be in \[0, 2\*\*31\)"),
+        (lambda ids: ids.astype(str), TypeError, r"be integers, .* strings\..*np.unique\(names"),
+        (lambda ids: list(map(str, ids)), TypeError, r"be integers, .* strings\..*np.unique"),
+        (lambda ids: ids > 1, TypeError, "be integers, .*dtype bool"),
+        (lambda ids: ids[0], ValueError, "have the shape"),
+        (lambda ids: [], TypeError, "be integers, one for each row of `{}`"),
+        (lambda ids: ids[:0], ValueError, "have the shape"),
+        (lambda ids: [ids, 1], TypeError, "be an array.* NumPy cannot convert"),
+        (lambda ids: DataSet(), TypeError, "be integers, one for each row of `{}`.*dtype object"),
     ],
-    ids=["float", "short", "matrix", "negative", "large"],
+    ids=[
+        *("float", "short", "matrix", "negative", "large", "strings", "list of strings", "bools"),
+        *("scalar", "empty list", "empty array", "ragged", "data set"),
+    ],
 )
 def test_invalid_ids_raise(case, rng, change, error, message):
     arguments = case.arguments(rng)
@@ -243,10 +300,32 @@ def test_invalid_ids_raise(case, rng, change, error, message):
 
 
 @every_function
-@pytest.mark.parametrize(("k", "error"), [(5, TypeError), ((1.5,), TypeError), ((0,), ValueError)])
+@pytest.mark.parametrize(
+    ("k", "error"),
+    [
+        (5, TypeError),
+        (None, TypeError),
+        ("5", TypeError),
+        ((1.5,), TypeError),
+        ((1.0,), TypeError),
+        ((True,), TypeError),
+        (("5",), TypeError),
+        ((0,), ValueError),
+        ((1, -1), ValueError),
+    ],
+)
 def test_invalid_k_raises(case, rng, k, error):
     with pytest.raises(error, match=r"`k` must be .* Received: k="):
         case.function(**case.arguments(rng) | {"k": k})
+
+
+@every_function
+@pytest.mark.parametrize("k", [[1, 2], np.array([1, 2]), (np.int64(1), np.uint8(2)), range(1, 3)])
+def test_k_may_be_numpy_integers(case, rng, k):
+    arguments = case.arguments(rng)
+    results = case.function(**arguments | {"k": k})
+    assert results == case.function(**arguments | {"k": (1, 2)})
+    assert all(type(name) is str and "np." not in name for name in results)
 
 
 # Callbacks
@@ -436,9 +515,56 @@ def test_unknown_modality_raises(make):
         ({"every": 1.5}, TypeError, "`every` must be a positive integer. Received: every=1.5"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer"),
         ({"embed": "text"}, TypeError, "`embed` must be `None` or a function"),
+        ({"every": True}, TypeError, "`every` must be a positive integer"),
+        ({"batch_size": 2.0}, TypeError, "`batch_size` must be a positive integer"),
+        ({"prefix": None}, TypeError, "`prefix` must be a string. Received: prefix=None"),
+        ({"k": 5}, TypeError, r"`k` must be several positive integers.*Use `\(5,\)`"),
+        ({"k": (0,)}, ValueError, "`k` must be a positive integer. Received: k=0"),
         ({"unknown": 3}, TypeError, "unknown"),
+        ({"neighbours": 3}, TypeError, "neighbours"),
     ],
 )
 def test_invalid_arguments_raise_in_the_constructor(make, arguments, error, message):
     with pytest.raises(error, match=message):
         make(towers.pairs(), **arguments)
+
+
+@every_callback
+def test_numpy_scalars_are_accepted(make):
+    numbers = {"every": np.int64(2), "batch_size": np.uint8(16), "k": np.array([1, 2])}
+    evaluation = make(towers.pairs(), **numbers)
+    assert [type(value) for value in (evaluation.every, evaluation.batch_size)] == [int, int]
+
+
+def probe_of(probe):
+    return lambda inputs: probe(inputs, LABELS, towers.pairs()["text"], LABELS)
+
+
+FROM_INPUTS = {
+    "zero_shot": lambda inputs: make_zero_shot({"image": inputs}),
+    "knn": probe_of(KNNProbe),
+    "linear": probe_of(LinearProbe),
+}
+
+
+@pytest.mark.parametrize("make", FROM_INPUTS.values(), ids=FROM_INPUTS)
+@pytest.mark.parametrize(
+    ("inputs", "error", "message"),
+    [
+        (DataSet(), TypeError, "`x` must be an array.*`DataSet`. Collect the rows of a data set"),
+        (
+            None,
+            TypeError,
+            "`x` must be an array, or a dict or list of arrays. Received: `NoneType`",
+        ),
+        ([[1.0, 2.0], [3.0, 4.0]], TypeError, "`x` must be an array.*Received: `float`"),
+        (np.float32(3.0), TypeError, "`x` must be an array.*Received: `float32`"),
+        (np.ones((0, 5)), ValueError, "`x` must hold arrays with the same number of rows.*: 0"),
+        ({}, ValueError, "`x` must hold arrays.*Received: no array"),
+        ([np.ones((2, 3)), np.ones((3, 3))], ValueError, "`x` must hold arrays.*Received: 2, 3"),
+        (np.ones((5, 5)), ValueError, r"`labels` must have the shape \(5,\).* row of `x`"),
+    ],
+)
+def test_inputs_that_are_no_arrays_raise_in_the_constructor(make, inputs, error, message):
+    with pytest.raises(error, match=message):
+        make(inputs)

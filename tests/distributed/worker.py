@@ -12,11 +12,12 @@ from keras import ops
 
 from keras_contrastive.config import set_tile_shape
 from tests.distributed.cases import CASES
-from tests.helpers.backend import JIT_COMPILE
 from tests.helpers.replicas import UNEVEN_ROWS, join_replicas, num_replicas
 from tests.helpers.towers import pairs
 
 RATE, BATCH, EPOCHS = 0.1, 16, 4
+# On TensorFlow, XLA compiles for minutes.
+JIT_COMPILE = False if keras.backend.backend() == "tensorflow" else "auto"
 
 
 def measure(make, evaluated=True):

@@ -362,5 +362,3 @@ COMPILE_MOST = {"jax": _COMPILED, "tensorflow": _COMPILED, "torch": {}}[keras.ba
 # Arguments of `compile` for the fastest few steps of a large model. Eagerly, JAX compiles each
 # operation.
 COMPILE_LEAST = {"run_eagerly": keras.backend.backend() != "jax"}
-# On TensorFlow, a step as a graph. XLA would compile for ten seconds and more.
-JIT_COMPILE = False if keras.backend.backend() == "tensorflow" else "auto"

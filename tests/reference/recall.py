@@ -73,20 +73,20 @@ def recall_of_labels(rows, labels, k, weights=None):
     return sum(hit * weight for hit, weight in found) / total if total else 0.0
 
 
-def ranks_in_corpus(queries, candidates, query_ids, candidate_ids):
+def ranks_in_corpus(queries, candidates, query_ids, candidate_ids, exclude_self=False):
     """Returns the rank of the nearest positive of each query."""
     ranks = []
-    for query, query_id in zip(queries, query_ids, strict=True):
+    for row, (query, query_id) in enumerate(zip(queries, query_ids, strict=True)):
         nearest = max(
             cosine(query, c)
-            for c, i in zip(candidates, candidate_ids, strict=True)
-            if i == query_id
+            for other, (c, i) in enumerate(zip(candidates, candidate_ids, strict=True))
+            if i == query_id and not (exclude_self and other == row)
         )
         ranks.append(rank(query, nearest, candidates, [i != query_id for i in candidate_ids]))
     return np.array(ranks)
 
 
-def retrieval(queries, candidates, query_ids, candidate_ids, k):
-    ranks = ranks_in_corpus(queries, candidates, query_ids, candidate_ids)
+def retrieval(queries, candidates, query_ids, candidate_ids, k, exclude_self=False):
+    ranks = ranks_in_corpus(queries, candidates, query_ids, candidate_ids, exclude_self)
     results = {f"recall_at_{n}": np.mean([r <= n for r in ranks]) for n in k}
     return results | {"median_rank": np.median(ranks), "mrr": np.mean([1 / r for r in ranks])}

@@ -8,7 +8,7 @@ from keras import ops
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.layers import BrownianBridge, EmbeddingQueue, LearnableTemperature
 from keras_contrastive.losses import GammaContrastive
-from tests.helpers.backend import JIT_COMPILE
+from tests.helpers.backend import COMPILE_LEAST
 from tests.helpers.towers import pairs, tower, towers
 
 
@@ -46,7 +46,7 @@ def trainer():
         LearnableTemperature(0.5), num_items=24, draws=2, memory=EmbeddingQueue(10, 4)
     )
     # `test_killed_process.py` resumes a run that XLA compiled on TensorFlow.
-    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=JIT_COMPILE)
+    model.compile(keras.optimizers.Adam(0.01), loss, **COMPILE_LEAST)
     return model
 
 

@@ -137,15 +137,27 @@ def test_float_labels_of_one_view_raise(y_true):
 )
 @pytest.mark.parametrize("y_pred", [A, [A, B]], ids=["one_view", "two_views"])
 def test_strings_and_bools_are_not_ids(y_true, y_pred):
-    with pytest.raises(TypeError, match=r"`y_true` must hold integer ids.*y_true with dtype"):
+    with pytest.raises(
+        TypeError, match=r"`y_true` must hold integer ids or labels.*(np\.unique|astype)"
+    ):
         as_views(y_true, y_pred)
 
 
-def test_integer_one_hot_labels_raise_with_a_fix():
-    with pytest.raises(
-        ValueError, match=r"`\(batch,\)` or `\(batch, 1\)`.*\(4, 3\).*argmax of one-hot"
-    ):
-        as_views(np.eye(4, 3, dtype="int32"), A)
+@pytest.mark.parametrize(
+    ("labels", "fix"),
+    [
+        (np.eye(4, dtype="int32"), r"one-hot labels. Pass `labels.argmax\(axis=1\)`"),
+        (np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]]), "Rows with several labels"),
+    ],
+    ids=["one label", "several labels"],
+)
+def test_rows_of_labels_raise_with_a_fix(labels, fix):
+    expected = r"`\(batch,\)` or `\(batch, 1\)`.*"
+    with pytest.raises(ValueError, match=expected + fix):
+        as_views(labels, A)
+    # The values of a tensor may be unknown, so both cases have one message.
+    with pytest.raises(ValueError, match=expected + ".*np.nonzero.*several labels"):
+        as_views(ops.convert_to_tensor(labels), A)
 
 
 def test_float_one_hot_labels_raise():

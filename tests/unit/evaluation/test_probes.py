@@ -98,7 +98,7 @@ def test_regression_on_equal_features_predicts_the_frequencies():
     [
         ({"shots": 9}, ValueError, r"`shots` must be in \[1, 8\].* shots=9. Class 0 has only 8"),
         ({"shots": 0}, ValueError, r"`shots` must be in \[1, 8\]"),
-        ({"shots": 1.5}, TypeError, "`shots` must be an integer"),
+        ({"shots": 1.5}, TypeError, "`shots` must be `None`, a positive integer or several"),
         ({"shots": 1, "draws": 0}, ValueError, "`draws` must be a positive integer"),
         ({"labels": np.array(["a"] * 24)}, TypeError, "`labels` must be integers.*return_inverse"),
     ],
@@ -191,7 +191,7 @@ def test_modality_of_a_trainer_with_towers_must_be_given():
     ("templates", "tokenize", "error", "message"),
     [
         ("a photo", len, ValueError, r"`templates` must be .*`\{\}` for the name"),
-        ([], len, ValueError, "`templates` must be strings"),
+        ([], len, TypeError, "`templates` must be strings"),
         ("{}", "words", TypeError, "`tokenize` must be a function"),
     ],
 )

@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_contrastive import ContrastiveTrainer
-from keras_contrastive.evaluation import RetrievalEvaluation, retrieval
-from keras_contrastive.losses import InfoNCE
-from tests.helpers import towers
+from keras_contrastive.evaluation import retrieval
 from tests.reference import recall as reference
 
 
@@ -55,13 +52,6 @@ def test_equal_embeddings_rank_last():
     assert results == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("tiles", [(2, 2), None], indirect=True, ids=str)
-def test_nan_embeddings_rank_last(rng, tiles):
-    nan, finite = np.full((4, 3), np.nan), rng.normal(size=(4, 3))
-    for corpus in ((nan, finite), (finite, nan)):
-        assert retrieval(*corpus, k=()) == pytest.approx({"median_rank": 4, "mrr": 0.25})
-
-
 def test_query_without_a_positive_raises(rng):
     queries, candidates = rng.normal(size=(5, 2)), rng.normal(size=(3, 2))
     with pytest.raises(ValueError, match=r"`query_ids` must be.*query 3, which has no candidate"):
@@ -81,16 +71,34 @@ def test_invalid_candidate_ids_raise(ids, error, message):
         retrieval(np.ones((3, 4)), np.ones((3, 4)), [0, 1, 2], ids)
 
 
-def test_callback_uses_ids():
-    data = towers.pairs(8)
-    evaluation = RetrievalEvaluation(data, ids=np.zeros(8, int), k=(1,))
-    evaluation.set_model(ContrastiveTrainer(towers.towers()))
-    assert evaluation.evaluate()["val_image_to_text_recall_at_1"] == 1.0
+@pytest.mark.parametrize("tiles", [(4, 3), None], indirect=True, ids=str)
+@pytest.mark.parametrize("given", ["query_ids", "candidate_ids", "both"])
+def test_query_is_left_out_of_its_own_candidates(rng, tiles, given):
+    rows, labels = rng.normal(size=(12, 4)), np.arange(12) % 4
+    names = ("query_ids", "candidate_ids") if given == "both" else (given,)
+    ids = dict.fromkeys(names, labels)
+    found = retrieval(rows, rows, **ids, k=(1, 2, 5), exclude_self=True)
+    expected = reference.retrieval(rows, rows, labels, labels, (1, 2, 5), exclude_self=True)
+    assert found == pytest.approx(expected)
+    assert found["mrr"] < retrieval(rows, rows, labels, labels, k=())["mrr"] == 1.0
 
 
-def test_model_that_returns_one_tensor_raises_in_fit(rng):
-    model = ContrastiveTrainer(towers.tower(6), augmenters=towers.Shift())
-    model.compile("adam", InfoNCE())
-    x = rng.normal(size=(4, 6)).astype("float32")
-    with pytest.raises(TypeError, match=r"dict of at least two modalities.*Pass `embed`"):
-        model.fit(x, callbacks=[RetrievalEvaluation(x)], verbose=0)
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            {"candidates": np.ones((3, 2))},
+            ValueError,
+            r"same rows .*queries \(4, 2\), candidates \(3, 2\)",
+        ),
+        ({"candidate_ids": [1, 0, 1, 0]}, ValueError, "must be equal if `exclude_self` is True"),
+        ({"query_ids": [0, 0, 1, 2]}, ValueError, "Received: query 2, and no other row has its id"),
+        ({"query_ids": None}, ValueError, "`query_ids` must contain each id at least twice"),
+        ({"exclude_self": 1}, TypeError, "`exclude_self` must be a bool. Received: exclude_self=1"),
+        ({"exclude_self": "no"}, TypeError, "`exclude_self` must be a bool"),
+    ],
+)
+def test_rows_that_cannot_be_left_out_raise(arguments, error, message):
+    valid = {"queries": np.ones((4, 2)), "candidates": np.ones((4, 2)), "query_ids": [0, 1, 0, 1]}
+    with pytest.raises(error, match=message):
+        retrieval(**{**valid, "exclude_self": True, **arguments})

@@ -38,10 +38,7 @@ def step(loss, ids, *views, **kwargs):
     """The gradients of one training step, which also updates the state."""
     variables = [variable for layer in loss.layers for variable in layer.variables]
     return gradients(
-        lambda *views: loss(ids, views, training=True, **kwargs),
-        *views,
-        variables=variables,
-        **FASTEST,
+        lambda *views: loss(ids, views, training=True, **kwargs), *views, variables=variables
     )
 
 
@@ -78,6 +75,63 @@ def test_draws_multiply_only_the_partition():
         lambda x: reference.exponential((x, b), ids, TEMPERATURE, weights).mean(), a
     )
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("labels", [None, [0, 0, 0, 1, 1, 2, 2, 2]], ids=["views", "labels"])
+@pytest.mark.parametrize("rate", ["before", "after", "batch"])
+def test_included_positive_is_added_to_the_stored_estimate(labels, rate):
+    # Each positive has the rate: estimate of the negatives + exp(logit) / (items - 1).
+    views = embeddings(rows=8, views=2 if labels is None else 1)
+    ids = np.arange(8) if labels is None else np.array(labels)
+    stored = np.random.default_rng(3).normal(size=8)[ids][:, None]
+    table = np.full((9, 1), -np.inf, "float32")
+    table[ids] = stored
+    loss = GammaContrastive(
+        temperature=TEMPERATURE,
+        num_items=8,
+        rate=rate,
+        include_positive=True,
+        symmetric=False,
+        max_weight=1e6,
+    )
+    loss.build(None if labels is None else {})
+    loss.state.log_rates.assign(table)
+
+    def terms(x):
+        """Logits and masks of the only direction, with `x` as the anchors' view."""
+        (found,) = reference.directions([x, *views[1:]], ids, TEMPERATURE, symmetric=False)
+        return found
+
+    def negatives(x):
+        logits, _, is_negative = terms(x)
+        return (np.exp(logits) * is_negative).sum(axis=1) / is_negative.sum(axis=1)
+
+    batch = np.array([negatives(views[0])[ids == item].mean() for item in ids])
+    estimates = {
+        "before": np.exp(stored[:, 0]),
+        "after": 0.7 * np.exp(stored[:, 0]) + 0.3 * batch,
+        "batch": negatives(views[0]),
+    }[rate]
+    fixed, is_positive, _ = terms(views[0])
+    rates = estimates[:, None] + np.exp(fixed) / 7
+
+    def augmented(x):
+        logits = terms(x)[0]
+        partitions = negatives(x)[:, None] + np.exp(logits) / 7
+        losses = (partitions / rates - logits) * is_positive
+        return (losses.sum(axis=1) / is_positive.sum(axis=1)).mean()
+
+    found = (
+        step(loss, ids, *views)
+        if labels is None
+        else gradients(
+            lambda x: loss(ids, x, training=True),
+            views[0],
+            variables=loss.state.variables,
+            **FASTEST,
+        )
+    )
+    np.testing.assert_allclose(found[0], numeric_gradient(augmented, views[0]), atol=1e-4)
 
 
 def subset_gradients(loss_of, m=2, population=5):

@@ -1,5 +1,6 @@
 """The jackknife of the log-partition: its definition, and the bias that it removes."""
 
+import functools
 import itertools
 import math
 
@@ -8,9 +9,12 @@ import pytest
 from keras import ops
 
 from keras_contrastive._engine import normalize
-from keras_contrastive.losses._jackknife import jackknife
-from tests.helpers.backend import to_numpy
+from keras_contrastive.layers import EmbeddingQueue
+from keras_contrastive.losses import GammaContrastive, InfoNCE, NTXent
+from keras_contrastive.losses._jackknife import jackknife, jackknife_of_positives
+from tests.helpers.backend import gradients, to_numpy
 from tests.helpers.engine import contrast_of
+from tests.reference.differences import numeric_gradient
 from tests.reference.losses import jackknifed
 
 
@@ -57,3 +61,52 @@ def test_jackknife_removes_most_of_the_bias_of_small_batches():
     corrected_bias = np.mean([corrected(batch) for batch in batches]) - truth
     assert plain_bias < 0
     assert abs(corrected_bias) < 0.35 * abs(plain_bias)
+
+
+@pytest.mark.parametrize("tiled", [False, True], ids=["one tile", "tiles"])
+@pytest.mark.parametrize("queue", [False, True], ids=["batch", "queue"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        functools.partial(InfoNCE, bias_correction="jackknife"),
+        functools.partial(NTXent, bias_correction="jackknife"),
+        functools.partial(GammaContrastive, include_positive=True),
+    ],
+    ids=["InfoNCE", "NTXent", "GammaContrastive"],
+)
+@pytest.mark.parametrize(("classes", "temperature"), [(2, 0.3), (3, 0.1)])
+def test_each_positive_has_a_correction_of_its_own(
+    make, classes, temperature, queue, tiled, tile_shape
+):
+    rng = np.random.default_rng(classes)
+    labels = np.arange(12, dtype="int32") % classes
+    x = (rng.normal(size=(classes, 6))[labels] + rng.normal(size=(12, 6))).astype("float32")
+    extra = None
+    loss = make(temperature=temperature)
+    if queue:
+        loss = make(temperature=temperature, memory=EmbeddingQueue(5, dim=6))
+        loss.build(num_views=1, directions={})
+        stored = rng.normal(size=(4, 6)).astype("float32")  # one place remains empty
+        loss.memory.push([normalize(ops.convert_to_tensor(stored))], ops.arange(4, dtype="int32"))
+        extra = {0: [(stored, range(4))]}
+    if tiled:
+        tile_shape((5, 4))
+    (found,) = gradients(
+        lambda x: loss(labels, x, training=True),
+        x,
+        variables=[v for layer in loss.layers for v in layer.variables],
+    )
+
+    def right(x):
+        return jackknifed([x], labels, temperature, include_positive=True, extra=extra).mean()
+
+    expected = numeric_gradient(right, x)
+    error = np.abs(found - expected).max() / np.abs(expected).max()
+    assert error < 1e-3
+
+
+def test_correction_of_several_positives_is_finite_for_one_dominating_negative():
+    views = np.eye(6, dtype="float32")[[0, 1, 1, 0, 2, 3]]
+    contrast = contrast_of([views], ids=[0, 0, 1, 1, 2, 2], scale=1e3)
+    corrected = to_numpy(jackknife_of_positives(contrast, contrast.log_sum_negatives))
+    assert np.all(np.isfinite(corrected))

@@ -1,22 +1,36 @@
-"""Changes that `fit` and `evaluate` make to their arguments before Keras gets them."""
+"""The doors of a trainer: what happens to the arguments of `fit`, `evaluate`, `predict` and the
+methods of one batch before Keras gets them.
+"""
 
 import contextlib
+import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_contrastive._engine import check_ids
 from keras_contrastive._replicas import num_processes, process_index
 from keras_contrastive._typing import ArrayLike, Structure
+from keras_contrastive.losses import SupCon
+from keras_contrastive.trainers._contract import (
+    DataContract,
+    as_arrays,
+    contract_of,
+    prediction_contract,
+)
+from keras_contrastive.trainers._data_sets import (
+    MappedDataset,
+    TakeShard,
+    checked,
+    errors_in_our_words,
+)
 from keras_contrastive.trainers._epoch_data import (
     ArrayBatches,
-    ProcessShard,
     check_divisible,
     ids_for_weights,
-    is_arrays,
+    is_rows,
     row_numbers,
     split_off,
 )
@@ -26,29 +40,37 @@ from keras_contrastive.trainers._resume import (
     disable_backup_of_later_processes,
 )
 
+__all__ = [
+    "bind",
+    "errors_in_our_words",
+    "prepare_batch",
+    "prepare_evaluate",
+    "prepare_fit",
+    "prepare_predict",
+]
+
 _BATCH_SIZE = 32  # the default of Keras
 
 
 def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, Any]) -> None:
-    """Adds ids, fixes the order of the rows, splits them among processes, and tracks progress.
+    """Checks the data, adds ids, fixes the order of the rows, and tracks progress.
+
+    Several processes share the rows.
 
     Args:
         trainer: The model.
         progress: Its `TrainingProgress`.
         arguments: All arguments of `fit` by name. They are changed in place.
     """
-    if arguments["class_weight"] is not None:
-        raise ValueError(
-            "`class_weight` must be `None`, since `y` contains ids and not classes. "
-            f"Received: class_weight={arguments['class_weight']}. Pass `sample_weight` instead."
-        )
-    x, y, weights = arguments["x"], arguments["y"], arguments["sample_weight"]
-    num_items = getattr(getattr(trainer, "loss", None), "num_items", None)
-    if y is None and num_items is not None:
+    _check_class_weight(arguments)
+    _check_data(arguments, contract_of(trainer, training=True))
+    x, y = arguments["x"], arguments["y"]
+    _warn_of_likely_mistakes(trainer, y, arguments["batch_size"])
+    num_items = getattr(trainer.loss, "num_items", None)
+    if y is None and (num_items is not None or getattr(trainer.loss, "memory", None) is not None):
         y = row_numbers(x, num_items)
-    elif isinstance(y, np.ndarray) and np.issubdtype(y.dtype, np.integer):
-        check_ids(y, num_items, name="y")
-    arguments["y"] = ids_for_weights(x, y, weights)
+    arguments["y"] = ids_for_weights(x, y, arguments["sample_weight"])
+    _check_validation(trainer, arguments)
     _prepare_validation(arguments)
     batches = _prepare_batches(arguments)
     _build_before_restore(trainer, x, arguments["callbacks"])
@@ -59,27 +81,124 @@ def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, A
         arguments["verbose"] = 0
 
 
-def prepare_evaluate(arguments: dict[str, Any]) -> None:
-    """Adds ids and splits the rows among processes.
+def prepare_evaluate(trainer: Any, arguments: dict[str, Any]) -> None:
+    """Checks the data, adds ids, and splits the rows among processes.
 
     Args:
+        trainer: The model.
         arguments: All arguments of `evaluate` by name. They are changed in place.
     """
+    if arguments["kwargs"]:  # `fit` calls `evaluate` with data that it has prepared
+        return
+    _check_data(arguments, contract_of(trainer))
     x, weights = arguments["x"], arguments["sample_weight"]
     y = ids_for_weights(x, arguments["y"], weights, new=True)
-    if arguments["kwargs"]:  # `fit` calls `evaluate` with data that it has prepared
-        arguments["y"] = y
-        return
     batch_size = arguments["batch_size"] or _BATCH_SIZE
     x, y, weights = _evaluated_rows(x, y, weights, batch_size)
     arguments["x"], arguments["y"], arguments["sample_weight"] = x, y, weights
+
+
+def prepare_predict(trainer: Any, x: Structure) -> Any:
+    """Checks the inputs of `predict`, and returns them.
+
+    Args:
+        trainer: The model.
+        x: Arrays or a data set.
+    """
+    contract = prediction_contract(trainer)
+    x = as_arrays(x)
+    return contract.arrays(x)[0] if is_rows(x) else checked(x, contract)
+
+
+def prepare_batch(trainer: Any, arguments: dict[str, Any], training: bool) -> None:
+    """Checks one batch.
+
+    Args:
+        trainer: The model.
+        arguments: All arguments of `train_on_batch` or `test_on_batch` by name. They are changed in
+            place.
+        training: Whether this is a training step.
+    """
+    _check_class_weight(arguments)
+    contract = contract_of(trainer, training)
+    if contract.needs_ids and arguments["y"] is None:
+        raise ValueError(
+            f"`y` must hold the ids of the rows, since the loss has num_items={contract.num_items}."
+            " Received: y=None."
+        )
+    _check_data(arguments, contract)
+
+
+def bind(method: Callable[..., Any], *args: Any, **kwargs: Any) -> inspect.BoundArguments:
+    """Returns all arguments of a call of a method by name, defaults included."""
+    bound = inspect.signature(method).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound
+
+
+def _check_class_weight(arguments: dict[str, Any]) -> None:
+    if arguments.get("class_weight") is not None:
+        raise ValueError(
+            "`class_weight` must be `None`, since `y` contains ids and not classes. "
+            f"Received: class_weight={arguments['class_weight']}. Pass `sample_weight` instead."
+        )
+
+
+def _warn_of_likely_mistakes(trainer: Any, ids: np.ndarray | None, batch_size: Any) -> None:
+    """Warns of data that trains, and most likely not what the user wants."""
+    has_positives = isinstance(trainer.loss, SupCon)
+    if ids is not None and not trainer.has_towers and not has_positives:
+        distinct = len(np.unique(ids))
+        if 10 * distinct <= len(ids):
+            warnings.warn(
+                f"`y` has {distinct} distinct ids for {len(ids)} rows. Rows with the same id are "
+                "never negatives of each other. If these are class labels, leave `y` out for "
+                "self-supervised training, or train with `SupCon`.",
+                stacklevel=4,
+            )
+    has_candidates = getattr(trainer.loss, "memory", None) is not None or trainer.hard_negatives
+    if batch_size == 1 and not has_candidates:
+        warnings.warn(
+            "`batch_size` is 1, so no row has a negative, and the loss does not train the encoders."
+            " Pass a larger `batch_size`.",
+            stacklevel=4,
+        )
+
+
+def _check_data(arguments: dict[str, Any], contract: DataContract) -> None:
+    """Checks arrays now, and data sets when their batches are served."""
+    with contract.named():
+        x = as_arrays(arguments["x"])
+    if is_rows(x):
+        parts = contract.arrays(x, arguments["y"], arguments["sample_weight"])
+        arguments["x"], arguments["y"], arguments["sample_weight"] = parts
+    else:
+        arguments["x"] = checked(x, contract)
+
+
+def _check_validation(trainer: Any, arguments: dict[str, Any]) -> None:
+    validation = arguments["validation_data"]
+    if validation is None:
+        return
+    contract = contract_of(trainer, source="validation_data")
+    if isinstance(validation, (tuple, list)):
+        parts = dict(zip(("x", "y", "sample_weight"), (*validation, None, None), strict=False))
+        _check_data(parts, contract)
+        arguments["validation_data"] = tuple(parts.values())[: len(validation)]
+    elif is_rows(validation):
+        raise TypeError(
+            "`validation_data` must be a tuple `(x, ids)` or `(x,)`, or a data set. Received: "
+            f"{type(validation).__name__}. Pass `validation_data=(x, None)`."
+        )
+    else:
+        arguments["validation_data"] = checked(validation, contract)
 
 
 def _prepare_batches(arguments: dict[str, Any]) -> ArrayBatches | None:
     """Replaces arrays by batches in a known order. Returns them, or `None` for other data."""
     x, y, weights = arguments["x"], arguments["y"], arguments["sample_weight"]
     shard = process_index(), num_processes()
-    if not is_arrays(x):
+    if not is_rows(x):
         arguments["x"] = _shard_dataset(x, shard)
         return None
     batch_size = arguments["batch_size"] or _BATCH_SIZE
@@ -117,7 +236,7 @@ def _evaluated_rows(
 ) -> tuple[Structure, ArrayLike | None, ArrayLike | None]:
     """Returns the rows that this process evaluates."""
     shard = process_index(), num_processes()
-    if not is_arrays(x):
+    if not is_rows(x):
         return _shard_dataset(x, shard), y, weights
     check_divisible(keras.tree.flatten(x)[0].shape[0], batch_size)
     if shard[1] == 1:
@@ -130,7 +249,7 @@ def _shard_dataset(x: Any, shard: tuple[int, int]) -> Any:
     if shard[1] == 1:
         return x
     if isinstance(x, keras.utils.PyDataset):
-        return x if isinstance(x, ArrayBatches) else ProcessShard(x, shard)
+        return x if isinstance(x, ArrayBatches) else MappedDataset(x, TakeShard(shard))
     if type(getattr(x, "sampler", None)).__name__ in ("RandomSampler", "SequentialSampler"):
         warnings.warn(
             f"Each of {shard[1]} processes reads this whole `DataLoader` and treats its batches as "
@@ -160,7 +279,7 @@ def _with_resume(callback: ResumeCallback, callbacks: Any) -> Any:
 def _build_before_restore(trainer: Any, x: Structure, callbacks: Any) -> None:
     # `BackupAndRestore` restores weights before the first step, so the model must have them.
     restores = any(isinstance(c, keras.callbacks.BackupAndRestore) for c in _as_list(callbacks))
-    if restores and not trainer.built and is_arrays(x):
+    if restores and not trainer.built and is_rows(x):
         strategy = getattr(trainer, "distribute_strategy", None)
         with strategy.scope() if strategy is not None else contextlib.nullcontext():
             trainer(keras.tree.map_structure(lambda array: array[:1], x), training=False)

@@ -1,0 +1,253 @@
+"""The data contract of a trainer: which `x`, `y` and `sample_weight` it accepts.
+
+All checks run on the host, before Keras gets the data. On JAX, an error inside a compiled step
+would take the weights with it.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_contrastive._engine import ids_of_array, to_numpy
+from keras_contrastive._typing import ArrayLike, Structure
+from keras_contrastive.trainers._checks import check_inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class DataContract:
+    """What a trainer accepts at one of its doors: `fit`, `evaluate`, `predict` and others.
+
+    Args:
+        inputs: Names that `x` must have, or `None` if `x` is the input of one encoder.
+        presence_inputs: Names of inputs that say which rows have a modality.
+        vocabularies: Sizes of the vocabularies of inputs that are token ids, by name.
+        num_items: `None`, or the number of items that the loss stores state for.
+        needs_ids: Whether each batch must have ids.
+        source: The argument that the data belongs to, for messages, such as `"validation_data"`.
+    """
+
+    inputs: tuple[str, ...] | None = None
+    presence_inputs: tuple[str, ...] = ()
+    vocabularies: tuple[tuple[str, int], ...] = ()
+    num_items: int | None = None
+    needs_ids: bool = False
+    source: str = ""
+
+    def arrays(
+        self, x: Structure, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> tuple[Structure, np.ndarray | None, np.ndarray | None]:
+        """Checks rows, and returns them with lists and tables as arrays, and ids as int32.
+
+        Raises:
+            TypeError: If `x` has another structure, or ids are not integers.
+            ValueError: If inputs are missing, or numbers of rows differ, or ids are out of range.
+        """
+        with self.named():
+            x = as_arrays(x)
+            self._check_structure(x)
+            rows = _num_rows(x)
+            self._check_tokens(x)
+            x = self._with_presence(x)
+            if y is not None:
+                y = ids_of_array(as_arrays(y, "y"), "y", self.num_items)
+                _check_count("y", "id", len(y), rows)
+            if sample_weight is not None:
+                sample_weight = _weights_of_array(as_arrays(sample_weight, "sample_weight"))
+                _check_count("sample_weight", "weight", len(sample_weight), rows)
+            return x, y, sample_weight
+
+    def check_batch(self, batch: Structure) -> None:
+        """Raises unless a batch of a data set is `x`, `(x,)`, `(x, ids)` or `(x, ids, weights)`."""
+        with self.named():
+            x, y, sample_weight = self._unpack(batch)
+        self.arrays(x, y, sample_weight)
+
+    def check_spec(self, spec: Structure) -> None:
+        """Raises unless the elements of a `tf.data.Dataset` have the structure of `check_batch`."""
+        with self.named():
+            x, y, _ = self._unpack(spec)
+            self._check_structure(x)
+            if y is not None and not y.dtype.is_integer:
+                kind = "strings" if y.dtype.name == "string" else f"dtype {y.dtype.name}"
+                raise TypeError(
+                    "`y` must hold integer ids or labels, one for each row. Received: "
+                    f"{kind}. Map them to integers with `np.unique(y, return_inverse=True)[1]`."
+                )
+
+    def _unpack(self, batch: Structure) -> tuple[Structure, Any, Any]:
+        parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+        if not 1 <= len(parts) <= 3 or (self.inputs and not isinstance(parts[0], Mapping)):
+            raise TypeError(
+                f"Each batch of a data set must be `x`, `(x, ids)` or "
+                f"`(x, ids, sample_weight)`, where `x` is {self._expected()}. "
+                f"Received: {_kind(batch)}."
+            )
+        x, y, sample_weight = (*parts, None, None)[:3]
+        if y is None and self.needs_ids:
+            raise ValueError(
+                f"The loss has `num_items={self.num_items}`, so each batch of a "
+                "data set must have the ids of its items. Received: batches without ids. Make the "
+                "data set return `(x, ids)`."
+            )
+        return x, y, sample_weight
+
+    def _check_structure(self, x: Structure) -> None:
+        if self.inputs is not None:
+            check_inputs(x, self.inputs)
+
+    def _check_tokens(self, x: Structure) -> None:
+        for name, size in self.vocabularies:
+            ids = to_numpy(x[name]) if hasattr(x[name], "shape") else np.zeros(0, int)
+            if ids.size and ids.dtype.kind in "iu" and not 0 <= ids.min() <= ids.max() < size:
+                raise ValueError(
+                    f"`{name}` must be token ids in [0, {size}), the vocabulary of its encoder. "
+                    f"Received: ids from {ids.min()} to {ids.max()}."
+                )
+
+    def _with_presence(self, x: Structure) -> Structure:
+        """Returns `x` with presence as int32 `(batch,)`. TensorFlow's replicas cannot sum bools."""
+        for name in self.presence_inputs:
+            values = to_numpy(x[name])
+            if values.ndim == 2 and values.shape[1] == 1:
+                values = values[:, 0]
+            numbers = values.ndim == 1 and values.dtype.kind in "biuf"
+            if not numbers or not np.isin(values, (0, 1)).all():
+                raise ValueError(
+                    f"`{name}` must be bool `(batch,)`: whether a row has the modality. Received: "
+                    f"shape {values.shape}, dtype {values.dtype}, values "
+                    f"{', '.join(map(str, values.ravel()[:5]))}."
+                )
+            x = {**x, name: values.astype("int32")}
+        return x
+
+    def _expected(self) -> str:
+        if self.inputs is None:
+            return "the input of the encoder"
+        return "the dict {" + ", ".join(f'"{name}": ...' for name in self.inputs) + "}"
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Adds the name of the argument that the data belongs to, to errors."""
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            if not self.source:
+                raise
+            raise type(error)(f"In `{self.source}`: {error}") from error
+
+
+def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataContract:
+    """Returns the data contract of a trainer that trains or evaluates."""
+    extra = (*trainer.hard_negatives, *trainer.presence_inputs) if trainer.has_towers else ()
+    num_items = getattr(trainer.loss, "num_items", None)
+    return dataclasses.replace(
+        prediction_contract(trainer),
+        inputs=(*trainer.modalities, *extra) if trainer.has_towers else None,
+        presence_inputs=tuple(trainer.presence_inputs),
+        num_items=num_items if training else None,
+        needs_ids=training and num_items is not None,
+        source=source,
+    )
+
+
+def prediction_contract(trainer: Any) -> DataContract:
+    """Returns the data contract of a trainer that predicts."""
+    if not trainer.has_towers:
+        return DataContract()
+    sizes = {name: _vocabulary_size(tower) for name, tower in trainer.encoders.items()}
+    return DataContract(
+        inputs=trainer.modalities,
+        vocabularies=tuple((name, size) for name, size in sizes.items() if size is not None),
+    )
+
+
+def as_arrays(x: Structure, name: str = "x") -> Structure:
+    """Returns a structure whose leaves that are lists of numbers, or tables, are NumPy arrays."""
+    if isinstance(x, Mapping):
+        return {key: as_arrays(value, str(key)) for key, value in x.items()}
+    if type(x).__module__.partition(".")[0] in ("pandas", "polars"):
+        return x.to_numpy()
+    if not isinstance(x, (list, tuple)):
+        return x
+    if any(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x)):
+        return type(x)(as_arrays(value, name) for value in x)
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be an array. Received: a list whose rows have different lengths. Pad "
+            "them to one length."
+        ) from error
+
+
+def _num_rows(x: Structure) -> int:
+    counts: dict[str, int] = {}
+    for path, leaf in keras.tree.flatten_with_path(x):
+        name = _path_name(path) or "x"
+        shape = tuple(getattr(leaf, "shape", ()))
+        if not shape:
+            raise ValueError(f"`{name}` must have a row for each item. Received: {leaf!r}.")
+        counts[name] = shape[0]
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"`{name}` has {count} rows" for name, count in counts.items())
+        raise ValueError(
+            f"All inputs must have the same number of rows. Received: {listed}."
+            " If an image has several captions, repeat it for each of them, "
+            "`images[image_ids]`, and pass `y=image_ids`."
+        )
+    count = next(iter(counts.values()), 0)
+    if count == 0:
+        raise ValueError("`x` must have rows. Received: no rows.")
+    return count
+
+
+def _weights_of_array(sample_weight: ArrayLike) -> np.ndarray:
+    weights = to_numpy(sample_weight)
+    if weights.dtype.kind not in "biufV":  # V: bfloat16
+        raise TypeError(f"`sample_weight` must be numbers. Received: {_kind_of_dtype(weights)}.")
+    if weights.ndim == 2 and weights.shape[1] == 1:
+        weights = weights[:, 0]
+    if weights.ndim != 1:
+        raise ValueError(
+            f"`sample_weight` must have the shape `(batch,)` or `(batch, 1)`. "
+            f"Received: shape {weights.shape}."
+        )
+    return weights.astype("float32") if weights.dtype.kind in "biu" else weights
+
+
+def _check_count(name: str, what: str, found: int, rows: int) -> None:
+    if found != rows:
+        raise ValueError(
+            f"`{name}` must have one {what} for each row of `x`. "
+            f"Received: {found} {what}s, {rows} rows."
+        )
+
+
+def _vocabulary_size(tower: Any) -> int | None:
+    """Returns the number of token ids that a tower knows, or `None` if it cannot be told."""
+    size = getattr(tower, "vocabulary_size", None)
+    layers = tower.layers if isinstance(tower, keras.Sequential) else []
+    if size is None and layers and isinstance(layers[0], keras.layers.Embedding):
+        size = layers[0].input_dim
+    return size if isinstance(size, int) else None
+
+
+def _path_name(path: tuple[Any, ...]) -> str:
+    if not path:
+        return ""
+    return str(path[0]) + "".join(f"[{part!r}]" for part in path[1:])
+
+
+def _kind_of_dtype(array: np.ndarray) -> str:
+    return "strings" if array.dtype.kind in "USO" else f"dtype {array.dtype}"
+
+
+def _kind(batch: Any) -> str:
+    if isinstance(batch, (tuple, list)):
+        kinds = ", ".join(type(part).__name__ for part in batch)
+        return f"a {type(batch).__name__} of {len(batch)} ({kinds})"
+    return f"a {type(batch).__name__}"

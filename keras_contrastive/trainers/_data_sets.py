@@ -1,0 +1,167 @@
+"""Data sets whose batches are checked on the host, when they are served."""
+
+import contextlib
+import copy
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from keras_contrastive._typing import Structure
+from keras_contrastive.trainers._contract import DataContract
+from keras_contrastive.trainers._epoch_data import shard_of
+
+_LARGEST_ID = 2**31 - 1
+
+
+def checked(data: Any, contract: DataContract) -> Any:
+    """Returns the same data set with a check of each batch. Unknown kinds of data stay as they are.
+
+    Nothing is drawn before training, so that no batch is drawn twice or lost.
+
+    Raises:
+        TypeError: If the structure of a `tf.data.Dataset` does not fit.
+        ValueError: If it lacks inputs.
+    """
+    check = _Check(contract)
+    if isinstance(data, keras.utils.PyDataset):
+        return MappedDataset(data, check)
+    if inspect.isgenerator(data):
+        return _each(data, check)
+    if _is_a("tensorflow", "data.Dataset", data):
+        return _checked_tf_data(data, contract)
+    if _is_a("torch", "utils.data.DataLoader", data):
+        loader = copy.copy(data)
+        loader.collate_fn = _Composed(loader.collate_fn, check)
+        return loader
+    return data
+
+
+class MappedDataset(keras.utils.PyDataset):
+    """A data set with a function that is applied to each batch.
+
+    Args:
+        dataset: A `keras.utils.PyDataset`.
+        function: A function of a batch. With several worker processes, it is pickled.
+    """
+
+    def __init__(self, dataset: Any, function: Callable[[Structure], Structure]) -> None:
+        super().__init__(
+            workers=dataset.workers,
+            use_multiprocessing=dataset.use_multiprocessing,
+            max_queue_size=dataset.max_queue_size,
+        )
+        self.dataset = dataset
+        self.function = function
+
+    @property
+    def num_batches(self) -> int | None:
+        return self.dataset.num_batches
+
+    def __getitem__(self, index: int) -> Structure:
+        return self.function(self.dataset[index])
+
+    def on_epoch_begin(self) -> None:
+        self.dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self.dataset.on_epoch_end()
+
+
+@dataclasses.dataclass(frozen=True)
+class TakeShard:
+    """Returns the rows of a batch that one of several processes takes.
+
+    Args:
+        shard: `(index, count)`.
+    """
+
+    shard: tuple[int, int]
+
+    def __call__(self, batch: Structure) -> Structure:
+        return keras.tree.map_structure(lambda array: shard_of(array, self.shard), batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Check:
+    """Returns a batch, or raises if it does not fit the contract."""
+
+    contract: DataContract
+
+    def __call__(self, batch: Structure) -> Structure:
+        self.contract.check_batch(batch)
+        return batch
+
+
+@dataclasses.dataclass(frozen=True)
+class _Composed:
+    first: Callable[[Any], Any]
+    second: Callable[[Any], Any]
+
+    def __call__(self, x: Any) -> Any:
+        return self.second(self.first(x))
+
+
+def _each(batches: Iterator[Any], function: Callable[[Any], Any]) -> Iterator[Any]:
+    for batch in batches:
+        yield function(batch)
+
+
+def _checked_tf_data(dataset: Any, contract: DataContract) -> Any:
+    import tensorflow as tf
+
+    spec = dataset.element_spec
+    contract.check_spec(spec)
+    if not isinstance(spec, (tuple, list)) or len(spec) < 2 or spec[1] is None:
+        return dataset
+    limit = _LARGEST_ID if contract.num_items is None else contract.num_items - 1
+
+    def check(x: Any, y: Any, *rest: Any) -> Any:
+        ids = tf.cast(y, tf.int64)
+        in_range = tf.reduce_all((ids >= 0) & (ids <= limit))
+        tf.debugging.Assert(in_range, [OUT_OF_RANGE.format(limit=limit)])
+        return (x, y, *rest)
+
+    return dataset.map(check)
+
+
+# In an error of TensorFlow, this text marks an error of ours.
+OUT_OF_RANGE = (
+    "`y` must hold ids in [0, {limit}]. Received: other ids. Map keys to row numbers first, for "
+    "example with `np.unique(keys, return_inverse=True)[1]`."
+)
+
+
+@contextlib.contextmanager
+def errors_in_our_words() -> Iterator[None]:
+    """Raises our own errors of a data pipeline, which TensorFlow wraps in errors of its own."""
+    try:
+        yield
+    except Exception as error:
+        from_tensorflow = type(error).__module__.startswith("tensorflow")
+        ours = _wrapped_error(str(error)) if from_tensorflow else None
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _wrapped_error(text: str) -> Exception | None:
+    start, end = OUT_OF_RANGE.split("{limit}")
+    if start in text and end in text:
+        return ValueError(text[text.index(start) : text.index(end) + len(end)])
+    found = re.search(r"\b(ValueError|TypeError): (.+)", text)
+    if found is None or "keras_contrastive" not in text:
+        return None
+    return {"ValueError": ValueError, "TypeError": TypeError}[found[1]](found[2])
+
+
+def _is_a(package: str, name: str, data: Any) -> bool:
+    """Returns whether `data` is an object of a class of a package that may not be installed."""
+    found: Any = sys.modules.get(package)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is not None and isinstance(data, found)

@@ -1,0 +1,29 @@
+"""Export of models, and the outputs of the exported program."""
+
+import keras
+import numpy as np
+import pytest
+
+
+def exported_outputs(model, folder, x):
+    """Exports a model that was called, and returns the outputs of the program for one row.
+
+    PyTorch exports to its own format, the other backends to a `SavedModel`.
+    """
+    if keras.backend.backend() == "torch":
+        return _of_torch(model, str(folder / "model.pt2"), x)
+    tf = pytest.importorskip("tensorflow")
+    path = str(folder / "model")
+    model.export(path, verbose=False)
+    served = tf.saved_model.load(path).serve(keras.tree.map_structure(tf.constant, x))
+    return keras.tree.map_structure(np.asarray, served)
+
+
+def _of_torch(model, path, x):
+    import torch
+
+    model.export(path, format="torch", verbose=False)
+    program = torch.export.load(path).module()
+    with torch.no_grad():
+        outputs = program(keras.tree.map_structure(torch.tensor, x))
+    return keras.tree.map_structure(lambda y: y.cpu().numpy(), outputs)
