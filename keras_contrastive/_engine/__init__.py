@@ -24,7 +24,15 @@ from keras_contrastive._engine.ranks import (
     nearest_positive,
     positive_ranks,
 )
-from keras_contrastive._engine.targets import check_ids, view_name
+from keras_contrastive._engine.targets import (
+    as_embeddings,
+    as_presence,
+    as_weights,
+    check_has_rows,
+    check_ids,
+    dtype_name,
+    view_name,
+)
 from keras_contrastive._engine.tiles import tile_shape
 
 __all__ = [
@@ -34,7 +42,12 @@ __all__ = [
     "Batch",
     "Candidates",
     "Contrast",
+    "as_embeddings",
+    "as_presence",
+    "as_weights",
+    "check_has_rows",
     "check_ids",
+    "dtype_name",
     "expected_candidates",
     "groups_by_id",
     "has_positive",

@@ -8,9 +8,11 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
+from keras_contrastive._replicas import Replicas, current_replicas
 from keras_contrastive._typing import ArrayLike, Tensor
 
 _LARGEST_ID = 2**31 - 1
+_NUMBERS = ("float", "bfloat", "int", "uint", "bool")  # beginnings of names of dtypes
 
 
 def as_embeddings(x: ArrayLike, name: str, ranks: Sequence[int] = (2,)) -> Tensor:
@@ -20,7 +22,7 @@ def as_embeddings(x: ArrayLike, name: str, ranks: Sequence[int] = (2,)) -> Tenso
         TypeError: If they are not floating point.
         ValueError: If their rank is not one of `ranks`.
     """
-    dtype = _dtype(x)
+    dtype = dtype_name(x)
     if not _is_float(dtype):
         raise TypeError(f"Embeddings must be floating point. Received: {name} with dtype {dtype}.")
     x = ops.convert_to_tensor(x)
@@ -41,14 +43,14 @@ def embeddings_and_targets(y_true: Any, y_pred: Any) -> tuple[dict[str, Tensor],
         return {
             f"y_pred[:, {i}]": view for i, view in enumerate(ops.unstack(y_pred, axis=1))
         }, y_true
-    if y_true is None or not _is_float(_dtype(y_true)):
+    if y_true is None or not _is_float(dtype_name(y_true)):
         return {"y_pred": y_pred}, y_true
     y_true = ops.convert_to_tensor(y_true)
     shape = tuple(y_true.shape)
     if len(shape) != 2 or _checks.differ(shape[1:], tuple(y_pred.shape[1:])):
         raise ValueError(
             "A floating-point `y_true` must hold target embeddings of the shape of `y_pred`. "
-            f"Received: y_true {shape} with dtype {_dtype(y_true)}, "
+            f"Received: y_true {shape} with dtype {dtype_name(y_true)}, "
             f"y_pred {tuple(y_pred.shape)}. Pass ids and labels as integers."
         )
     return {"y_pred": y_pred, "y_true": y_true}, None
@@ -61,7 +63,7 @@ def as_ids(y_true: ArrayLike) -> Tensor:
         TypeError: If they are not integers.
         ValueError: If the shape is not `(batch,)` or `(batch, 1)`, or an id is out of range.
     """
-    dtype = _dtype(y_true)
+    dtype = dtype_name(y_true)
     if not dtype.startswith(("int", "uint")):
         raise TypeError(
             f"`y_true` must hold integer ids or labels. Received: y_true with dtype {dtype}. "
@@ -84,13 +86,61 @@ def as_ids(y_true: ArrayLike) -> Tensor:
     return ids
 
 
-def as_weights(sample_weight: ArrayLike) -> Tensor:
-    """Returns weights as float `(batch,)`, in float32 or wider."""
-    weights = ops.convert_to_tensor(sample_weight)
-    weights = ops.cast(weights, keras.backend.result_type(weights.dtype, "float32"))
-    if len(weights.shape) == 2 and weights.shape[1] == 1:
-        weights = ops.squeeze(weights, axis=1)
-    return weights
+def as_weights(sample_weight: ArrayLike, num_rows: int | None) -> Tensor:
+    """Returns weights as float `(batch,)`, in float32 or wider.
+
+    Raises:
+        TypeError: If they are not numbers.
+        ValueError: If the shape is not `(batch,)` or `(batch, 1)`.
+    """
+    dtype = dtype_name(sample_weight)
+    if not dtype.startswith(_NUMBERS):
+        raise TypeError(
+            "`sample_weight` must contain one number per row. "
+            f"Received: sample_weight with dtype {dtype}."
+        )
+    weights = _column("sample_weight", ops.convert_to_tensor(sample_weight), num_rows, "number")
+    return ops.cast(weights, keras.backend.result_type(weights.dtype, "float32"))
+
+
+def as_presence(name: str, mask: ArrayLike, num_rows: int | None) -> Tensor:
+    """Returns which rows have a view, bool `(batch,)`.
+
+    Raises:
+        TypeError: If the mask contains neither bools nor numbers.
+        ValueError: If the shape is not `(batch,)` or `(batch, 1)`.
+    """
+    argument = f"present[{name!r}]"
+    dtype = dtype_name(mask)
+    if not dtype.startswith(_NUMBERS):
+        raise TypeError(
+            f"`{argument}` must contain one bool per row. Received: {argument} with dtype {dtype}."
+        )
+    return ops.cast(_column(argument, ops.convert_to_tensor(mask), num_rows, "bool"), "bool")
+
+
+def _column(argument: str, x: Tensor, num_rows: int | None, what: str) -> Tensor:
+    """Returns a tensor `(batch,)` from one of the shape `(batch,)` or `(batch, 1)`."""
+    shape = tuple(x.shape)
+    is_column = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+    if not is_column or _checks.differ(shape[:1], (num_rows,)):
+        batch = "batch" if num_rows is None else num_rows
+        raise ValueError(
+            f"`{argument}` must have the shape `({batch},)` or `({batch}, 1)`, one {what} per row "
+            f"of the embeddings. Received: {argument} {shape}."
+        )
+    return ops.squeeze(x, axis=1) if len(shape) == 2 else x
+
+
+def check_has_rows(views: Mapping[str, Tensor], replicas: Replicas | None) -> None:
+    """Raises a `ValueError` if the views of the global batch have no rows."""
+    shapes = {str(name): tuple(view.shape) for name, view in views.items()}
+    view = next(iter(views.values()))
+    if view.shape[0] == 0 and replicas is None and current_replicas(view) is None:
+        raise ValueError(
+            "A batch must have at least one row. "
+            f"Received: {_checks.listing(shapes)}. Skip empty batches."
+        )
 
 
 def check_ids(ids: np.ndarray, num_items: int | None = None, name: str = "ids") -> None:
@@ -121,8 +171,15 @@ def check_ids(ids: np.ndarray, num_items: int | None = None, name: str = "ids") 
         )
 
 
-def check_present(present: Mapping[Any, ArrayLike] | None, names: list[str]) -> dict[str, Tensor]:
+def check_present(
+    present: Mapping[Any, ArrayLike] | None, names: list[str], num_rows: int | None
+) -> dict[str, Tensor]:
     """Returns presence as bool tensors by view name. Keys may be names or indices of views."""
+    if present is not None and not isinstance(present, Mapping):
+        raise TypeError(
+            "`present` must be `None` or a dict from views to bool `(batch,)`. "
+            f"Received: present of type {type(present).__name__}."
+        )
     result: dict[str, Tensor] = {}
     for key, mask in (present or {}).items():
         name = view_name("present", key, names)
@@ -130,7 +187,7 @@ def check_present(present: Mapping[Any, ArrayLike] | None, names: list[str]) -> 
             raise ValueError(
                 f"`present` must have one mask per view. Received: two masks of {name!r}."
             )
-        result[name] = ops.cast(mask, "bool")
+        result[name] = as_presence(key, mask, num_rows)
     return {name: result[name] for name in names if name in result}
 
 
@@ -150,7 +207,8 @@ def view_name(argument: str, key: Any, names: Sequence[str]) -> str:
     )
 
 
-def _dtype(x: Any) -> str:
+def dtype_name(x: Any) -> str:
+    """Returns the name of the dtype of an array, a tensor or a nested list."""
     dtype = getattr(x, "dtype", None)
     if dtype is None:
         dtype = np.asarray(x).dtype

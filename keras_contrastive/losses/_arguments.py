@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import view_name
+from keras_contrastive._engine import dtype_name, view_name
 from keras_contrastive._typing import ArrayLike, Layer, Reduction, Tensor
 
 
@@ -50,8 +50,32 @@ def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, s
     )
 
 
+def hard_negatives_by_view(hard_negatives: Any) -> Mapping[Any, ArrayLike]:
+    """Returns hard negatives by view. Raises a `TypeError` unless they are a dict or `None`."""
+    if hard_negatives is None:
+        return {}
+    if not isinstance(hard_negatives, Mapping):
+        raise TypeError(
+            "`hard_negatives` must be `None` or a dict from views to embeddings `(any, dim)`. "
+            f"Received: hard_negatives of type {type(hard_negatives).__name__}. Pass for example "
+            "`{1: embeddings}` for candidates of the second view."
+        )
+    return hard_negatives
+
+
 def as_hard_negatives(key: Any, rows: ArrayLike, dim: int) -> Tensor:
-    """Returns hard negatives as a tensor. Raises a `ValueError` unless it is `(any, dim)`."""
+    """Returns hard negatives as a tensor.
+
+    Raises:
+        TypeError: If they are not floating point.
+        ValueError: If they are not `(any, dim)`.
+    """
+    dtype = dtype_name(rows)
+    if not dtype.startswith(("float", "bfloat")):
+        raise TypeError(
+            "Hard negatives must be floating-point embeddings `(any, dim)`. "
+            f"Received: hard_negatives[{key!r}] with dtype {dtype}. Leave out a view without any."
+        )
     rows = ops.convert_to_tensor(rows)
     if len(rows.shape) != 2 or rows.shape[1] != dim:
         raise ValueError(
@@ -90,15 +114,13 @@ def check_memory(memory: Any) -> None:
         )
 
 
-def check_temperature(temperature: Any) -> None:
-    """Raises if a temperature is neither positive nor a layer with a scale."""
+def checked_temperature(temperature: Any) -> Any:
+    """Returns a temperature. Raises if it is neither positive nor a layer with a scale."""
     if isinstance(temperature, keras.layers.Layer) and hasattr(type(temperature), "scale"):
-        return
-    _checks.real(
+        return temperature
+    return _checks.divisor(
         "temperature",
         temperature,
-        0,
-        include_low=False,
         expected="a positive, finite float or a `keras_contrastive.layers.LearnableTemperature`",
         hint="For a logit scale, pass 1 / scale.",
     )

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contrastive._engine import Batch, Candidates, Contrast, view_name
+from keras_contrastive import _checks
+from keras_contrastive._engine import Batch, Candidates, Contrast, check_has_rows, view_name
 from keras_contrastive._keras import deserialize, repr_from_config, serialize
 from keras_contrastive._replicas import current_replicas, warn_if_local
 from keras_contrastive._typing import ArrayLike, Config, Directions, Layer, Reduction, Tensor
@@ -16,7 +17,8 @@ from keras_contrastive.losses._arguments import (
     as_hard_negatives,
     check_layers,
     check_memory,
-    check_temperature,
+    checked_temperature,
+    hard_negatives_by_view,
     named_directions,
     snake_case,
 )
@@ -39,7 +41,9 @@ class ContrastiveLoss(keras.losses.Loss):
             candidates.
         reduction: See `keras.losses.Loss`. `None` returns `(batch,)`, the mean over directions.
         name: Name of the loss.
-        dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`.
+        dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`. With
+            `"float64"`, JAX and PyTorch may still compute in float32: JAX does without
+            `jax_enable_x64`, and operations of Keras do on PyTorch.
 
     Call arguments:
         y_true: Ids, targets or `None`; see `y_pred`. Rows with the same id are the same item and
@@ -84,13 +88,12 @@ class ContrastiveLoss(keras.losses.Loss):
         name: str | None = None,
         dtype: str | None = None,
     ) -> None:
-        requested = keras.backend.standardize_dtype(dtype or keras.config.floatx())
+        requested = _checks.float_dtype("dtype", dtype or keras.config.floatx())
         dtype = requested if requested == "float64" else "float32"
         name = name or snake_case(type(self).__name__)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        check_temperature(temperature)
         check_memory(memory)
-        self.temperature = temperature
+        self.temperature = checked_temperature(temperature)
         self.symmetric = symmetric
         self.normalize = normalize
         self.memory = memory
@@ -192,6 +195,7 @@ class ContrastiveLoss(keras.losses.Loss):
     ) -> Tensor:
         """Computes the loss of each anchor of a batch, `(batch,)`, before weights and reduction."""
         self._check_layers(training)
+        check_has_rows(batch.views, batch.replicas)
         if batch.replicas is None:
             warn_if_local()
         prepared = self.prepared(batch)
@@ -268,7 +272,7 @@ class ContrastiveLoss(keras.losses.Loss):
         """Returns hard negatives and the queue as candidates of each view."""
         extra: dict[str, list[Candidates]] = {name: [] for name in batch.names}
         dim = next(iter(batch.views.values())).shape[1]
-        for key, rows in (hard_negatives or {}).items():
+        for key, rows in hard_negatives_by_view(hard_negatives).items():
             name = view_name("hard_negatives", key, batch.names)
             rows = as_hard_negatives(key, rows, dim)
             replicas = current_replicas(rows)
