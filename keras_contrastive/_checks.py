@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+_SMALLEST_DIVISOR = 1e-38  # float32 flushes smaller numbers to 0 or overflows
+
 
 def is_integer(value: Any) -> bool:
     """Returns whether a value is an integer of Python or NumPy, and not a bool."""
@@ -108,6 +110,29 @@ def non_negative(name: str, value: Any, hint: str = "") -> float:
 def positive(name: str, value: Any, hint: str = "") -> float:
     """Returns a finite number above 0."""
     return real(name, value, 0, include_low=False, expected="a positive, finite number", hint=hint)
+
+
+def divisor(name: str, value: Any, expected: str = "", hint: str = "") -> float:
+    """Returns a positive, finite number whose reciprocal is finite in float32."""
+    expected = expected or "a positive, finite number"
+    value = real(name, value, 0, include_low=False, expected=expected, hint=hint)
+    if value < _SMALLEST_DIVISOR:
+        raise ValueError(
+            f"`{name}` must be at least {_SMALLEST_DIVISOR:.0e}, so that float32 contains "
+            f"1 / {name}. Received: {name}={value!r}."
+        )
+    return value
+
+
+def float_dtype(name: str, value: Any) -> str:
+    """Returns the name of a floating-point dtype."""
+    try:
+        dtype = keras.backend.standardize_dtype(value)
+    except (TypeError, ValueError):
+        dtype = ""
+    if not dtype.startswith(("float", "bfloat")):
+        raise ValueError(_message(name, "a floating-point dtype such as 'float32'", value, ""))
+    return dtype
 
 
 def one_of(name: str, value: Any, options: Collection[Any], hint: str = "") -> Any:

@@ -1,6 +1,6 @@
 """The engine: batches in, row sums over their logits out. Only this subpackage holds logits.
 
-* `batch.py`: what is compared. `Batch` validates, normalizes and gathers.
+* `batch.py`: what is compared. `Batch` validates, normalizes and gathers. `targets.py` and `ids.py` check.
 * `contrast.py`: the sums that a loss may ask for.
 * `direction_sums.py`, `logit_sums.py`, `logit_terms.py`: how they are computed, tile by tile.
 * `tiles.py`: the tile policy and the loop over tiles.
@@ -15,6 +15,7 @@ from keras_contrastive._engine.batch import (
 from keras_contrastive._engine.candidate_sampling import expected_candidates, largest_negatives
 from keras_contrastive._engine.contrast import Contrast
 from keras_contrastive._engine.groups import groups_by_id, sum_over_group
+from keras_contrastive._engine.ids import check_ids, ids_of_array, to_numpy
 from keras_contrastive._engine.normalize import normalize
 from keras_contrastive._engine.numerics import LOWEST
 from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
@@ -24,7 +25,14 @@ from keras_contrastive._engine.ranks import (
     nearest_positive,
     positive_ranks,
 )
-from keras_contrastive._engine.targets import check_ids, ids_of_array, to_numpy, view_name
+from keras_contrastive._engine.targets import (
+    as_embeddings,
+    as_presence,
+    as_weights,
+    check_has_rows,
+    dtype_name,
+    view_name,
+)
 from keras_contrastive._engine.tiles import tile_shape
 
 __all__ = [
@@ -34,7 +42,12 @@ __all__ = [
     "Batch",
     "Candidates",
     "Contrast",
+    "as_embeddings",
+    "as_presence",
+    "as_weights",
+    "check_has_rows",
     "check_ids",
+    "dtype_name",
     "expected_candidates",
     "groups_by_id",
     "has_positive",

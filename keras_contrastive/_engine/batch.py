@@ -102,11 +102,12 @@ class Batch:
         ids = None if y_true is None else as_ids(y_true)
         _check_shapes(views, ids)
         names = list(views)
-        presence = check_present(present, names)
+        num_rows = views[names[0]].shape[0]
+        presence = check_present(present, names, num_rows)
         views = {
             name: _zero_where_missing(view, presence.get(name)) for name, view in views.items()
         }
-        weights = None if sample_weight is None else as_weights(sample_weight)
+        weights = None if sample_weight is None else as_weights(sample_weight, num_rows)
         replicas = current_replicas(views[names[0]]) if across_replicas else None
         return cls(views, ids, presence, weights, replicas)
 

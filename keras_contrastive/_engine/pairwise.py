@@ -14,7 +14,7 @@ def log_gaussian_potential(
     """Computes the log of the sum over all rows v of exp(-t |u - v|²), for each row u.
 
     Args:
-        units: Float `(batch, dim)`, rows of unit length.
+        units: Float `(batch, dim)`, rows of unit length, or zero.
         t: Positive float.
         ids: `None` to count all pairs, a row with itself included. Integer ids `(batch,)` leave out
             pairs with equal ids.
@@ -30,8 +30,13 @@ def log_gaussian_potential(
     [0.1269, 0.1269]
     """
     masks = PairMasks(ids=None if ids is None else (ids, ids), present=(present, present))
-    # |u - v|² = 2 - 2 <u, v>
-    return logit_sums(LogSumExp, units, None, 2.0 * t, masks)[0] - 2.0 * t
+    # |u - v|² = |u|² + |v|² - 2 <u, v>, since a row of zeros is not of unit length. The product of
+    # (u, 1) and (v, (1 - |v|²) / 2) contains the length of v, which differs between the columns.
+    squares = ops.sum(ops.square(units), axis=1, keepdims=True)
+    anchors = ops.concatenate([units, ops.ones_like(squares)], axis=1)
+    candidates = ops.concatenate([units, (1 - squares) / 2], axis=1)
+    log_sums = logit_sums(LogSumExp, anchors, candidates, 2.0 * t, masks)[0]
+    return log_sums - t * (1 + squares[:, 0])
 
 
 def squared_differences(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

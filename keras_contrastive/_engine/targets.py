@@ -8,9 +8,11 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
+from keras_contrastive._engine.ids import ids_of_array
+from keras_contrastive._replicas import Replicas, current_replicas
 from keras_contrastive._typing import ArrayLike, Tensor
 
-_LARGEST_ID = 2**31 - 1
+_NUMBERS = ("float", "bfloat", "int", "uint", "bool")  # beginnings of names of dtypes
 
 
 def as_embeddings(x: ArrayLike, name: str, ranks: Sequence[int] = (2,)) -> Tensor:
@@ -20,7 +22,7 @@ def as_embeddings(x: ArrayLike, name: str, ranks: Sequence[int] = (2,)) -> Tenso
         TypeError: If they are not floating point.
         ValueError: If their rank is not one of `ranks`.
     """
-    dtype = _dtype(x)
+    dtype = dtype_name(x)
     if not _is_float(dtype):
         raise TypeError(f"Embeddings must be floating point. Received: {name} with dtype {dtype}.")
     x = ops.convert_to_tensor(x)
@@ -41,14 +43,14 @@ def embeddings_and_targets(y_true: Any, y_pred: Any) -> tuple[dict[str, Tensor],
         return {
             f"y_pred[:, {i}]": view for i, view in enumerate(ops.unstack(y_pred, axis=1))
         }, y_true
-    if y_true is None or not _is_float(_dtype(y_true)):
+    if y_true is None or not _is_float(dtype_name(y_true)):
         return {"y_pred": y_pred}, y_true
     y_true = ops.convert_to_tensor(y_true)
     shape = tuple(y_true.shape)
     if len(shape) != 2 or _checks.differ(shape[1:], tuple(y_pred.shape[1:])):
         raise ValueError(
             "A floating-point `y_true` must hold target embeddings of the shape of `y_pred`. "
-            f"Received: y_true {shape} with dtype {_dtype(y_true)}, "
+            f"Received: y_true {shape} with dtype {dtype_name(y_true)}, "
             f"y_pred {tuple(y_pred.shape)}. Pass ids and labels as integers."
         )
     return {"y_pred": y_pred, "y_true": y_true}, None
@@ -63,7 +65,7 @@ def as_ids(y_true: ArrayLike) -> Tensor:
     """
     if not hasattr(y_true, "shape") or isinstance(y_true, np.ndarray):
         return ops.convert_to_tensor(ids_of_array(y_true, "y_true"))
-    dtype = _dtype(y_true)
+    dtype = dtype_name(y_true)
     if not dtype.startswith(("int", "uint")):
         raise TypeError(
             f"`y_true` must hold integer ids or labels. Received: y_true with dtype {dtype}. "
@@ -82,102 +84,72 @@ def as_ids(y_true: ArrayLike) -> Tensor:
     return ids
 
 
-def ids_of_array(y: Any, name: str, num_items: int | None = None) -> np.ndarray:
-    """Returns ids as an int32 NumPy array `(batch,)`.
-
-    Args:
-        y: A NumPy array, a list, or a tensor of any framework with known values.
-        name: Name of the argument, for the message.
-        num_items: `None`, or the number of items that a loss stores state for.
+def as_weights(sample_weight: ArrayLike, num_rows: int | None) -> Tensor:
+    """Returns weights as float `(batch,)`, in float32 or wider.
 
     Raises:
-        TypeError: If they are not integers.
-        ValueError: If the shape is not `(batch,)` or `(batch, 1)`, or an id is out of range.
+        TypeError: If they are not numbers.
+        ValueError: If the shape is not `(batch,)` or `(batch, 1)`.
     """
-    ids = to_numpy(y)
-    if ids.ndim == 2 and ids.shape[1] == 1:
-        ids = ids[:, 0]
-    if ids.ndim != 1:
-        raise ValueError(
-            f"`{name}` must have one integer id per row, with the shape `(batch,)` or "
-            f"`(batch, 1)`. Received: shape {ids.shape}, dtype {ids.dtype}. {_cure_of_rows(ids)}"
-        )
-    if ids.dtype.kind not in "iu":
-        kind, cure = _cure_of_kind(ids, name)
+    dtype = dtype_name(sample_weight)
+    if not dtype.startswith(_NUMBERS):
         raise TypeError(
-            f"`{name}` must hold integer ids or labels, one for each row. Received: {kind}. {cure}"
+            "`sample_weight` must contain one number per row. "
+            f"Received: sample_weight with dtype {dtype}."
         )
-    check_ids(ids, num_items, name)
-    return ids.astype("int32")
+    weights = _column("sample_weight", ops.convert_to_tensor(sample_weight), num_rows, "number")
+    return ops.cast(weights, keras.backend.result_type(weights.dtype, "float32"))
 
 
-def _cure_of_rows(ids: np.ndarray) -> str:
-    """Returns what to pass instead of labels that have more than one dimension."""
-    if ids.ndim == 2 and ids.dtype.kind in "biuf" and np.isin(ids, (0, 1)).all():
-        if (ids.sum(axis=1) == 1).all():
-            return "These are one-hot labels. Pass `labels.argmax(axis=1)`."
-        return (
-            "Rows with several labels have no single id. Pass one label per row, or leave the ids "
-            "out if all rows are different items."
-        )
-    return "Pass one integer per row."
-
-
-def _cure_of_kind(ids: np.ndarray, name: str) -> tuple[str, str]:
-    """Returns what was received in place of integers, and what to pass instead."""
-    if ids.dtype.kind in "USO":
-        return "strings or objects", (
-            f"Map them to integers with `np.unique({name}, return_inverse=True)[1]`."
-        )
-    if ids.dtype.kind == "b":
-        return "dtype bool", f'Pass `{name}.astype("int32")`.'
-    if ids.dtype.kind == "f" and np.all(ids == np.floor(ids)):
-        return f"dtype {ids.dtype}", (
-            f'Floats cannot represent ids above 2**24 exactly. Pass `{name}.astype("int32")`, or '
-            "better, keep the integers that they were made of."
-        )
-    return f"dtype {ids.dtype}", "Numbers that are not whole, such as scores, are no ids."
-
-
-def as_weights(sample_weight: ArrayLike) -> Tensor:
-    """Returns weights as float `(batch,)`, in float32 or wider."""
-    weights = ops.convert_to_tensor(sample_weight)
-    weights = ops.cast(weights, keras.backend.result_type(weights.dtype, "float32"))
-    if len(weights.shape) == 2 and weights.shape[1] == 1:
-        weights = ops.squeeze(weights, axis=1)
-    return weights
-
-
-def check_ids(ids: np.ndarray, num_items: int | None = None, name: str = "ids") -> None:
-    """Raises if integer ids are out of range, before a device wraps or clips them.
-
-    Args:
-        ids: Integer array.
-        num_items: `None`, or the number of items that a loss stores state for.
-        name: Name of the argument, for the message.
+def as_presence(name: str, mask: ArrayLike, num_rows: int | None) -> Tensor:
+    """Returns which rows have a view, bool `(batch,)`.
 
     Raises:
-        ValueError: If an id is negative, at least 2**31, or at least `num_items`.
+        TypeError: If the mask contains neither bools nor numbers.
+        ValueError: If the shape is not `(batch,)` or `(batch, 1)`.
     """
-    if not ids.size:
-        return
-    lowest, highest = int(ids.min()), int(ids.max())
-    if lowest < 0 or highest > _LARGEST_ID:
-        raise ValueError(
-            f"`{name}` must be in [0, 2**31). Received: ids from {lowest} to {highest}. "
-            "Map keys to row numbers first, for example with "
-            "`np.unique(keys, return_inverse=True)`."
+    argument = f"present[{name!r}]"
+    dtype = dtype_name(mask)
+    if not dtype.startswith(_NUMBERS):
+        raise TypeError(
+            f"`{argument}` must contain one bool per row. Received: {argument} with dtype {dtype}."
         )
-    if num_items is not None and highest >= num_items:
+    return ops.cast(_column(argument, ops.convert_to_tensor(mask), num_rows, "bool"), "bool")
+
+
+def _column(argument: str, x: Tensor, num_rows: int | None, what: str) -> Tensor:
+    """Returns a tensor `(batch,)` from one of the shape `(batch,)` or `(batch, 1)`."""
+    shape = tuple(x.shape)
+    is_column = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+    if not is_column or _checks.differ(shape[:1], (num_rows,)):
+        batch = "batch" if num_rows is None else num_rows
         raise ValueError(
-            f"`{name}` must be below `num_items`, the number of items that the loss stores state "
-            f"for. Received: num_items={num_items}, largest id {highest}. Set `num_items` to the "
-            "number of items of this data set."
+            f"`{argument}` must have the shape `({batch},)` or `({batch}, 1)`, one {what} per row "
+            f"of the embeddings. Received: {argument} {shape}."
+        )
+    return ops.squeeze(x, axis=1) if len(shape) == 2 else x
+
+
+def check_has_rows(views: Mapping[str, Tensor], replicas: Replicas | None) -> None:
+    """Raises a `ValueError` if the views of the global batch have no rows."""
+    shapes = {str(name): tuple(view.shape) for name, view in views.items()}
+    view = next(iter(views.values()))
+    if view.shape[0] == 0 and replicas is None and current_replicas(view) is None:
+        raise ValueError(
+            "A batch must have at least one row. "
+            f"Received: {_checks.listing(shapes)}. Skip empty batches."
         )
 
 
-def check_present(present: Mapping[Any, ArrayLike] | None, names: list[str]) -> dict[str, Tensor]:
+def check_present(
+    present: Mapping[Any, ArrayLike] | None, names: list[str], num_rows: int | None
+) -> dict[str, Tensor]:
     """Returns presence as bool tensors by view name. Keys may be names or indices of views."""
+    if present is not None and not isinstance(present, Mapping):
+        raise TypeError(
+            "`present` must be `None` or a dict from views to bool `(batch,)`. "
+            f"Received: present of type {type(present).__name__}."
+        )
     result: dict[str, Tensor] = {}
     for key, mask in (present or {}).items():
         name = view_name("present", key, names)
@@ -185,7 +157,7 @@ def check_present(present: Mapping[Any, ArrayLike] | None, names: list[str]) -> 
             raise ValueError(
                 f"`present` must have one mask per view. Received: two masks of {name!r}."
             )
-        result[name] = ops.cast(mask, "bool")
+        result[name] = as_presence(key, mask, num_rows)
     return {name: result[name] for name in names if name in result}
 
 
@@ -205,16 +177,8 @@ def view_name(argument: str, key: Any, names: Sequence[str]) -> str:
     )
 
 
-def to_numpy(x: Any) -> np.ndarray:
-    """Returns a list, or a tensor of any framework with known values, as a NumPy array."""
-    if keras.ops.is_tensor(x):
-        return keras.ops.convert_to_numpy(x)
-    if hasattr(x, "detach"):  # a tensor of PyTorch on another backend
-        x = x.detach().cpu()
-    return np.asarray(x)
-
-
-def _dtype(x: Any) -> str:
+def dtype_name(x: Any) -> str:
+    """Returns the name of the dtype of an array, a tensor or a nested list."""
     dtype = getattr(x, "dtype", None)
     if dtype is None:
         dtype = np.asarray(x).dtype

@@ -13,6 +13,8 @@ from keras_contrastive._view_names import INDEPENDENT, modality_name
 from keras_contrastive.layers._modality import Modality, mean_over_present
 from keras_contrastive.layers._view_regularizer import ViewRegularizer
 
+_LARGEST_T = 1e30  # float32 contains the exponents
+
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
 class DeepFeatureSeparation(ViewRegularizer):
@@ -31,6 +33,9 @@ class DeepFeatureSeparation(ViewRegularizer):
 
     Outputs are named `"<modality>_independent"`, in `predict` of a `ContrastiveTrainer` with this
     layer and in a Functional model. Concatenate them with the embeddings for downstream tasks.
+
+    `normalize` leaves a row of zeros as it is. So the distance of two such rows is 0, and that to a
+    row of length 1 is 1.
 
     There are two differences from the printed equations. The printed positive of `contrast` is the
     feature itself, so that its similarity is constant. Here it is the augmented view, and
@@ -56,7 +61,7 @@ class DeepFeatureSeparation(ViewRegularizer):
         activation: Activation of the hidden layers.
         contrast_with: `"augmented"` or `"itself"`.
         uniformity_form: `"joint"`, `"separate"` or `"distinct"`.
-        t: Positive float. Larger values concentrate the uniformity on close pairs.
+        t: Float in (0, 1e30]. Larger values concentrate the uniformity on close pairs.
         per_pair: Whether the uniformity is a mean over pairs of items.
         weight: Non-negative float, multiplies the whole penalty.
         **kwargs: See `keras.layers.Layer`.
@@ -100,10 +105,8 @@ class DeepFeatureSeparation(ViewRegularizer):
     ) -> None:
         weights = {"orthogonality": orthogonality, "contrast": contrast, "uniformity": uniformity}
         super().__init__(weights, weight, **kwargs)
-        self.orthogonality = orthogonality
-        self.contrast = contrast
-        self.uniformity = uniformity
-        self.temperature = _checks.positive("temperature", temperature)
+        self.orthogonality, self.contrast, self.uniformity = map(float, weights.values())
+        self.temperature = _checks.divisor("temperature", temperature)
         self.source = _checks.one_of("source", source, ("embedding", "features"))
         self.depth = _checks.positive_int("depth", depth)
         self.units = _checks.optional_positive_int("units", units)
@@ -112,7 +115,7 @@ class DeepFeatureSeparation(ViewRegularizer):
         self.uniformity_form = _checks.one_of(
             "uniformity_form", uniformity_form, ("joint", "separate", "distinct")
         )
-        self.t = _checks.positive("t", t)
+        self.t = _checks.real("t", t, 0, _LARGEST_T, include_low=False)
         self.per_pair = per_pair
         self.heads: dict[str, Any] = {}
 

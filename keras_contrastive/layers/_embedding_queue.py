@@ -20,7 +20,7 @@ class EmbeddingQueue(keras.layers.Layer):
     `InfoNCE(memory=EmbeddingQueue(4096, dim=128))`. `ContrastiveTrainer` tracks
     and saves it. Each batch is first compared with the stored embeddings and then, in training
     only, added to them. No gradient reaches the queue. Embeddings are stored in float32 under every
-    dtype policy.
+    dtype policy. A row with NaN or infinite embeddings is never a candidate.
 
     With ids, a stored embedding is never a negative of its own item. For losses with several
     positives it is a positive of its item. Without ids, a stored embedding is a negative of every
@@ -102,8 +102,8 @@ class EmbeddingQueue(keras.layers.Layer):
         Args:
             views: Float tensors `(batch, dim)`.
             ids: int32 `(batch,)`, or `None`.
-            present: For each view bool `(batch,)` or `None`. Only rows that have all views are
-                candidates.
+            present: For each view bool `(batch,)` or `None`. Only rows that have all views, with
+                finite embeddings, are candidates.
         """
         rows = ops.stop_gradient(ops.stack(views, axis=1))  # (batch, views, dim)
         batch = ops.shape(rows)[0]
@@ -115,8 +115,13 @@ class EmbeddingQueue(keras.layers.Layer):
         positions = (self.next_row + ops.arange(count, dtype="int32")) % self.size
         indices = ops.expand_dims(positions, 1)
         newest = ops.cast(rows[batch - count :], "float32")
+        ids = ids[batch - count :]
+        # NaN in the queue would make all later losses NaN.
+        is_finite = ops.all(ops.isfinite(newest), axis=(1, 2))
+        ids = ops.where(is_finite, ids, ops.full_like(ids, MISSING_ID))
+        newest = ops.where(ops.reshape(is_finite, (-1, 1, 1)), newest, ops.zeros_like(newest))
         self.embeddings.assign(ops.scatter_update(self.embeddings, indices, newest))
-        self.ids.assign(ops.scatter_update(self.ids, indices, ids[batch - count :]))
+        self.ids.assign(ops.scatter_update(self.ids, indices, ids))
         self.next_row.assign((self.next_row + count) % self.size)
 
     def get_config(self) -> Config:

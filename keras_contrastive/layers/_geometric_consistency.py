@@ -94,10 +94,9 @@ class GeometricConsistency(ViewRegularizer):
             "augmented_pairs": augmented_pairs,
         }
         super().__init__(weights, weight, normalize, **kwargs)
-        self.cross_modal = cross_modal
-        self.in_modal = in_modal
-        self.augmented = augmented
-        self.augmented_pairs = augmented_pairs
+        self.cross_modal, self.in_modal, self.augmented, self.augmented_pairs = map(
+            float, weights.values()
+        )
         self.per_pair = per_pair
 
     def terms(

@@ -20,7 +20,8 @@ class MomentumTeacher(keras.layers.Layer):
     The embeddings of the teacher are then the candidates of each anchor. No gradient reaches them.
 
     Each `update` computes `average = momentum * average + (1 - momentum) * weight`. Before the
-    first update, the average equals the weight. The averages are non-trainable float32 weights of
+    first update, the average equals the weight. A weight that is NaN or infinite leaves its average
+    unchanged. The averages are non-trainable float32 weights of
     this layer, so they are saved and moved with the model. A frozen weight has an average as well,
     which equals it exactly.
 
@@ -94,10 +95,15 @@ class MomentumTeacher(keras.layers.Layer):
 
     def update(self) -> None:
         """Moves the averages toward the weights. Trainers call it once per training step."""
-        fraction = ops.where(self._has_started(), 1.0 - self.momentum, 1.0)
+        started = self._has_started()
+        fraction = ops.where(started, 1.0 - self.momentum, 1.0)
         for variable, (average, weight) in zip(self.averages, self._pairs(), strict=True):
             # As a difference, so that the average of a constant weight equals it exactly.
-            variable.assign(average + fraction * (weight - average))
+            moved = average + fraction * (weight - average)
+            # A value that is not finite never enters an average that is.
+            replaced = ops.logical_or(ops.isfinite(weight), ops.logical_not(started))
+            replaced = ops.where(replaced, weight, average)
+            variable.assign(ops.where(ops.isfinite(moved), moved, replaced))
         self.step.assign(self.step + 1)
 
     def values(self) -> list[Tensor]:

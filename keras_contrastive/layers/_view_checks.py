@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_contrastive import _checks
+from keras_contrastive._engine import dtype_name
 from keras_contrastive._typing import Tensor
 from keras_contrastive._view_names import AUGMENTED, modality_name
 
@@ -19,7 +19,7 @@ def check_views(views: Any) -> None:
             f'Received: {type(views).__name__}. Name augmented views "<modality>{AUGMENTED}".'
         )
     for name, view in views.items():
-        dtype = keras.backend.standardize_dtype(getattr(view, "dtype", type(view).__name__))
+        dtype = dtype_name(view)
         if not dtype.startswith(("float", "bfloat")):
             raise TypeError(
                 "`views` must contain floating-point embeddings. "
@@ -51,9 +51,23 @@ def check_present(present: Any, modalities: Collection[str]) -> None:
     _checks.known_names("present", present or (), modalities, "names of modalities")
 
 
-def integer_ids(ids: Any) -> Tensor:
-    """Returns ids as int32. Raises a `TypeError` if they are not integers."""
-    dtype = keras.backend.standardize_dtype(getattr(ids, "dtype", type(ids).__name__))
+def integer_ids(ids: Any, num_rows: int | None) -> Tensor:
+    """Returns ids as int32 `(batch,)`.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If there is not one per row.
+    """
+    dtype = dtype_name(ids)
     if not dtype.startswith(("int", "uint")):
         raise TypeError(f"`ids` must be integers `(batch,)`. Received: ids with dtype {dtype}.")
-    return ops.cast(ids, "int32")
+    ids = ops.cast(ids, "int32")
+    shape = tuple(ids.shape)
+    is_column = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+    if not is_column or _checks.differ(shape[:1], (num_rows,)):
+        batch = "batch" if num_rows is None else num_rows
+        raise ValueError(
+            f"`ids` must have the shape `({batch},)` or `({batch}, 1)`, one id per row. "
+            f"Received: ids {shape}."
+        )
+    return ops.squeeze(ids, axis=1) if len(shape) == 2 else ids

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Batch
+from keras_contrastive._engine import Batch, as_presence, check_has_rows
 from keras_contrastive._keras import repr_from_config
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 from keras_contrastive._view_names import INDEPENDENT, modality_name
@@ -211,10 +211,13 @@ class ViewRegularizer(keras.layers.Layer):
     ) -> Batch:
         check_views(views)
         check_present(present, [name for name in views if name == modality_name(name)])
-        masks = {name: ops.cast(mask, "bool") for name, mask in (present or {}).items()}
         tensors = {name: ops.convert_to_tensor(view) for name, view in views.items()}
-        ids = None if ids is None else integer_ids(ids)
-        return Batch(zero_where_missing(tensors, masks), ids, masks)
+        num_rows = next(iter(tensors.values())).shape[0]
+        masks = {name: as_presence(name, x, num_rows) for name, x in (present or {}).items()}
+        ids = None if ids is None else integer_ids(ids, num_rows)
+        batch = Batch(zero_where_missing(tensors, masks), ids, masks)
+        check_has_rows(batch.views, batch.replicas)
+        return batch
 
     def get_config(self) -> Config:
         return {**super().get_config(), "weight": self.weight, "normalize": self.normalize}

@@ -7,16 +7,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contrastive._engine import Batch, Candidates, Contrast, view_name
+from keras_contrastive import _checks
+from keras_contrastive._engine import Batch, Candidates, Contrast, check_has_rows, view_name
 from keras_contrastive._keras import deserialize, repr_from_config, serialize
-from keras_contrastive._replicas import current_replicas, warn_if_local
+from keras_contrastive._replicas import warn_if_local
 from keras_contrastive._typing import ArrayLike, Config, Directions, Layer, Reduction, Tensor
 from keras_contrastive.losses._arguments import (
     Identity,
     as_hard_negatives,
     check_layers,
     check_memory,
-    check_temperature,
+    checked_temperature,
+    hard_negatives_by_view,
     named_directions,
     snake_case,
 )
@@ -40,7 +42,9 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             candidates.
         reduction: See `keras.losses.Loss`. `None` returns `(batch,)`, the mean over directions.
         name: Name of the loss.
-        dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`.
+        dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`. With
+            `"float64"`, JAX and PyTorch may still compute in float32: JAX does without
+            `jax_enable_x64`, and operations of Keras do on PyTorch.
 
     Call arguments:
         y_true: Ids, targets or `None`; see `y_pred`. Rows with the same id are the same item and
@@ -85,13 +89,12 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         name: str | None = None,
         dtype: str | None = None,
     ) -> None:
-        requested = keras.backend.standardize_dtype(dtype or keras.config.floatx())
+        requested = _checks.float_dtype("dtype", dtype or keras.config.floatx())
         dtype = requested if requested == "float64" else "float32"
         name = name or snake_case(type(self).__name__)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        check_temperature(temperature)
         check_memory(memory)
-        self.temperature = temperature
+        self.temperature = checked_temperature(temperature)
         self.symmetric = symmetric
         self.normalize = normalize
         self.memory = memory
@@ -193,6 +196,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
     ) -> Tensor:
         """Computes the loss of each anchor of a batch, `(batch,)`, before weights and reduction."""
         self._check_layers(training)
+        check_has_rows(batch.views, batch.replicas)
         view = batch.views[batch.names[0]]
         check_state_can_change(type(self).__name__, self.layers, view, training)
         if batch.replicas is None:
@@ -271,18 +275,12 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         """Returns hard negatives and the queue as candidates of each view."""
         extra: dict[str, list[Candidates]] = {name: [] for name in batch.names}
         dim = next(iter(batch.views.values())).shape[1]
-        for key, rows in (hard_negatives or {}).items():
+        for key, rows in hard_negatives_by_view(hard_negatives).items():
             name = view_name("hard_negatives", key, batch.names)
-            ids = None
-            if isinstance(rows, Candidates):
-                rows, ids = rows.embeddings, rows.ids
-            rows = as_hard_negatives(key, rows, dim)
-            replicas = current_replicas(rows)
-            if replicas is not None:
-                rows, ids = replicas.gather(rows), None if ids is None else replicas.gather(ids)
-            if rows.shape[0] != 0:
-                rows = self.prepared(Batch({name: rows})).views[name]
-                extra[name].append(Candidates(rows, ids))
+            hard = as_hard_negatives(key, rows, dim)
+            if hard.embeddings.shape[0] != 0:
+                prepared = self.prepared(Batch({name: hard.embeddings})).views[name]
+                extra[name].append(Candidates(prepared, hard.ids))
         if self.memory is not None:
             stored = self.memory.candidates(list(batch.views.values()))
             for name, candidates in zip(batch.names, stored, strict=True):

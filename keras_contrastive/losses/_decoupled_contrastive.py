@@ -66,7 +66,7 @@ class DecoupledContrastive(ContrastiveLoss):
     ) -> None:
         super().__init__(temperature, **kwargs)
         if weight_sigma is not None:
-            _checks.positive("weight_sigma", weight_sigma)
+            weight_sigma = _checks.divisor("weight_sigma", weight_sigma)
         self.weight_sigma = weight_sigma
         self.bias_correction = _checks.one_of(
             "bias_correction", bias_correction, (None, "jackknife")

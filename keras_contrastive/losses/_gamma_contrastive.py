@@ -62,7 +62,7 @@ class GammaContrastive(RunningPartitionLoss):
             estimate is that of the negatives. The rate adds the positive as it is in this batch.
             An anchor with several positives has a partition, and a rate, for each of them.
         max_weight: Upper limit of the batch's partition divided by the estimate. `num_capped`
-            counts how often it applied.
+            counts how often it applied. `float("inf")` sets no limit.
         seed: Int, seed of the draws, or `None` to draw one from Python's `random`, which
             `keras.utils.set_random_seed` seeds. It is saved with the loss.
         all_views: Whether candidates come from all views, or the other view only. Use `False`

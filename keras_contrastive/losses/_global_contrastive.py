@@ -36,7 +36,7 @@ class GlobalContrastive(RunningPartitionLoss):
             to `momentum` along half a cosine in this many steps. FastCLIP recommends half of the
             training, and a `momentum` of 0.8.
         max_weight: Upper limit of the batch's partition divided by the average. `num_capped` counts
-            how often it applied.
+            how often it applied. `float("inf")` sets no limit.
         all_views: Whether candidates come from all views, or the other view only. SogCLR uses all
             views for images, and the other view for image and text.
         **kwargs: See `ContrastiveLoss`.
@@ -76,7 +76,7 @@ class GlobalContrastive(RunningPartitionLoss):
     ) -> None:
         _checks.positive_int("num_items", num_items, "The loss stores state for each item.")
         super().__init__(num_items, momentum, max_weight, all_views, temperature, **kwargs)
-        _checks.optional_positive_int("momentum_steps", momentum_steps)
+        momentum_steps = _checks.optional_positive_int("momentum_steps", momentum_steps)
         if momentum == "visits" and momentum_steps is not None:
             raise ValueError(
                 "`momentum_steps` must be `None` for a momentum of 'visits', which has a schedule "

@@ -113,7 +113,7 @@ def mean_by_id(
 
     Args:
         ids: int32 `(batch,)`.
-        log_values: Float `(batch, directions)`, `-inf` for a row without information.
+        log_values: Float `(batch, directions)`, not finite for a row without information.
         slopes: `None`, or derivatives of `log_values`, `(batch, directions)`.
 
     Returns:
@@ -121,7 +121,7 @@ def mean_by_id(
         `None`.
     """
     groups = groups_by_id(ids)
-    is_known = log_values > _NOT_SEEN
+    is_known = ops.isfinite(log_values)
     finite = ops.where(is_known, log_values, ops.full_like(log_values, -1e30))
     largest = ops.segment_max(finite, groups, num_segments=ops.shape(ids)[0])
     largest = ops.take(largest, groups, axis=0)
@@ -130,4 +130,7 @@ def mean_by_id(
     counts = sum_over_group(ops.cast(is_known, finite.dtype), groups)
     means = largest + ops.log(sums / ops.maximum(counts, 1))
     means = ops.where(counts > 0, means, ops.full_like(means, _NOT_SEEN))
-    return means, None if slopes is None else sum_over_group(shares * slopes, groups) / sums
+    if slopes is None:
+        return means, None
+    slopes = ops.where(is_known, slopes, ops.zeros_like(slopes))
+    return means, sum_over_group(shares * slopes, groups) / sums

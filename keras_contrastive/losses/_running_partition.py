@@ -42,7 +42,7 @@ class RunningPartitionLoss(ContrastiveLoss):
         **kwargs: Unpack[LossArguments],
     ) -> None:
         super().__init__(temperature, **kwargs)
-        _checks.optional_positive_int("num_items", num_items)
+        num_items = _checks.optional_positive_int("num_items", num_items)
         if isinstance(momentum, str) and momentum != "visits":
             raise ValueError(
                 "`momentum` must be a number in [0, 1), or 'visits'. "
@@ -50,9 +50,11 @@ class RunningPartitionLoss(ContrastiveLoss):
             )
         if momentum != "visits":
             expected = "a number in [0, 1), or 'visits'"
-            _checks.real("momentum", momentum, 0, 1, include_high=False, expected=expected)
+            momentum = _checks.real(
+                "momentum", momentum, 0, 1, include_high=False, expected=expected
+            )
         if max_weight != float("inf"):  # without a cap
-            _checks.real("max_weight", max_weight, 1)
+            max_weight = _checks.real("max_weight", max_weight, 1)
         self.num_items = num_items
         self.momentum = momentum
         self.max_weight = max_weight
@@ -120,18 +122,23 @@ class RunningPartitionLoss(ContrastiveLoss):
         scale = ops.stop_gradient(self.scale())
         fresh = ops.stop_gradient(log_partition)
         fresh = ops.where(contrast.valid, fresh, ops.full_like(fresh, float("-inf")))
-        fresh_slope = ops.stop_gradient(slope()) / scale if self.state.moving_scale else None
+        fresh_slope = None
+        if self.state.moving_scale:
+            fresh_slope = ops.stop_gradient(slope()) / scale
+            unknown = ops.full_like(fresh, float("-inf"))
+            fresh = ops.where(ops.isfinite(fresh_slope), fresh, unknown)
         # Every replica makes the same update, that of the global batch.
         ids, fresh, fresh_slope = (batch.gather(x) for x in (batch.ids, fresh, fresh_slope))
         old, old_slope = self.state.read(ids, scale)
         old = ops.cast(old, fresh.dtype)
         mean, mean_slope = mean_by_id(ids, fresh, fresh_slope)
-        # A new item starts with this batch. Without negatives, a batch has no information.
+        # A new item starts with this batch. Without negatives, or if it is not finite, a batch has
+        # no information and leaves the estimate exactly as it was.
         was_seen, is_seen = old > float("-inf"), mean > float("-inf")
         old, mean = ops.where(was_seen, old, mean), ops.where(is_seen, mean, old)
         momentum = self._momentum_of_items(momentum, ids, is_seen, old.dtype)
         kept, added = old + ops.log(momentum), mean + ops.log1p(-momentum)
-        new = ops.logaddexp(kept, added)
+        new = ops.where(is_seen, ops.logaddexp(kept, added), old)
         new_slope = None
         if mean_slope is not None:
             old_slope = ops.where(was_seen, old_slope, mean_slope)

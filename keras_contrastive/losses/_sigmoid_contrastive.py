@@ -59,7 +59,7 @@ class SigmoidContrastive(ContrastiveLoss):
         super().__init__(temperature, **kwargs)
         if not isinstance(bias, keras.layers.Layer):
             expected = "a float or a `keras_contrastive.layers.LearnableBias`"
-            _checks.real("bias", bias, expected=expected)
+            bias = _checks.real("bias", bias, expected=expected)
         self.bias: Any = bias
 
     @property

@@ -8,7 +8,7 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import Batch, groups_by_id, sum_over_group
 from keras_contrastive._typing import ArrayLike, Config, Tensor
-from keras_contrastive.metrics._view_metric import unit_batch
+from keras_contrastive.metrics._view_metric import row_weights_of, unit_batch
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -33,7 +33,8 @@ class Alignment(keras.metrics.Mean):
 
     Returns:
         A number in [0, 2 ** alpha]: 0 if positives are equal, 2 ** (alpha / 2) if they are
-        orthogonal, 2 ** alpha if they are opposite. 0 before the first pair.
+        orthogonal, 2 ** alpha if they are opposite. 0 before the first pair. NaN if an embedding is
+        NaN.
 
     Raises:
         TypeError: If `alpha` is not a number.
@@ -55,7 +56,7 @@ class Alignment(keras.metrics.Mean):
     def __init__(self, alpha: float = 2, name: str = "alignment", dtype: str | None = None) -> None:
         _checks.positive("alpha", alpha)
         super().__init__(name=name, dtype=dtype)
-        self.alpha = alpha
+        self.alpha = alpha if isinstance(alpha, int) else float(alpha)
 
     def update_state(
         self, y_true: ArrayLike | None, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
@@ -66,13 +67,14 @@ class Alignment(keras.metrics.Mean):
     def update_batch(self, batch: Batch, weights: ArrayLike | None = None) -> None:
         """Adds the rows of a batch. See `ViewMetric.update_batch`."""
         views = list(unit_batch(batch).views.values())
+        row_weights = None if weights is None else row_weights_of(batch, weights)
         if len(views) > 1:
             # The form 2 - 2 <u, v> loses its digits if the views are nearly equal.
             powers = [
                 ops.sum(ops.square(a - b), axis=1) ** (self.alpha / 2)
                 for a, b in itertools.combinations(views, 2)
             ]
-            super().update_state(ops.mean(ops.stack(powers, axis=1), axis=1), weights)
+            self._add(ops.mean(ops.stack(powers, axis=1), axis=1), row_weights)
             return
         if self.alpha != 2:
             raise ValueError(
@@ -80,9 +82,13 @@ class Alignment(keras.metrics.Mean):
                 f"Received: alpha={self.alpha}. Pass several views for another `alpha`."
             )
         distances, has_positive = _distances_within_groups(views[0], groups_by_id(batch.row_ids))
-        if weights is not None:
-            has_positive *= ops.reshape(ops.cast(weights, "float32"), (-1,))
-        super().update_state(distances, has_positive)
+        weighted = has_positive if row_weights is None else has_positive * row_weights
+        self._add(distances, weighted)
+
+    def _add(self, distances: Tensor, weights: Tensor | None) -> None:
+        if weights is not None:  # not even NaN counts without a weight
+            distances = ops.where(weights != 0, distances, ops.zeros_like(distances))
+        super().update_state(distances, weights)
 
     def get_config(self) -> Config:
         return {"name": self.name, "dtype": self.dtype, "alpha": self.alpha}

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_contrastive._engine import as_weights
 from keras_contrastive._typing import Config, Tensor
 
 
@@ -21,7 +22,8 @@ class AnswerAccuracy(keras.metrics.Mean):
 
     Call arguments:
         y_true: Integer ids `(batch, length)`.
-        y_pred: Logits `(batch, length, vocabulary_size)`.
+        y_pred: Logits `(batch, length, vocabulary_size)`. The result is NaN if a logit of a word
+            that counts is NaN.
 
     Example:
 
@@ -47,8 +49,12 @@ class AnswerAccuracy(keras.metrics.Mean):
         is_right = ops.all(ops.logical_or(is_padding, ids == predicted), axis=1)
         weights = ops.cast(ops.any(ops.logical_not(is_padding), axis=1), self.dtype)
         if sample_weight is not None:
-            weights *= ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
-        super().update_state(ops.cast(is_right, self.dtype), weights)
+            weights *= ops.cast(as_weights(sample_weight, ids.shape[0]), self.dtype)
+        hits = ops.cast(is_right, self.dtype)
+        # NaN of words that do not count, and of rows without a weight, has no effect.
+        is_nan = ops.logical_and(ops.any(ops.isnan(y_pred), axis=-1), ops.logical_not(is_padding))
+        is_nan = ops.logical_and(ops.any(is_nan, axis=1), weights != 0)
+        super().update_state(ops.where(is_nan, float("nan"), hits), weights)
 
     def get_config(self) -> Config:
         return {**super().get_config(), "padding_id": self.padding_id}

@@ -44,7 +44,8 @@ class EffectiveRank(ViewMetric):
 
     Returns:
         A number in [1, dim]: 1 if all rows are equal (or opposite), dim if they are spread evenly
-        over the sphere. 0 before the first row, or if all rows are zero.
+        over the sphere. 0 before the first row, or if all rows are zero. NaN if an embedding is
+        NaN.
 
     Raises:
         ValueError: If `order` is neither 1 nor 2, or the number or the dimension of the views
@@ -68,9 +69,9 @@ class EffectiveRank(ViewMetric):
     def __init__(
         self, order: Literal[1, 2] = 2, name: str = "effective_rank", dtype: str | None = None
     ) -> None:
-        _checks.one_of("order", order, (1, 2))
         super().__init__(name=name, dtype=dtype)
-        self.order = order
+        number: int = int(order) if _checks.is_integer(order) else order  # of NumPy or of Python
+        self.order = _checks.one_of("order", number, (1, 2))
 
     def sum_shapes(self, num_views: int, dim: int) -> dict[str, Shape]:
         return {"moments": (num_views, dim, dim)}
@@ -82,11 +83,15 @@ class EffectiveRank(ViewMetric):
 
     def value(self, sums: dict[str, Tensor]) -> Tensor:
         trace = ops.trace(sums["moments"], axis1=1, axis2=2)
-        moments = mean_or_zero(sums["moments"], ops.reshape(trace, (-1, 1, 1)))
+        # A decomposition of NaN raises on PyTorch.
+        is_finite = ops.isfinite(trace)
+        moments = ops.where(ops.reshape(is_finite, (-1, 1, 1)), sums["moments"], 0.0)
+        moments = mean_or_zero(moments, ops.reshape(trace, (-1, 1, 1)))
         ranks = (
             1 / self._sum_of_squares(moments) if self.order == 2 else self._exp_of_entropy(moments)
         )
-        return ops.mean(ops.where(trace > 0, ranks, 0.0))
+        ranks = ops.where(trace > 0, ranks, 0.0)
+        return ops.mean(ops.where(is_finite, ranks, float("nan")))
 
     @staticmethod
     def _sum_of_squares(moments: Tensor) -> Tensor:

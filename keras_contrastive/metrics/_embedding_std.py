@@ -26,7 +26,8 @@ class EmbeddingStd(ViewMetric):
 
     Returns:
         A number in [0, 1]: 1 if the embeddings are spread evenly over the sphere, 0 if they are
-        equal. Rounding of the float32 sums adds up to 0.01. 0 before the first row.
+        equal. Rounding of the float32 sums adds up to 0.01. 0 before the first row. NaN if an
+        embedding is NaN.
 
     Raises:
         ValueError: If the number or the dimension of the views changes.

@@ -31,7 +31,8 @@ class ModalityGap(ViewMetric):
 
     Returns:
         A number in [0, 2]: 0 if the centers are equal, as for views that are spread evenly; 2 if
-        each view has collapsed to a point opposite to the other view. 0 before the first row.
+        each view has collapsed to a point opposite to the other view. 0 before the first row. NaN
+        if an embedding is NaN.
 
     Raises:
         ValueError: If there is only one view, or the number or the dimension of the views changes.

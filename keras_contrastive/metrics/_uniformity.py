@@ -38,7 +38,9 @@ class Uniformity(ViewMetric):
     Returns:
         A number in [-4 t, 0]: 0 if all rows are equal, -2 t if all are orthogonal, -4 t for two
         opposite rows. Rows that are spread over the sphere of a high dimension have about -2 t,
-        which is -4 by default. 0 before the first pair. A batch of one row has no pairs.
+        which is -4 by default. A row of zeros has the distance 0 to another one, and 1 to a row of
+        length 1. 0 before the first pair. A batch of one row has no pairs. NaN if an embedding is
+        NaN.
 
     Raises:
         TypeError: If `t` is not a number.
@@ -59,9 +61,8 @@ class Uniformity(ViewMetric):
     _direction = "down"
 
     def __init__(self, t: float = 2, name: str = "uniformity", dtype: str | None = None) -> None:
-        _checks.real("t", t, 0, _LARGEST, include_low=False)
         super().__init__(name=name, dtype=dtype)
-        self.t = t
+        self.t = _checks.real("t", t, 0, _LARGEST, include_low=False)
 
     def sum_shapes(self, num_views: int, dim: int) -> dict[str, Shape]:
         return {"potentials": (num_views,), "pairs": ()}

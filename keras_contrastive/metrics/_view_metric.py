@@ -5,7 +5,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from keras_contrastive._engine import Batch
+from keras_contrastive._engine import Batch, as_weights, check_has_rows
 from keras_contrastive._typing import ArrayLike, Shape, Tensor
 
 
@@ -14,7 +14,8 @@ class ViewMetric(keras.metrics.Metric):
 
     A subclass implements three methods: `sum_shapes` returns the shapes of the sums, `batch_sums`
     returns what a batch adds to them, and `value` computes the metric from the sums. The value does
-    not depend on how rows are split into batches or replicas, because sums can be added.
+    not depend on how rows are split into batches or replicas, because sums can be added. It is NaN
+    if an embedding of a row with a weight is NaN.
 
     The shapes of the sums depend on the views. The first update calls `build`, which creates them.
 
@@ -104,7 +105,8 @@ class ViewMetric(keras.metrics.Metric):
             )
         row_weights = ops.ones_like(views[0][:, 0])
         if weights is not None:
-            row_weights *= ops.reshape(ops.cast(weights, "float32"), (-1,))
+            row_weights = row_weights_of(batch, weights)
+            batch = _without_weightless_rows(batch, row_weights)
         for name, new in self.batch_sums(batch, row_weights).items():
             self._sums[name].assign_add(new)  # Replicas add up these changes.
 
@@ -133,8 +135,27 @@ class ViewMetric(keras.metrics.Metric):
 
 
 def unit_batch(batch: Batch) -> Batch:
-    """Returns the batch with normalized float32 views that no gradient reaches."""
+    """Returns the batch with normalized float32 views that no gradient reaches.
+
+    Raises:
+        ValueError: If the batch has no rows.
+    """
+    check_has_rows(batch.views, batch.replicas)
     return batch.unit("float32").stop_gradient()
+
+
+def row_weights_of(batch: Batch, weights: ArrayLike) -> Tensor:
+    """Returns weights as float32 `(batch,)`. Raises unless there is one per row."""
+    num_rows = next(iter(batch.views.values())).shape[0]
+    return ops.cast(as_weights(weights, num_rows), "float32")
+
+
+def _without_weightless_rows(batch: Batch, weights: Tensor) -> Batch:
+    """Returns the batch with zeros in rows without a weight, so that not even NaN counts."""
+    counts = ops.expand_dims(weights != 0, 1)
+    return batch.with_views(
+        {name: ops.where(counts, x, ops.zeros_like(x)) for name, x in batch.views.items()}
+    )
 
 
 def weighted_sum(rows: Tensor, weights: Tensor) -> Tensor:
