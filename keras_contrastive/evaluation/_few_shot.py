@@ -76,6 +76,8 @@ class FewShot:
         return results
 
     def _counts(self) -> list[Any]:
+        if isinstance(self.shots, np.ndarray):
+            return list(self.shots.reshape(-1))
         if isinstance(self.shots, Iterable) and not isinstance(self.shots, str):
             return list(self.shots)
         return [] if self.shots is None else [self.shots]

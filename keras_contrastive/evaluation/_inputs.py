@@ -78,14 +78,15 @@ def as_array(x: ArrayLike, name: str) -> Array:
 
 
 def all_finite(*rows: ArrayLike) -> bool:
-    """Returns whether arrays or tensors contain neither NaN nor infinity."""
-    return all(bool(ops.all(ops.isfinite(x))) for x in rows)
+    """Returns whether arrays or tensors contain neither NaN nor infinity in float32."""
+    with np.errstate(over="ignore"):
+        return all(bool(ops.all(ops.isfinite(ops.cast(x, "float32")))) for x in rows)
 
 
 def check_finite(features: Array, name: str) -> None:
     """Raises a `ValueError` if features are NaN or infinite."""
-    if not np.isfinite(features).all():
-        count = int(np.sum(~np.isfinite(features).all(axis=1)))
+    if not all_finite(features):
+        count = sum(not all_finite(row) for row in features)
         raise ValueError(
             f"`{name}` must be finite. Received: {count} rows with NaN or infinity. "
             "Check whether training has diverged."

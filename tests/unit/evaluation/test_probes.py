@@ -1,5 +1,7 @@
 """Zero-shot classification, k-NN and linear probes: limits, few shots and errors."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -99,7 +101,17 @@ def test_regression_on_equal_features_predicts_the_frequencies():
         ({"shots": 9}, ValueError, r"`shots` must be in \[1, 8\].* shots=9. Class 0 has only 8"),
         ({"shots": 0}, ValueError, r"`shots` must be in \[1, 8\]"),
         ({"shots": 1.5}, TypeError, "`shots` must be `None`, a positive integer or several"),
+        ({"shots": 2.0}, TypeError, "`shots` must be `None`, a positive integer or several"),
+        ({"shots": (1, 2.0)}, TypeError, r"Received: shots=\(1, 2.0\)"),
+        ({"shots": (1, 9)}, ValueError, r"`shots` must be in \[1, 8\].* shots=9"),
+        ({"shots": "3"}, TypeError, "`shots` must be .* Received: shots='3'"),
+        ({"shots": True}, TypeError, "`shots` must be .* Received: shots=True"),
         ({"shots": 1, "draws": 0}, ValueError, "`draws` must be a positive integer"),
+        ({"draws": 2.5}, TypeError, "`draws` must be a positive integer"),
+        ({"seed": -1}, ValueError, "`seed` must be a non-negative integer"),
+        ({"seed": 0.5}, TypeError, "`seed` must be a non-negative integer"),
+        ({"seed": None}, TypeError, "`seed` must be a non-negative integer"),
+        ({"k": (0,)}, ValueError, "`k` must be a positive integer"),
         ({"labels": np.array(["a"] * 24)}, TypeError, "`labels` must be integers.*return_inverse"),
     ],
 )
@@ -114,6 +126,95 @@ def test_invalid_arguments_of_both_probes_raise(probe, rng, arguments, error, me
     }
     with pytest.raises(error, match=message):
         probe(**data | arguments)
+
+
+@pytest.mark.parametrize("shots", [np.int64(2), np.array(2), [2], (np.uint8(2),), np.array([2])])
+@pytest.mark.parametrize("probe", PROBES)
+def test_numpy_integers_are_shots(probe, rng, shots):
+    data = (*labeled(rng), *labeled(rng))
+    found = probe(*data, shots=shots, draws=np.int32(2), seed=np.uint16(3))
+    assert found == probe(*data, shots=2, draws=2, seed=3)
+
+
+SETTINGS = [
+    ({"shots": 9}, ValueError, r"`shots` must be in \[1, 8\]"),
+    ({"shots": 1.5}, TypeError, "`shots` must be"),
+    ({"draws": 0}, ValueError, "`draws` must be"),
+    ({"seed": -1}, ValueError, "`seed` must be"),
+    ({"k": 5}, TypeError, "`k` must be"),
+    ({"neighbours": 5}, TypeError, "Received: neighbours"),
+    ({"neighbors": 0}, ValueError, "`neighbors` must be"),
+    ({"neighbors": 2.5}, TypeError, "`neighbors` must be"),
+    ({"temperature": 0}, ValueError, "`temperature` must be"),
+    ({"temperature": np.inf}, ValueError, "`temperature` must be"),
+    ({"temperature": "low"}, TypeError, "`temperature` must be"),
+    ({"C": 0}, ValueError, "`C` must be"),
+    ({"C": "1"}, TypeError, "`C` must be"),
+    ({"C": np.nan}, ValueError, "`C` must be"),
+    ({"modality": 3}, TypeError, "`modality` must be `None` or a string"),
+    ({"projected": "yes"}, TypeError, "`projected` must be a bool"),
+    ({"labels": LABELS[1:]}, ValueError, r"`labels` must have the shape \(24,\).*row of `x`"),
+    ({"new_labels": LABELS / 2}, TypeError, "`new_labels` must be integers.*row of `new_x`"),
+    ({"new_x": [[1.0]]}, TypeError, "`new_x` must be an array"),
+]
+
+
+CALLBACKS = {KNNProbe: knn_probe, LinearProbe: linear_probe}
+
+
+@pytest.mark.parametrize(("settings", "error", "message"), SETTINGS)
+@pytest.mark.parametrize("callback", CALLBACKS)
+def test_settings_are_checked_in_the_constructor(callback, settings, error, message):
+    (name,) = settings
+    x = towers.pairs()["image"]
+    data = {"x": x, "labels": LABELS, "new_x": x, "new_labels": LABELS}
+    if name in ("neighbors", "temperature", "C"):
+        known = name in inspect.signature(CALLBACKS[callback]).parameters
+        error, message = (error, message) if known else (TypeError, f"Received: {name}")
+    with pytest.raises(error, match=message):
+        callback(**data | settings)
+
+
+def test_a_linear_probe_of_one_class_raises_in_the_constructor():
+    x = towers.pairs()["image"]
+    with pytest.raises(ValueError, match="`labels` must contain at least two classes"):
+        LinearProbe(x, 0 * LABELS, x, LABELS)
+
+
+def test_settings_are_checked_if_inputs_are_embedded_by_a_function():
+    data = object(), LABELS, object(), LABELS
+    KNNProbe(*data, embed=lambda model, x: x, shots=8)
+    with pytest.raises(ValueError, match="`shots` must be in"):
+        KNNProbe(*data, embed=lambda model, x: x, shots=9)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-46, 1e-5, 0.002, 0.07, 1.0, np.float32(0.07)])
+def test_the_nearest_row_has_a_vote_at_every_temperature(temperature):
+    features, labels = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1])
+    new = np.array([[-1.0, -0.9]])  # far from both rows, and nearest to the second
+    settings = {"neighbors": 2, "temperature": temperature, "k": (1, 2)}
+    found = knn_probe(features, labels, new, np.array([1]), **settings)
+    assert found == dict.fromkeys(found, 1.0)
+    found = knn_probe(features, labels, new, np.array([0]), **settings)
+    assert (found["top_1_accuracy"], found["top_2_accuracy"]) == (0.0, 1.0)
+
+
+def test_softmax_regression_checks_its_arguments(rng):
+    x, y = labeled(rng)
+    with pytest.raises(ValueError, match=r"`features` must be finite.* 1 rows with NaN"):
+        softmax_regression(np.where(np.arange(24)[:, None] == 3, np.nan, x), y)
+    for name, wrong, error in (
+        ("tolerance", 0, ValueError),
+        ("max_steps", 1.5, TypeError),
+        ("labels", y / 2, TypeError),
+        ("labels", y[1:], ValueError),
+        ("features", x[0], ValueError),
+        ("features", list("ab"), TypeError),
+    ):
+        with pytest.raises(error, match=f"`{name}` must"):
+            softmax_regression(**{"features": x, "labels": y, name: wrong})
+    predict = softmax_regression(x.tolist(), y.tolist())
+    np.testing.assert_allclose(predict(x.tolist()), softmax_regression(x, y)(x))
 
 
 @pytest.mark.parametrize(
@@ -193,11 +294,39 @@ def test_modality_of_a_trainer_with_towers_must_be_given():
         ("a photo", len, ValueError, r"`templates` must be .*`\{\}` for the name"),
         ([], len, TypeError, "`templates` must be strings"),
         ("{}", "words", TypeError, "`tokenize` must be a function"),
+        (3, len, TypeError, "`templates` must be strings"),
+        (["{}", 3], len, TypeError, "`templates` must be strings"),
+        ("{}", lambda prompts: np.ones((2, 3)), ValueError, "Received: 2 rows for 1"),
+        ("{}", lambda prompts: prompts, TypeError, r"`tokenize\(prompts\)` must be an array"),
     ],
 )
 def test_invalid_prompts_raise(templates, tokenize, error, message):
     with pytest.raises(error, match=message):
         ZeroShotEvaluation(np.ones((2, 6)), [0, 0], ["a"], tokenize, templates)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"class_names": "cat"}, TypeError, "`class_names` must be strings, .*class_names='cat'"),
+        ({"class_names": [1, 2]}, TypeError, "`class_names` must be strings"),
+        ({"class_names": []}, TypeError, "`class_names` must be strings"),
+        (
+            {"labels": [0, 2]},
+            ValueError,
+            r"`labels` must be in \[0, 2\), the rows of `class",
+        ),
+        ({"labels": ["a", "b"]}, TypeError, "`labels` must be integers"),
+        ({"labels": [0]}, ValueError, r"`labels` must have the shape \(2,\)"),
+        ({"x": "cat.png"}, TypeError, "`x` must be an array"),
+    ],
+)
+def test_invalid_arguments_of_zero_shot_raise_in_the_constructor(arguments, error, message):
+    valid = {"x": np.ones((2, 6)), "labels": [0, 1], "class_names": np.array(["a", "b"])}
+    valid["tokenize"] = lambda prompts: np.ones((len(prompts), 5))
+    ZeroShotEvaluation(**valid)
+    with pytest.raises(error, match=message):
+        ZeroShotEvaluation(**valid | arguments)
 
 
 @pytest.mark.parametrize(
