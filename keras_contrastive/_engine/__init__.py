@@ -1,6 +1,6 @@
 """The engine: batches in, row sums over their logits out. Only this subpackage holds logits.
 
-* `batch.py`: what is compared. `Batch` validates, normalizes and gathers. `targets.py` and `ids.py` check.
+* `batch.py`: what is compared. `Batch` normalizes and gathers. `targets.py` and `ids.py` check.
 * `contrast.py`: the sums that a loss may ask for.
 * `direction_sums.py`, `logit_sums.py`, `logit_terms.py`: how they are computed, tile by tile.
 * `tiles.py`: the tile policy and the loop over tiles.
