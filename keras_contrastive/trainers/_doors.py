@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_contrastive import _checks
 from keras_contrastive._replicas import num_processes, process_index
 from keras_contrastive._typing import ArrayLike, Structure
 from keras_contrastive.losses import SupCon
@@ -150,18 +151,16 @@ def _warn_of_likely_mistakes(trainer: Any, ids: np.ndarray | None, batch_size: A
     if ids is not None and not trainer.has_towers and not has_positives:
         distinct = len(np.unique(ids))
         if 10 * distinct <= len(ids):
-            warnings.warn(
+            _checks.warn(
                 f"`y` has {distinct} distinct ids for {len(ids)} rows. Rows with the same id are "
                 "never negatives of each other. If these are class labels, leave `y` out for "
-                "self-supervised training, or train with `SupCon`.",
-                stacklevel=4,
+                "self-supervised training, or train with `SupCon`."
             )
     has_candidates = getattr(trainer.loss, "memory", None) is not None or trainer.hard_negatives
     if batch_size == 1 and not has_candidates:
-        warnings.warn(
+        _checks.warn(
             "`batch_size` is 1, so no row has a negative, and the loss does not train the encoders."
-            " Pass a larger `batch_size`.",
-            stacklevel=4,
+            " Pass a larger `batch_size`."
         )
 
 
