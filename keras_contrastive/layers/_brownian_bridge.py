@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._draws import as_seed, hash_keys, uniform
-from keras_contrastive._keras import replicated_weight
+from keras_contrastive._keras import EVALUATION_STEP, replicated_weight
 from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
 from keras_contrastive.layers._modality import Modality, mean_over_present
 from keras_contrastive.layers._view_regularizer import ViewRegularizer
@@ -52,7 +52,7 @@ class BrownianBridge(ViewRegularizer):
             such weight, as in the paper.
         seed: Int, seed of the draws. By default it is drawn from Python's `random`. The seed and
             the step number are saved, so resumed training continues with the same draws. An
-            evaluation does not advance the step number.
+            evaluation always draws the same, and does not change the draws of training.
         weight: Non-negative float, multiplies the penalty.
         normalize: Whether to scale views to unit length first, as in the paper.
         **kwargs: See `keras.layers.Layer`.
@@ -117,7 +117,7 @@ class BrownianBridge(ViewRegularizer):
         self, modalities: list[Modality], ids: Tensor | None = None, training: bool | None = None
     ) -> dict[str, Tensor]:
         bridges = [
-            self._bridge(start, end)
+            self._bridge(start, end, training)
             for start in self._augmented(modalities)
             for end in modalities
             if end.name != start.name
@@ -142,9 +142,9 @@ class BrownianBridge(ViewRegularizer):
             )
         return [m for name, m in augmented.items() if not self.bridged or name in self.bridged]
 
-    def _bridge(self, start: Modality, end: Modality) -> Tensor:
+    def _bridge(self, start: Modality, end: Modality, training: bool | None) -> Tensor:
         """Returns the penalty of the augmented view of `start` on its bridge to `end`."""
-        t = self._times(start, end)
+        t = self._times(start, end, training)
         share = t if self.t_means == "share" else 1 - t
         mixture = share * start.plain + (1 - share) * end.plain
         squared_length = ops.sum(ops.square(mixture), axis=1, keepdims=True)
@@ -155,14 +155,17 @@ class BrownianBridge(ViewRegularizer):
             distances = distances / (2 * t * (1 - t))[:, 0]
         return mean_over_present(distances, start.present, end.present)
 
-    def _times(self, start: Modality, end: Modality) -> Tensor:
+    def _times(self, start: Modality, end: Modality, training: bool | None) -> Tensor:
         """Returns `t`: a float, or a tensor `(batch, 1)` if it is drawn."""
         if not isinstance(self.t, tuple):
             return self.t
         low, high = self.t
         rows = ops.arange(ops.shape(start.plain)[0], dtype="int32")
         salt = zlib.crc32(f"{start.name} to {end.name}".encode()) % 2**31
-        keys = hash_keys(self.seed + salt, self.step, rows)
+        step = ops.convert_to_tensor(self.step)
+        if training is False:
+            step = ops.full_like(step, EVALUATION_STEP)
+        keys = hash_keys(self.seed + salt, step, rows)
         return low + (high - low) * uniform(keys, 1, start.plain.dtype)
 
     def get_config(self) -> Config:

@@ -68,7 +68,7 @@ def drawn_shares(views):
     """The shares that the layers of `built` draw in their first step."""
     layer = built(views)
     modalities = modalities_of(Batch({name: ops.convert_to_tensor(x) for name, x in views.items()}))
-    return to_numpy(layer._times(*modalities))[:, 0]
+    return to_numpy(layer._times(*modalities, training=True))[:, 0]
 
 
 def test_drawn_shares_differ_between_rows_and_are_in_range():
@@ -91,9 +91,13 @@ def test_shares_are_drawn_anew_after_each_training_step_only():
     views = random_views(names=NAMES[:3])
     layer = built(views)
     first = float(layer.penalty(views))
-    assert float(layer.penalty(views, training=False)) == first
+    evaluated = float(layer.penalty(views, training=False))
     assert float(layer.penalty(views, training=True)) == first
-    assert float(layer.penalty(views)) != pytest.approx(first, rel=1e-5)
+    later = float(layer.penalty(views))
+    # An evaluation has its own draws, which training does not change.
+    assert float(layer.penalty(views, training=False)) == evaluated
+    for one, other in ((first, later), (first, evaluated), (later, evaluated)):
+        assert one != pytest.approx(other, rel=1e-5)
 
 
 @pytest.mark.parametrize(
