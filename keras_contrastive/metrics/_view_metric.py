@@ -19,6 +19,9 @@ class ViewMetric(keras.metrics.Metric):
 
     The shapes of the sums depend on the views. The first update calls `build`, which creates them.
 
+    Callbacks such as `keras.callbacks.EarlyStopping` read the class attribute `_direction`. Set it
+    to `"up"` if more is better, or to `"down"`.
+
     Args:
         name: See `keras.metrics.Metric`.
         dtype: Dtype of the result. The sums are float32.
