@@ -87,11 +87,12 @@ def real(
     expected = expected or _interval(low, high, include_low, include_high)
     if not is_number(value):
         raise TypeError(_message(name, expected, value, hint))
-    above = value >= low if include_low else value > low
-    below = value <= high if include_high else value < high
-    if not (above and below and math.isfinite(value)):
+    number = float(value)  # float16 does not contain the limits
+    above = number >= low if include_low else number > low
+    below = number <= high if include_high else number < high
+    if not (above and below and math.isfinite(number)):
         raise ValueError(_message(name, expected, value, hint))
-    return float(value)
+    return number
 
 
 def fraction(name: str, value: Any, hint: str = "") -> float:
