@@ -64,6 +64,27 @@ class Contrast:
             threshold,
         )
 
+    def mean_share_polynomial(self, threshold, coefficients):
+        def value(logit, limit):
+            share = 1 / (1 + math.exp(logit - limit))
+            return sum(c * share ** (n + 1) for n, c in enumerate(coefficients))
+
+        return self._table(
+            lambda positives, negatives, limit: (
+                sum(value(p, limit) for p in positives) / max(len(positives), 1)
+            ),
+            threshold,
+        )
+
+    def log_norm_negatives(self, order):
+        return self._table(
+            lambda positives, negatives: (
+                math.log(sum(math.exp(order * n) for n in negatives)) / order
+                if negatives
+                else -math.inf
+            )
+        )
+
     def log_complement_sum(self, reference):
         return self._table(
             lambda positives, negatives, limit: sum(log_complement(n - limit) for n in negatives),

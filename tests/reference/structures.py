@@ -36,7 +36,7 @@ def brownian_bridge(start, end, augmented, t, weight=lambda t: 1.0):
     total = 0.0
     for j, share in enumerate(np.broadcast_to(t, len(start))):
         mean = share * start[j] + (1 - share) * end[j]
-        mean = mean / np.linalg.norm(mean)
+        mean = mean / max(np.linalg.norm(mean), 1e-3)  # two rows of zeros have no direction
         total += weight(share) * float(np.sum((augmented[j] - mean) ** 2))
     return total / len(start)
 

@@ -63,6 +63,27 @@ def test_mean_softplus_equals_the_reference(case, rng):
     np.testing.assert_allclose(array(ours), loops.mean_softplus(threshold), rtol=1e-5, atol=1e-5)
 
 
+def test_mean_share_polynomial_equals_the_reference(case, rng):
+    loops = reference.Contrast(*case, SCALE)
+    threshold = rng.normal(size=loops.positive_logit.shape).astype("float32")
+    for coefficients in ((1.0,), (0.0, 2.0, -3.0)):
+        ours = contrast(*case).mean_share_polynomial(ops.convert_to_tensor(threshold), coefficients)
+        expected = loops.mean_share_polynomial(threshold, coefficients)
+        np.testing.assert_allclose(array(ours), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, 8])
+def test_log_norm_of_negatives_equals_the_reference(case, order):
+    loops, ours = reference.Contrast(*case, SCALE), contrast(*case)
+    some = loops.num_negatives > 0
+    np.testing.assert_allclose(
+        array(ours.log_norm_negatives(order))[some],
+        loops.log_norm_negatives(order)[some],
+        rtol=1e-5,
+        atol=1e-5,
+    )
+
+
 @pytest.mark.parametrize(
     "above", [2.0, 0.5, 1e-3, 0.0], ids=["far", "near", "on_the_tangent", "share_of_one"]
 )
@@ -136,6 +157,8 @@ def everything(views, directions, ids, scale=SCALE, engine=contrast_of):
         sums.positive_logit,
         sums.log_sum_negatives,
         sums.mean_softplus(zero + 1),
+        sums.mean_share_polynomial(zero + 1, (0.5, -1.0, 2.0)),
+        sums.log_norm_negatives(8),
         sums.log_complement_sum(zero + 40 * scale),
     ]
     return sum(xp.sum(xp.where(sums.valid, term, zero)) for term in terms)

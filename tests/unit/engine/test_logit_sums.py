@@ -27,6 +27,7 @@ TERMS = [
     logit_terms.LogComplements,
     logit_terms.NegativeEntropy,
     logit_terms.PositiveSoftplus,
+    logit_terms.positive_polynomial((0.5, -1.0, 2.0)),
     logit_terms.SigmoidCrossEntropy,
 ]
 TILES = [(4, 3), (1, 100)]  # rows and columns that remain, or neither
