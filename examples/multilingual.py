@@ -6,7 +6,7 @@ each language in each other language. There are three ways to train on the same 
 * all: an emoji has its name in all languages, and all pairs of languages are contrasted;
 * through English: all names, but only pairs with English are contrasted;
 * English and one other: an emoji has its English name and one other name, always the same one, so
-  that no emoji has both a German and a Russian name. The argument `presence_inputs` names the
+  that no emoji has both a German and a Russian name. The argument `present` names the
   inputs that mark available names.
 
 "spelling" needs no training: it compares names by the runs of characters that they share.
@@ -117,15 +117,15 @@ def encode_all_names(data, languages):
 
 def train_languages(way, data, languages, seed):
     keras.utils.set_random_seed(seed)
-    x, presence_inputs = encode_all_names(data, languages), {}
+    x, present = encode_all_names(data, languages), {}
     if way == "English and one other":
         other = np.random.default_rng(seed).integers(1, len(languages), len(data))
         x |= {
             f"has {language}": other == place for place, language in enumerate(languages) if place
         }
-        presence_inputs = {f"has {language}": language for language in languages[1:]}
+        present = {f"has {language}": language for language in languages[1:]}
     model = kc.ContrastiveTrainer(
-        {language: text_encoder() for language in languages}, presence_inputs=presence_inputs
+        {language: text_encoder() for language in languages}, present=present
     )
     epochs = 2 * arguments.epochs
     loss = InfoNCEWithFirstView if way == "through English" else kc.losses.InfoNCE

@@ -30,7 +30,7 @@ class RetrievalEvaluation(CorpusEvaluation):
     as in the protocols of Flickr30k and COCO. Its captions differ. Each is a query, a candidate,
     and a positive of the image.
 
-    A row that lacks a modality (see `presence_inputs` of `ContrastiveTrainer`) is neither query nor
+    A row that lacks a modality (see `present` of `ContrastiveTrainer`) is neither query nor
     candidate there. An item that lacks modality b is no query of the search in b.
 
     Args:
@@ -92,10 +92,10 @@ class RetrievalEvaluation(CorpusEvaluation):
                 "Pass `embed` for a model that returns one tensor."
             )
         ids = ids_by_modality(self.ids, embeddings)
-        presence_inputs = getattr(self.model, "presence_inputs", None) or {}
+        present = getattr(self.model, "present", None) or {}
         rows = {
             name: self._distinct.of(
-                name, ids[name], embeddings[name], present_rows(self.x, name, presence_inputs)
+                name, ids[name], embeddings[name], present_rows(self.x, name, present)
             )
             for name in embeddings
         }

@@ -53,7 +53,7 @@ class FusionTrainer(ContrastiveTrainer):
     accumulates gradients.
 
     In training, `call` also returns the tokens, as `"image_tokens"` and `"text_tokens"`. Rows that
-    lack a modality (see `presence_inputs`) are neither matched nor masked. `micro_batch_size`
+    lack a modality (see `present`) are neither matched nor masked. `micro_batch_size`
     counts the rows that a tower or the fusion encoder gets at a time. The logits of the masked
     language, `(batch, length, vocabulary)`, are those of the whole batch.
 
@@ -75,7 +75,7 @@ class FusionTrainer(ContrastiveTrainer):
             encoder is pooled like the text.
         padding_id: Integer, the id after the last token of a text that has no mask.
         in_modal_weight: Weight of the contrast of each modality with its own second view.
-        **kwargs: `augmenters`, `hard_negatives`, `presence_inputs` and `micro_batch_size` of
+        **kwargs: `augmenters`, `hard_negatives`, `present` and `micro_batch_size` of
             `ContrastiveTrainer`, and arguments of `keras.Model`.
 
     Raises:

@@ -142,12 +142,12 @@ class DataContract:
 
 def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataContract:
     """Returns the data contract of a trainer that trains or evaluates."""
-    extra = (*trainer.hard_negatives, *trainer.presence_inputs) if trainer.has_towers else ()
+    extra = (*trainer.hard_negatives, *trainer.present) if trainer.has_towers else ()
     num_items = getattr(trainer.loss, "num_items", None)
     return dataclasses.replace(
         prediction_contract(trainer),
         inputs=(*trainer.modalities, *extra) if trainer.has_towers else None,
-        presence_inputs=tuple(trainer.presence_inputs),
+        presence_inputs=tuple(trainer.present),
         num_items=num_items if training else None,
         needs_ids=training and num_items is not None,
         source=source,

@@ -60,7 +60,7 @@ class ContrastiveTrainer(ObjectiveModel):
         hard_negatives: `None`, or a dict from names of extra inputs in `x` to the modalities that
             embed them, such as `{"wrong_text": "text"}`. They are candidates of all anchors and
             never positives. `predict` does not need them.
-        presence_inputs: `None`, or a dict from names of extra inputs in `x`, bool `(batch,)`, to
+        present: `None`, or a dict from names of extra inputs in `x`, bool `(batch,)`, to
             modalities, such as `{"has_text": "text"}`. Where the input is False, the row lacks the
             modality: it is no anchor, no candidate and part of no penalty there, and neither are
             its hard negatives. The values of its input, such as zeros or NaN, have no influence.
@@ -108,7 +108,7 @@ class ContrastiveTrainer(ObjectiveModel):
         projectors: Layers | None = None,
         regularizers: Sequence[Layer] = (),
         hard_negatives: Mapping[str, str] | None = None,
-        presence_inputs: Mapping[str, str] | None = None,
+        present: Mapping[str, str] | None = None,
         in_modal_weight: float | Mapping[str, float] = 0.5,
         micro_batch_size: int | None = None,
         teacher: MomentumTeacher | None = None,
@@ -117,7 +117,7 @@ class ContrastiveTrainer(ObjectiveModel):
         _checks.check_parts(encoders, augmenters, projectors, regularizers)
         warn_of_preprocessing(augmenters)
         _checks.check_extra_inputs("hard_negatives", hard_negatives, encoders)
-        _checks.check_extra_inputs("presence_inputs", presence_inputs, encoders)
+        _checks.check_extra_inputs("present", present, encoders)
         excluded = {"augmenters": augmenters if isinstance(encoders, dict) else None}
         _checks.check_teacher(teacher, {**excluded, "hard_negatives": hard_negatives})
         super().__init__(
@@ -127,7 +127,7 @@ class ContrastiveTrainer(ObjectiveModel):
             teacher=teacher,
             regularizers=regularizers,
             hard_negatives=hard_negatives,
-            presence_inputs=presence_inputs,
+            present=present,
             in_modal_weight=in_modal_weight,
             micro_batch_size=optional_positive_int("micro_batch_size", micro_batch_size),
             **kwargs,
@@ -265,7 +265,7 @@ class ContrastiveTrainer(ObjectiveModel):
             "projectors": projectors,
             "regularizers": [serialize(regularizer) for regularizer in self.regularizers],
             "hard_negatives": self.hard_negatives,
-            "presence_inputs": self.presence_inputs,
+            "present": self.present,
             "in_modal_weight": self.in_modal_weight,
             "micro_batch_size": self.micro_batch_size,
             "teacher": serialize(self.teacher),

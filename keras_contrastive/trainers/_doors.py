@@ -15,6 +15,7 @@ from keras_contrastive import _checks
 from keras_contrastive._replicas import num_processes, process_index
 from keras_contrastive._typing import ArrayLike, Structure
 from keras_contrastive.losses import SupCon
+from keras_contrastive.trainers._augmenter_checks import warn_of_values
 from keras_contrastive.trainers._contract import (
     DataContract,
     as_arrays,
@@ -67,6 +68,7 @@ def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, A
     _check_data(arguments, contract_of(trainer, training=True))
     x, y = arguments["x"], arguments["y"]
     _warn_of_likely_mistakes(trainer, y, arguments["batch_size"])
+    warn_of_values(trainer.augmenters, x)
     num_items = getattr(trainer.loss, "num_items", None)
     if y is None and (num_items is not None or getattr(trainer.loss, "memory", None) is not None):
         y = row_numbers(x, num_items)

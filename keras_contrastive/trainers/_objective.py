@@ -34,7 +34,7 @@ class ObjectiveModel(EmbeddingModel):
         encoders: See `ContrastiveTrainer`, also for the other arguments.
         regularizers: Layers with a method `penalty(views)`.
         hard_negatives: Modalities by names of inputs.
-        presence_inputs: Modalities by names of inputs.
+        present: Modalities by names of inputs.
         in_modal_weight: Weight of the contrast between modalities and their second views.
         **kwargs: See `EmbeddingModel`.
     """
@@ -47,7 +47,7 @@ class ObjectiveModel(EmbeddingModel):
         encoders: Any,
         regularizers: Sequence[Layer] = (),
         hard_negatives: Mapping[str, str] | None = None,
-        presence_inputs: Mapping[str, str] | None = None,
+        present: Mapping[str, str] | None = None,
         in_modal_weight: float | Mapping[str, float] = 0.5,
         **kwargs: Any,
     ) -> None:
@@ -55,7 +55,7 @@ class ObjectiveModel(EmbeddingModel):
         check_in_modal_weight(in_modal_weight, self.second_view_names)
         self.regularizers = list(regularizers)
         self.hard_negatives = dict(hard_negatives or {})
-        self.presence_inputs = dict(presence_inputs or {})
+        self.present = dict(present or {})
         self.in_modal_weight = in_modal_weight
         self._penalties = Penalties(self.regularizers, teacher=self.teacher is not None)
         self._penalty_means = self._penalties.means
@@ -178,9 +178,9 @@ class ObjectiveModel(EmbeddingModel):
         views, features = {name: embeddings[name] for name in self.modalities}, {}
         for name, view in self.second_view_names.items():
             features[view], views[view] = self.second_view(name, inputs[name], training)
-        if self.presence_inputs:
-            check_inputs(x, (*self.modalities, *self.presence_inputs))
-        present = presence_by_modality(inputs, self.presence_inputs)
+        if self.present:
+            check_inputs(x, (*self.modalities, *self.present))
+        present = presence_by_modality(inputs, self.present)
         present |= {self.second_view_names.get(name, name): mask for name, mask in present.items()}
         batch = Batch.from_targets(y, views, sample_weight, present)
         # With one encoder, `call` returns no features of the first view, so regularizers get none.
@@ -188,9 +188,9 @@ class ObjectiveModel(EmbeddingModel):
 
     def _fill_absent_rows(self, x: Structure) -> tuple[Structure, dict[str, Tensor]]:
         """Replaces inputs of rows that lack a modality. Returns them, and which rows have it."""
-        if not self.presence_inputs or not isinstance(x, dict):
+        if not self.present or not isinstance(x, dict):
             return x, {}
-        present = presence_by_modality(x, self.presence_inputs)
+        present = presence_by_modality(x, self.present)
         owners = {**{name: name for name in self.modalities}, **self.hard_negatives}
         filled = {
             name: fill_absent_rows(x[name], present[modality])

@@ -57,7 +57,7 @@ def _weighted(x):
 
 
 def _missing(x):
-    model = ContrastiveTrainer(towers(), presence_inputs={"has_text": "text"})
+    model = ContrastiveTrainer(towers(), present={"has_text": "text"})
     compile_arguments = {
         "loss": losses.NTXent(0.5),
         "metrics": [metrics.Alignment(), metrics.ModalityGap()],
@@ -126,7 +126,7 @@ def _fusion(micro_batch_size=None):
         model = fusion_trainer(
             micro_batch_size=micro_batch_size,
             regularizers=regularizers,
-            presence_inputs={"has_text": "text"},
+            present={"has_text": "text"},
         )
         settle(model.regularizers[0], 2)
         loss = losses.InfoNCE(LearnableTemperature(0.5), memory=EmbeddingQueue(20, DIM))

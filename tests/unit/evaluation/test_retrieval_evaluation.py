@@ -103,7 +103,7 @@ def test_trainer_embeds_captions(captions, by_modality, rng):
 
 def with_presence(encoders):
     return ContrastiveTrainer(
-        encoders, presence_inputs={"has_text": "text", "has_caption": "text", "has_image": "image"}
+        encoders, present={"has_text": "text", "has_caption": "text", "has_image": "image"}
     )
 
 

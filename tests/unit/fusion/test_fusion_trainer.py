@@ -170,7 +170,7 @@ def test_padding_has_no_influence(model):
 
 
 def test_rows_without_text_have_no_influence():
-    model = fusion_trainer(presence_inputs={"has_text": "text"})
+    model = fusion_trainer(present={"has_text": "text"})
     has_text = np.arange(ROWS) % 3 > 0
     x = {**data(), "has_text": has_text}
     other = {**x, "text": np.where(has_text[:, None], x["text"], np.roll(x["text"], 1, axis=0))}

@@ -85,7 +85,7 @@ class Norms(keras.metrics.Mean):
 def trainer(loss=None, **parts):
     encoders = {"image": tower(6, "image_tower"), "text": tower(5, "text_tower")}
     presence = {"has_image": "image", "has_text": "text"}
-    model = ContrastiveTrainer(encoders, presence_inputs=presence, **parts)
+    model = ContrastiveTrainer(encoders, present=presence, **parts)
     measures = [metrics.RecallAtK(1), metrics.Alignment(), metrics.EffectiveRank(), Norms("norms")]
     weighted = [metrics.ModalityGap()]
     model.compile(
@@ -199,7 +199,7 @@ def test_a_batch_in_which_no_row_has_a_modality_is_finite():
 def test_hard_negatives_of_absent_rows_are_no_candidates():
     x, encoders = data(np.nan), towers()
     presence = {"has_image": "image", "has_text": "text"}
-    model = ContrastiveTrainer(encoders, hard_negatives={"wrong": "text"}, presence_inputs=presence)
+    model = ContrastiveTrainer(encoders, hard_negatives={"wrong": "text"}, present=presence)
     model.compile("sgd", InfoNCE(0.2), run_eagerly=True)
     found = model.evaluate(x, verbose=0)
     views = {name: encoders[name](np.nan_to_num(x[name])) for name in encoders}
@@ -214,7 +214,7 @@ def test_several_inputs_may_tell_that_a_row_lacks_a_modality():
     x = {**pairs(ROWS), "a": HAS_IMAGE, "b": HAS_TEXT}
     x["text"][~(HAS_IMAGE & HAS_TEXT)] = np.nan
     encoders = {"image": tower(6, "image_tower"), "text": tower(5, "text_tower")}
-    model = ContrastiveTrainer(encoders, presence_inputs=presence)
+    model = ContrastiveTrainer(encoders, present=presence)
     model.compile("sgd", InfoNCE(), run_eagerly=True)
     assert np.isfinite(model.train_on_batch(x))
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
@@ -239,7 +239,7 @@ def test_placeholders_have_no_influence_in_a_fusion_trainer(as_dict):
     for image, text in ((0.0, 0), (np.nan, 7)):
         keras.utils.set_random_seed(0)
         presence = {"has_text": "text", "has_image": "image"}
-        model = fusion_trainers.fusion_trainer(presence_inputs=presence)
+        model = fusion_trainers.fusion_trainer(present=presence)
         rows = fusion_trainers.ROWS
         x = fusion_trainers.data()
         x |= {"has_text": np.arange(rows) % 3 > 0, "has_image": np.arange(rows) % 4 > 0}

@@ -195,7 +195,7 @@ def test_token_ids_beyond_the_vocabulary_are_refused():
 
 
 def test_a_presence_input_must_say_yes_or_no():
-    model = trainer(presence_inputs={"has_text": "text"})
+    model = trainer(present={"has_text": "text"})
     x = {**pairs(), "has_text": np.linspace(0, 1, 24)}
     assert_refused(lambda: model.fit(x, verbose=0), ValueError, ["`has_text`", "bool"])
 
@@ -230,7 +230,7 @@ def test_a_batch_of_one_row_is_told(model):
 @pytest.mark.parametrize("shape", [(24,), (24, 1)])
 def test_presence_has_several_forms(form, shape):
     has_text = IDS % 3 > 0
-    model = trainer(presence_inputs={"has_text": "text"})
+    model = trainer(present={"has_text": "text"})
     expected = model.test_on_batch({**pairs(), "has_text": has_text})
     found = model.test_on_batch({**pairs(), "has_text": has_text.astype(form).reshape(shape)})
     assert float(found) == pytest.approx(float(expected), rel=1e-6)

@@ -33,7 +33,7 @@ ONE_ENCODER = [
     ({"augmenters": {"image": Shift()}}, TypeError, "`augmenters` must be a layer"),
     ({"augmenters": Shift(), "projectors": {}}, TypeError, "`projectors` must be a layer"),
     (
-        {"augmenters": Shift(), "presence_inputs": {"has": "image"}},
+        {"augmenters": Shift(), "present": {"has": "image"}},
         ValueError,
         "It needs a dict of encoders",
     ),
@@ -64,7 +64,7 @@ TOWERS = [
     ({"hard_negatives": {"wrong": "sound"}}, ValueError, "needs the modalities image, text"),
     ({"hard_negatives": ["wrong"]}, TypeError, "`hard_negatives` must be a dict"),
     ({"hard_negatives": {"image": "text"}}, ValueError, "names that are not modalities"),
-    ({"presence_inputs": {"has": "sound"}}, ValueError, "`presence_inputs` must be a dict"),
+    ({"present": {"has": "sound"}}, ValueError, "`present` must be a dict"),
     ({"augmenters": AUGMENTERS, "in_modal_weight": -0.1}, ValueError, "`in_modal_weight` must be"),
     ({"augmenters": AUGMENTERS, "in_modal_weight": 1.1}, ValueError, "Received: .*=1.1"),
     ({"augmenters": AUGMENTERS, "in_modal_weight": float("nan")}, ValueError, "=nan"),
@@ -216,7 +216,7 @@ def test_missing_inputs_are_named():
     with pytest.raises(ValueError, match="Add wrong_text"):
         trainer(hard_negatives={"wrong_text": "text"}).train_on_batch(pairs())
     with pytest.raises(ValueError, match="Add has_text"):
-        trainer(presence_inputs={"has_text": "text"}).train_on_batch(pairs())
+        trainer(present={"has_text": "text"}).train_on_batch(pairs())
 
 
 def test_embeddings_of_different_sizes_are_reported_by_modality():

@@ -189,7 +189,7 @@ def test_rows_without_a_modality_have_no_influence():
             towers(),
             augmenters,
             regularizers=regularizers,
-            presence_inputs=present,
+            present=present,
             in_modal_weight=0.0,
         )
         model.compile("sgd", InfoNCE(symmetric=False, reduction="sum"), run_eagerly=True)
@@ -221,7 +221,7 @@ def test_metrics_use_rows_with_all_modalities():
         ({**x, "has_text": there}, {"has_text": "text"}),
         ({k: v[there] for k, v in x.items()}, None),
     ):
-        model = ContrastiveTrainer(towers(), presence_inputs=present)
+        model = ContrastiveTrainer(towers(), present=present)
         metrics, weighted = [ModalityGap(), Alignment()], [Alignment(name="weighted")]
         model.compile(
             "sgd", InfoNCE(), metrics=metrics, weighted_metrics=weighted, run_eagerly=True
