@@ -50,7 +50,7 @@ def evaluation_draws(layer: keras.layers.Layer) -> keras.StatelessScope:
 
 def _in_evaluation(variable: Any) -> Any:
     if variable.name == DRAW_STEP:
-        return ops.full_like(variable, EVALUATION_STEP)
+        return ops.full(variable.shape, EVALUATION_STEP, dtype=variable.dtype)
     if variable.name == "seed_generator_state":  # of a `keras.random.SeedGenerator`
         # The seed stays. The second number counts the draws from 0 on.
         seed, start = (

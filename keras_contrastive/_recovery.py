@@ -77,8 +77,8 @@ class RecoveringModel(keras.Model):
     def _purge_model_variables(self, **kinds: bool) -> None:
         # Keras calls this on JAX only.
         variables = [*self.variables, *self.metrics_variables]
-        if self.optimizer is not None:
-            variables += self.optimizer.variables
+        optimizer = getattr(self, "optimizer", None)  # absent before `compile`
+        variables += [] if optimizer is None else optimizer.variables
         # Not as an attribute, which Keras would track as weights.
         self.__dict__["_removed"] = [(v, v._value) for v in variables if v._value is not None]
         super()._purge_model_variables(**kinds)

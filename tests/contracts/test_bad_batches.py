@@ -92,6 +92,9 @@ def test_queue_never_serves_a_row_that_is_not_finite(name, value, rows, normaliz
         assert found == pytest.approx(train(twin, IDS, batch), rel=1e-5, abs=1e-6)
 
 
+# JAX holds 32-bit floats, and says so.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_values_beyond_float32_are_not_stored():
     queue = EmbeddingQueue(4, 2)
     queue.build(1)

@@ -39,6 +39,20 @@ def traced(function):
 FASTEST = {"compiled": keras.backend.backend() == "jax"}
 
 
+def apply_gradients(optimizer, gradients, variables):
+    """Takes a step of an optimizer, outside of a model."""
+    if keras.backend.backend() != "jax":
+        optimizer.apply(gradients, variables)
+        return
+    optimizer.build(variables)
+    state = [variable.value for variable in optimizer.variables]
+    values = [variable.value for variable in variables]
+    values, state = optimizer.stateless_apply(state, gradients, values)
+    pairs = [*zip(variables, values, strict=True), *zip(optimizer.variables, state, strict=True)]
+    for variable, value in pairs:
+        variable.assign(value)
+
+
 def second_derivative(function, x):
     """Returns the second derivative of a scalar function of a scalar."""
     return _SECOND[keras.backend.backend()](function, ops.convert_to_tensor(x))

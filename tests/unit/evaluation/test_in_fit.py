@@ -73,6 +73,8 @@ def test_evaluations_measure_the_weights_of_the_validation(kind, first, swap_on_
     average = keras.callbacks.SwapEMAWeights(swap_on_epoch=swap_on_epoch)
     watch = keras.callbacks.LambdaCallback(
         on_test_batch_end=lambda batch, logs: (
+            # JAX keeps the weights outside of the variables until the pass ends.
+            getattr(model, "jax_state_sync", lambda: None)(),
             metric.update_state(None, None),
             seen.append(float(metric.result())),
         )

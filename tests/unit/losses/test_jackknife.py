@@ -63,7 +63,13 @@ def test_jackknife_removes_most_of_the_bias_of_small_batches():
     assert abs(corrected_bias) < 0.35 * abs(plain_bias)
 
 
-@pytest.mark.parametrize("tiled", [False, True], ids=["one tile", "tiles"])
+@pytest.mark.parametrize(
+    "tiled",
+    [
+        pytest.param(False, id="one tile"),
+        pytest.param(True, id="tiles", marks=pytest.mark.slow_to_compile),
+    ],
+)
 @pytest.mark.parametrize("queue", [False, True], ids=["batch", "queue"])
 @pytest.mark.parametrize(
     "make",

@@ -16,7 +16,7 @@ from keras_contrastive.layers import (
 from keras_contrastive.losses import InfoNCE, NTXent
 from keras_contrastive.trainers._absent_rows import fill_absent_rows
 from tests.helpers import fusion_trainers
-from tests.helpers.backend import to_numpy
+from tests.helpers.backend import COMPILE_LEAST, to_numpy
 from tests.helpers.towers import Directions, MeanSquare, Shift, pairs, settle, towers
 
 ROWS = 16
@@ -93,7 +93,7 @@ def trainer(loss=None, **parts):
         loss or InfoNCE(0.2),
         metrics=measures,
         weighted_metrics=weighted,
-        run_eagerly=True,
+        **COMPILE_LEAST,
     )
     return model
 
@@ -156,7 +156,13 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("towers", "queue") else pytest.mark.slow_to_compile)
+        for name in PARTS
+    ],
+)
 def test_placeholders_have_no_influence(name):
     def make():
         return trainer(**PARTS[name]())
@@ -200,7 +206,7 @@ def test_hard_negatives_of_absent_rows_are_no_candidates():
     x, encoders = data(np.nan), towers()
     presence = {"has_image": "image", "has_text": "text"}
     model = ContrastiveTrainer(encoders, hard_negatives={"wrong": "text"}, present=presence)
-    model.compile("sgd", InfoNCE(0.2), run_eagerly=True)
+    model.compile("sgd", InfoNCE(0.2), **COMPILE_LEAST)
     found = model.evaluate(x, verbose=0)
     views = {name: encoders[name](np.nan_to_num(x[name])) for name in encoders}
     present = {"image": ops.convert_to_tensor(HAS_IMAGE), "text": ops.convert_to_tensor(HAS_TEXT)}
@@ -215,7 +221,7 @@ def test_several_inputs_may_tell_that_a_row_lacks_a_modality():
     x["text"][~(HAS_IMAGE & HAS_TEXT)] = np.nan
     encoders = {"image": tower(6, "image_tower"), "text": tower(5, "text_tower")}
     model = ContrastiveTrainer(encoders, present=presence)
-    model.compile("sgd", InfoNCE(), run_eagerly=True)
+    model.compile("sgd", InfoNCE(), **COMPILE_LEAST)
     assert np.isfinite(model.train_on_batch(x))
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
@@ -233,6 +239,7 @@ def test_predict_returns_zeros_for_absent_rows_only_if_it_is_told():
 # Fusion
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_placeholders_have_no_influence_in_a_fusion_trainer(as_dict):
     results = []

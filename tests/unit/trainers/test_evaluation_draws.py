@@ -134,6 +134,7 @@ def test_draws_of_an_evaluation_are_random_and_those_of_no_training_step():
         assert np.abs(one - other).max() > 0.05
 
 
+@pytest.mark.slow_to_compile
 def test_a_fusion_trainer_evaluates_with_fixed_draws():
     model = fusion_trainers.fusion_trainer(
         matching=ImageTextMatching(seed=7), masked_language=MaskedLanguage(16, 3, (1, 2), seed=3)

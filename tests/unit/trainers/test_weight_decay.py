@@ -8,7 +8,7 @@ from keras import ops
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.layers import LearnableBias, LearnableTemperature
 from keras_contrastive.losses import InfoNCE, SigmoidContrastive
-from tests.helpers.backend import to_numpy
+from tests.helpers.backend import apply_gradients, to_numpy
 from tests.helpers.towers import pairs, towers
 
 optimizers = keras.optimizers
@@ -35,7 +35,7 @@ def decay(model):
     variables = model.trainable_variables
     before = [to_numpy(variable).copy() for variable in variables]
     model.make_train_function()
-    model.optimizer.apply([ops.zeros_like(variable) for variable in variables], variables)
+    apply_gradients(model.optimizer, [ops.zeros(v.shape) for v in variables], variables)
     return {
         variable.path: float(np.max(np.abs(to_numpy(variable) - old)))
         for variable, old in zip(variables, before, strict=True)
