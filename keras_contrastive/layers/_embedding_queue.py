@@ -117,7 +117,7 @@ class EmbeddingQueue(keras.layers.Layer):
         newest = ops.cast(rows[batch - count :], "float32")
         ids = ids[batch - count :]
         # NaN in the queue would make all later losses NaN.
-        is_finite = ops.all(ops.isfinite(newest), axis=(1, 2))
+        is_finite = ops.all(ops.all(ops.isfinite(newest), axis=2), axis=1)
         ids = ops.where(is_finite, ids, ops.full_like(ids, MISSING_ID))
         newest = ops.where(ops.reshape(is_finite, (-1, 1, 1)), newest, ops.zeros_like(newest))
         self.embeddings.assign(ops.scatter_update(self.embeddings, indices, newest))

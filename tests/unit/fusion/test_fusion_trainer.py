@@ -48,7 +48,8 @@ def model():
 
 def evaluate(model, x=None, y=None, **kwargs):
     model.reset_metrics()
-    return model.test_on_batch(x or data(), y, return_dict=True, **kwargs)
+    logs = model.test_on_batch(x or data(), y, return_dict=True, **kwargs)
+    return {name: float(value) for name, value in logs.items()}
 
 
 def step(model, x=None, y=None, **kwargs):

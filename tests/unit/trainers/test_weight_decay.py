@@ -1,5 +1,7 @@
 """Weight decay: scalars of a loss stay out of it, everything else decays."""
 
+from inspect import signature
+
 import keras
 import numpy as np
 import pytest
@@ -12,11 +14,14 @@ from tests.helpers.backend import apply_gradients, to_numpy
 from tests.helpers.towers import pairs, towers
 
 optimizers = keras.optimizers
+# Keras 3.12 has one decay for both parts of Muon.
+DECAYS = ("weight_decay", "adam_weight_decay")
+DECAY_OF_MUON = {name: 0.5 for name in DECAYS if name in signature(optimizers.Muon).parameters}
 OPTIMIZERS = {
     "AdamW": lambda: optimizers.AdamW(0.1, weight_decay=0.5),
     "SGD": lambda: optimizers.SGD(0.1, weight_decay=0.5),
     "Lion": lambda: optimizers.Lion(0.1, weight_decay=0.5),
-    "Muon": lambda: optimizers.Muon(0.1, weight_decay=0.5, adam_weight_decay=0.5),
+    "Muon": lambda: optimizers.Muon(0.1, **DECAY_OF_MUON),
     "scaled AdamW": lambda: optimizers.LossScaleOptimizer(OPTIMIZERS["AdamW"]()),
     "scaled scaled SGD": lambda: optimizers.LossScaleOptimizer(
         optimizers.LossScaleOptimizer(OPTIMIZERS["SGD"]())
