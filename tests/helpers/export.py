@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-
 EXPORTS = keras.backend.backend() != "torch" or keras.__version__ >= "3.13"
 
 
