@@ -19,7 +19,7 @@ from keras_contrastive.trainers._checks import check_inputs
 
 @dataclasses.dataclass(frozen=True)
 class DataContract:
-    """What a trainer accepts at one of its doors: `fit`, `evaluate`, `predict` and others.
+    """Requirements of a trainer on data, for one of `fit`, `evaluate`, `predict` and others.
 
     Args:
         inputs: Names that `x` must have, or `None` if `x` is the input of one encoder.
@@ -228,7 +228,7 @@ def _check_count(name: str, what: str, found: int, rows: int) -> None:
 
 
 def _vocabulary_size(tower: Any) -> int | None:
-    """Returns the number of token ids that a tower knows, or `None` if it cannot be told."""
+    """Returns the size of the vocabulary of a tower, or `None` if it is unknown."""
     size = getattr(tower, "vocabulary_size", None)
     layers = tower.layers if isinstance(tower, keras.Sequential) else []
     if size is None and layers and isinstance(layers[0], keras.layers.Embedding):

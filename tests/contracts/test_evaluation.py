@@ -521,7 +521,7 @@ def test_unknown_modality_raises(make):
         ({"k": 5}, TypeError, r"`k` must be several positive integers.*Use `\(5,\)`"),
         ({"k": (0,)}, ValueError, "`k` must be a positive integer. Received: k=0"),
         ({"unknown": 3}, TypeError, "unknown"),
-        ({"neighbours": 3}, TypeError, "neighbours"),
+        ({"neighbors_": 3}, TypeError, "neighbors_"),
     ],
 )
 def test_invalid_arguments_raise_in_the_constructor(make, arguments, error, message):

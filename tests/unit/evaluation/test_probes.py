@@ -142,7 +142,7 @@ SETTINGS = [
     ({"draws": 0}, ValueError, "`draws` must be"),
     ({"seed": -1}, ValueError, "`seed` must be"),
     ({"k": 5}, TypeError, "`k` must be"),
-    ({"neighbours": 5}, TypeError, "Received: neighbours"),
+    ({"neighbors_": 5}, TypeError, "Received: neighbors_"),
     ({"neighbors": 0}, ValueError, "`neighbors` must be"),
     ({"neighbors": 2.5}, TypeError, "`neighbors` must be"),
     ({"temperature": 0}, ValueError, "`temperature` must be"),
