@@ -1,5 +1,7 @@
 """Fixtures of all tests: each starts with the same seeds, dtype policy and tile shape."""
 
+import gc
+
 import hypothesis
 import keras
 import numpy as np
@@ -10,6 +12,12 @@ from tests.helpers.backend import forget_compiled
 
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("here")
+
+
+def pytest_collection_finish():
+    """Exempts what is imported from later garbage collections, which would visit all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -287,6 +287,8 @@ def _build_before_restore(trainer: Any, x: Structure, callbacks: Any) -> None:
 
 
 def _as_list(callbacks: Any) -> Sequence[Any]:
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
     if isinstance(callbacks, (list, tuple)):
         return list(callbacks)
     return [] if callbacks is None else [callbacks]

@@ -17,7 +17,8 @@ def exported_outputs(model, folder, x):
     tf = pytest.importorskip("tensorflow")
     path = str(folder / "model")
     model.export(path, verbose=False)
-    served = tf.saved_model.load(path).serve(keras.tree.map_structure(tf.constant, x))
+    program = tf.saved_model.load(path)  # it owns the variables of its functions
+    served = program.serve(keras.tree.map_structure(tf.constant, x))
     return keras.tree.map_structure(np.asarray, served)
 
 
