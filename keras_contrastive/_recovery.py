@@ -2,17 +2,21 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
-Method = TypeVar("Method", bound=Callable[..., Any])
 
+def _recovering(name: str) -> Any:
+    """Returns a method of `keras.Model` that puts the model in order if it raises an error."""
 
-def _documented_as(original: Any) -> Callable[[Method], Method]:
-    """Gives a method the signature and the documentation of another one."""
-    return cast(Callable[[Method], Method], functools.wraps(original))
+    @functools.wraps(getattr(keras.Model, name))
+    def method(self: "RecoveringModel", *args: Any, **kwargs: Any) -> Any:
+        with self._recover_after_errors():
+            return getattr(super(RecoveringModel, self), name)(*args, **kwargs)
+
+    return method
 
 
 class RecoveringModel(keras.Model):
@@ -24,38 +28,15 @@ class RecoveringModel(keras.Model):
       again.
     """
 
-    @_documented_as(keras.Model.fit)
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
-        with self._recovering():
-            return super().fit(*args, **kwargs)
-
-    @_documented_as(keras.Model.evaluate)
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        with self._recovering():
-            return super().evaluate(*args, **kwargs)
-
-    @_documented_as(keras.Model.predict)
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
-        with self._recovering():
-            return super().predict(*args, **kwargs)
-
-    @_documented_as(keras.Model.train_on_batch)
-    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        with self._recovering():
-            return super().train_on_batch(*args, **kwargs)
-
-    @_documented_as(keras.Model.test_on_batch)
-    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        with self._recovering():
-            return super().test_on_batch(*args, **kwargs)
-
-    @_documented_as(keras.Model.predict_on_batch)
-    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        with self._recovering():
-            return super().predict_on_batch(*args, **kwargs)
+    fit = _recovering("fit")
+    evaluate = _recovering("evaluate")
+    predict = _recovering("predict")
+    train_on_batch = _recovering("train_on_batch")
+    test_on_batch = _recovering("test_on_batch")
+    predict_on_batch = _recovering("predict_on_batch")
 
     @contextlib.contextmanager
-    def _recovering(self) -> Iterator[None]:
+    def _recover_after_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception:

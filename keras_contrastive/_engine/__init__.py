@@ -11,11 +11,18 @@ from keras_contrastive._engine.batch import (
     NO_ITEM_ID,
     Batch,
     Candidates,
+    zero_where_missing,
 )
 from keras_contrastive._engine.candidate_sampling import expected_candidates, largest_negatives
 from keras_contrastive._engine.contrast import Contrast
 from keras_contrastive._engine.groups import groups_by_id, sum_over_group
-from keras_contrastive._engine.ids import check_ids, ids_of_array, to_numpy
+from keras_contrastive._engine.ids import (
+    LARGEST_ID,
+    check_ids,
+    ids_of_array,
+    to_numpy,
+    without_column_axis,
+)
 from keras_contrastive._engine.normalize import normalize
 from keras_contrastive._engine.numerics import LOWEST
 from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
@@ -26,6 +33,7 @@ from keras_contrastive._engine.ranks import (
     positive_ranks,
 )
 from keras_contrastive._engine.targets import (
+    as_column,
     as_embeddings,
     as_presence,
     as_weights,
@@ -36,12 +44,14 @@ from keras_contrastive._engine.targets import (
 from keras_contrastive._engine.tiles import tile_shape
 
 __all__ = [
+    "LARGEST_ID",
     "LOWEST",
     "MISSING_ID",
     "NO_ITEM_ID",
     "Batch",
     "Candidates",
     "Contrast",
+    "as_column",
     "as_embeddings",
     "as_presence",
     "as_weights",
@@ -63,6 +73,8 @@ __all__ = [
     "tile_shape",
     "to_numpy",
     "view_name",
+    "without_column_axis",
+    "zero_where_missing",
 ]
 
 

@@ -104,9 +104,7 @@ class Batch:
         names = list(views)
         num_rows = views[names[0]].shape[0]
         presence = check_present(present, names, num_rows)
-        views = {
-            name: _zero_where_missing(view, presence.get(name)) for name, view in views.items()
-        }
+        views = {name: zero_where_missing(view, presence.get(name)) for name, view in views.items()}
         weights = None if sample_weight is None else as_weights(sample_weight, num_rows)
         replicas = current_replicas(views[names[0]]) if across_replicas else None
         return cls(views, ids, presence, weights, replicas)
@@ -253,7 +251,8 @@ class Candidates:
     ids: Tensor | None = None
 
 
-def _zero_where_missing(view: Tensor, present: Tensor | None) -> Tensor:
+def zero_where_missing(view: Tensor, present: Tensor | None) -> Tensor:
+    """Returns embeddings `(batch, dim)`, zero where a row lacks the view."""
     if present is None:
         return view
     return ops.where(ops.expand_dims(present, 1), view, ops.zeros_like(view))

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-_LARGEST_ID = 2**31 - 1
+LARGEST_ID = 2**31 - 1
 
 
 def ids_of_array(y: Any, name: str, num_items: int | None = None) -> np.ndarray:
@@ -20,9 +20,7 @@ def ids_of_array(y: Any, name: str, num_items: int | None = None) -> np.ndarray:
         TypeError: If they are not integers.
         ValueError: If the shape is not `(batch,)` or `(batch, 1)`, or an id is out of range.
     """
-    ids = to_numpy(y)
-    if ids.ndim == 2 and ids.shape[1] == 1:
-        ids = ids[:, 0]
+    ids = without_column_axis(to_numpy(y))
     if ids.ndim != 1:
         raise ValueError(
             f"`{name}` must have one integer id per row, with the shape `(batch,)` or "
@@ -79,7 +77,7 @@ def check_ids(ids: np.ndarray, num_items: int | None = None, name: str = "ids") 
     if not ids.size:
         return
     lowest, highest = int(ids.min()), int(ids.max())
-    if lowest < 0 or highest > _LARGEST_ID:
+    if lowest < 0 or highest > LARGEST_ID:
         raise ValueError(
             f"`{name}` must be in [0, 2**31). Received: ids from {lowest} to {highest}. "
             "Map keys to row numbers first, for example with "
@@ -100,3 +98,8 @@ def to_numpy(x: Any) -> np.ndarray:
     if hasattr(x, "detach"):  # a tensor of PyTorch on another backend
         x = x.detach().cpu()
     return np.asarray(x)
+
+
+def without_column_axis(x: np.ndarray) -> np.ndarray:
+    """Returns an array `(batch, 1)` as `(batch,)`, and any other one as it is."""
+    return x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x

@@ -97,7 +97,7 @@ def as_weights(sample_weight: ArrayLike, num_rows: int | None) -> Tensor:
             "`sample_weight` must contain one number per row. "
             f"Received: sample_weight with dtype {dtype}."
         )
-    weights = _column("sample_weight", ops.convert_to_tensor(sample_weight), num_rows, "number")
+    weights = as_column("sample_weight", ops.convert_to_tensor(sample_weight), num_rows, "number")
     return ops.cast(weights, keras.backend.result_type(weights.dtype, "float32"))
 
 
@@ -114,10 +114,10 @@ def as_presence(name: str, mask: ArrayLike, num_rows: int | None) -> Tensor:
         raise TypeError(
             f"`{argument}` must contain one bool per row. Received: {argument} with dtype {dtype}."
         )
-    return ops.cast(_column(argument, ops.convert_to_tensor(mask), num_rows, "bool"), "bool")
+    return ops.cast(as_column(argument, ops.convert_to_tensor(mask), num_rows, "bool"), "bool")
 
 
-def _column(argument: str, x: Tensor, num_rows: int | None, what: str) -> Tensor:
+def as_column(argument: str, x: Tensor, num_rows: int | None, what: str) -> Tensor:
     """Returns a tensor `(batch,)` from one of the shape `(batch,)` or `(batch, 1)`."""
     shape = tuple(x.shape)
     is_column = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)

@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import dtype_name
+from keras_contrastive._engine import as_column, dtype_name
 from keras_contrastive._typing import Tensor
 from keras_contrastive._view_names import AUGMENTED, modality_name
 
@@ -61,13 +61,4 @@ def integer_ids(ids: Any, num_rows: int | None) -> Tensor:
     dtype = dtype_name(ids)
     if not dtype.startswith(("int", "uint")):
         raise TypeError(f"`ids` must be integers `(batch,)`. Received: ids with dtype {dtype}.")
-    ids = ops.cast(ids, "int32")
-    shape = tuple(ids.shape)
-    is_column = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
-    if not is_column or _checks.differ(shape[:1], (num_rows,)):
-        batch = "batch" if num_rows is None else num_rows
-        raise ValueError(
-            f"`ids` must have the shape `({batch},)` or `({batch}, 1)`, one id per row. "
-            f"Received: ids {shape}."
-        )
-    return ops.squeeze(ids, axis=1) if len(shape) == 2 else ids
+    return as_column("ids", ops.cast(ids, "int32"), num_rows, "id")

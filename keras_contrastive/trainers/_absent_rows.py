@@ -1,4 +1,4 @@
-"""Rows that lack a modality: their inputs and their embeddings are replaced."""
+"""Rows that lack a modality: other rows take their place in the inputs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,8 +55,3 @@ def fill_absent_rows(x: Structure, present: Tensor) -> Structure:
         return ops.where(count > 0, filled, ops.zeros_like(filled))
 
     return keras.tree.map_structure(fill, x)
-
-
-def zero_absent_rows(x: Tensor, present: Tensor) -> Tensor:
-    """Returns embeddings `(batch, dim)`, zero where a row is absent."""
-    return ops.where(ops.expand_dims(present, 1), x, ops.zeros_like(x))

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_contrastive._engine import ids_of_array, to_numpy
+from keras_contrastive._engine import ids_of_array, to_numpy, without_column_axis
 from keras_contrastive._typing import ArrayLike, Structure
 from keras_contrastive.trainers._checks import check_inputs
 
@@ -60,14 +60,15 @@ class DataContract:
                 _check_count("sample_weight", "weight", len(sample_weight), rows)
             return x, y, sample_weight
 
-    def check_batch(self, batch: Structure) -> None:
-        """Raises unless a batch of a data set is `x`, `(x,)`, `(x, ids)` or `(x, ids, weights)`."""
+    def checked_batch(self, batch: Structure) -> Structure:
+        """Returns a batch of a data set: `x`, `(x,)`, `(x, ids)` or `(x, ids, weights)`."""
         with self.named():
             x, y, sample_weight = self._unpack(batch)
         self.arrays(x, y, sample_weight)
+        return batch
 
     def check_spec(self, spec: Structure) -> None:
-        """Raises unless the elements of a `tf.data.Dataset` have the structure of `check_batch`."""
+        """Raises unless elements of a `tf.data.Dataset` have the structure of `checked_batch`."""
         with self.named():
             x, y, _ = self._unpack(spec)
             self._check_structure(x)
@@ -111,9 +112,7 @@ class DataContract:
     def _with_presence(self, x: Structure) -> Structure:
         """Returns `x` with presence as int32 `(batch,)`. TensorFlow's replicas cannot sum bools."""
         for name in self.presence_inputs:
-            values = to_numpy(x[name])
-            if values.ndim == 2 and values.shape[1] == 1:
-                values = values[:, 0]
+            values = without_column_axis(to_numpy(x[name]))
             numbers = values.ndim == 1 and values.dtype.kind in "biuf"
             if not numbers or not np.isin(values, (0, 1)).all():
                 raise ValueError(
@@ -209,8 +208,7 @@ def _weights_of_array(sample_weight: ArrayLike) -> np.ndarray:
     weights = to_numpy(sample_weight)
     if weights.dtype.kind not in "biufV":  # V: bfloat16
         raise TypeError(f"`sample_weight` must be numbers. Received: {_kind_of_dtype(weights)}.")
-    if weights.ndim == 2 and weights.shape[1] == 1:
-        weights = weights[:, 0]
+    weights = without_column_axis(weights)
     if weights.ndim != 1:
         raise ValueError(
             f"`sample_weight` must have the shape `(batch,)` or `(batch, 1)`. "

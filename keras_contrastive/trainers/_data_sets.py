@@ -11,11 +11,10 @@ from typing import Any
 
 import keras
 
+from keras_contrastive._engine import LARGEST_ID
 from keras_contrastive._typing import Structure
 from keras_contrastive.trainers._contract import DataContract
 from keras_contrastive.trainers._epoch_data import shard_of
-
-_LARGEST_ID = 2**31 - 1
 
 
 def checked(data: Any, contract: DataContract) -> Any:
@@ -27,11 +26,11 @@ def checked(data: Any, contract: DataContract) -> Any:
         TypeError: If the structure of a `tf.data.Dataset` does not fit.
         ValueError: If it lacks inputs.
     """
-    check = _Check(contract)
+    check = contract.checked_batch
     if isinstance(data, keras.utils.PyDataset):
         return MappedDataset(data, check)
     if inspect.isgenerator(data):
-        return _each(data, check)
+        return (check(batch) for batch in data)
     if _is_a("tensorflow", "data.Dataset", data):
         return _checked_tf_data(data, contract)
     if _is_a("torch", "utils.data.DataLoader", data):
@@ -87,28 +86,12 @@ class TakeShard:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Check:
-    """Returns a batch, or raises if it does not fit the contract."""
-
-    contract: DataContract
-
-    def __call__(self, batch: Structure) -> Structure:
-        self.contract.check_batch(batch)
-        return batch
-
-
-@dataclasses.dataclass(frozen=True)
 class _Composed:
     first: Callable[[Any], Any]
     second: Callable[[Any], Any]
 
     def __call__(self, x: Any) -> Any:
         return self.second(self.first(x))
-
-
-def _each(batches: Iterator[Any], function: Callable[[Any], Any]) -> Iterator[Any]:
-    for batch in batches:
-        yield function(batch)
 
 
 def _checked_tf_data(dataset: Any, contract: DataContract) -> Any:
@@ -118,7 +101,7 @@ def _checked_tf_data(dataset: Any, contract: DataContract) -> Any:
     contract.check_spec(spec)
     if not isinstance(spec, (tuple, list)) or len(spec) < 2 or spec[1] is None:
         return dataset
-    limit = _LARGEST_ID if contract.num_items is None else contract.num_items - 1
+    limit = LARGEST_ID if contract.num_items is None else contract.num_items - 1
 
     def check(x: Any, y: Any, *rest: Any) -> Any:
         ids = tf.cast(y, tf.int64)

@@ -18,7 +18,6 @@ from keras_contrastive.losses import SupCon
 from keras_contrastive.trainers._augmenter_checks import warn_of_values
 from keras_contrastive.trainers._contract import (
     DataContract,
-    as_arrays,
     contract_of,
     prediction_contract,
 )
@@ -65,13 +64,13 @@ def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, A
         arguments: All arguments of `fit` by name. They are changed in place.
     """
     _check_class_weight(arguments)
-    _check_data(arguments, contract_of(trainer, training=True))
+    contract = contract_of(trainer, training=True)
+    _check_data(arguments, contract)
     x, y = arguments["x"], arguments["y"]
     _warn_of_likely_mistakes(trainer, y, arguments["batch_size"])
     warn_of_values(trainer.augmenters, x)
-    num_items = getattr(trainer.loss, "num_items", None)
-    if y is None and (num_items is not None or getattr(trainer.loss, "memory", None) is not None):
-        y = row_numbers(x, num_items)
+    if y is None and (contract.needs_ids or getattr(trainer.loss, "memory", None) is not None):
+        y = row_numbers(x, contract.num_items)
     arguments["y"] = ids_for_weights(x, y, arguments["sample_weight"])
     _check_validation(trainer, arguments)
     _prepare_validation(arguments)
@@ -109,7 +108,6 @@ def prepare_predict(trainer: Any, x: Structure) -> Any:
         x: Arrays or a data set.
     """
     contract = prediction_contract(trainer)
-    x = as_arrays(x)
     return contract.arrays(x)[0] if is_rows(x) else checked(x, contract)
 
 
@@ -168,8 +166,7 @@ def _warn_of_likely_mistakes(trainer: Any, ids: np.ndarray | None, batch_size: A
 
 def _check_data(arguments: dict[str, Any], contract: DataContract) -> None:
     """Checks arrays now, and data sets when their batches are served."""
-    with contract.named():
-        x = as_arrays(arguments["x"])
+    x = arguments["x"]
     if is_rows(x):
         parts = contract.arrays(x, arguments["y"], arguments["sample_weight"])
         arguments["x"], arguments["y"], arguments["sample_weight"] = parts

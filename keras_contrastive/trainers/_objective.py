@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import MISSING_ID, NO_ITEM_ID, Batch, Candidates
+from keras_contrastive._engine import MISSING_ID, NO_ITEM_ID, Batch, Candidates, zero_where_missing
 from keras_contrastive._replicas import across_processes, num_processes, torch_processes
 from keras_contrastive._typing import ArrayLike, Directions, Layer, Shape, Structure, Tensor
 from keras_contrastive._view_names import INDEPENDENT
@@ -15,7 +15,6 @@ from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers._absent_rows import (
     fill_absent_rows,
     presence_by_modality,
-    zero_absent_rows,
 )
 from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
 from keras_contrastive.trainers._directions import modal_directions
@@ -71,7 +70,7 @@ class ObjectiveModel(EmbeddingModel):
         for modality, mask in present.items():
             for name in (modality, modality + INDEPENDENT):
                 if name in outputs:
-                    outputs[name] = zero_absent_rows(outputs[name], mask)
+                    outputs[name] = zero_where_missing(outputs[name], mask)
         return outputs
 
     def prepare_outputs(
