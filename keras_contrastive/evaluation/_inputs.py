@@ -120,6 +120,11 @@ def rows_of(x: Structure, name: str) -> int:
     return sizes[0]
 
 
+def first_rows(x: Structure, rows: int) -> Structure:
+    """Returns the first rows of an array, or of a structure of arrays."""
+    return keras.tree.map_structure(lambda leaf: leaf[:rows], x)
+
+
 def check_same_dim(a: ArrayLike, b: ArrayLike, names: tuple[str, str]) -> None:
     """Raises a `ValueError` if the last dimensions of two arrays differ."""
     if a.shape[-1] != b.shape[-1]:

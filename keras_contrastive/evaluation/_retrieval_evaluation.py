@@ -15,7 +15,7 @@ from keras_contrastive.evaluation._corpus_rows import (
     ids_by_modality,
     present_rows,
 )
-from keras_contrastive.evaluation._inputs import checked_ranks
+from keras_contrastive.evaluation._inputs import checked_ranks, first_rows
 from keras_contrastive.evaluation._retrieval import retrieval
 
 
@@ -41,13 +41,13 @@ class RetrievalEvaluation(CorpusEvaluation):
             captions, a dict of such arrays by modality.
         k: Positive integers, the ranks at which recall is reported.
         batch_size: See `CorpusEvaluation`.
-        every: See `CorpusEvaluation`.
+        freq: See `CorpusEvaluation`.
         prefix: See `CorpusEvaluation`.
         embed: See `CorpusEvaluation`. It gets `x` and returns the dict of embeddings to search. By
             default, `predict` does.
 
     Raises:
-        TypeError, ValueError: If an argument is invalid. Raises when it evaluates if the embeddings
+        TypeError, ValueError: If an argument is invalid. Raises when `fit` starts if the embeddings
             are not a dict of at least two.
 
     Example:
@@ -73,24 +73,20 @@ class RetrievalEvaluation(CorpusEvaluation):
         ids: ArrayLike | Mapping[str, ArrayLike] | None = None,
         k: Iterable[int] = (1, 5, 10),
         batch_size: int = 256,
-        every: int = 1,
+        freq: int = 1,
         prefix: str = "val_",
         embed: Callable[[keras.Model, Structure], dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__(every=every, prefix=prefix, batch_size=batch_size, embed=embed)
+        super().__init__(freq=freq, prefix=prefix, batch_size=batch_size, embed=embed)
         self.x = x
         self.ids = checked_ids(x, ids, takes_arrays=embed is None)
         self.k = checked_ranks(k)
+        nans = np.full((1, 1), np.nan)
+        self._names_of_a_search = list(retrieval(nans, nans, k=self.k))
         self._distinct = DistinctRows(x, warn=ids is None)
 
     def measures(self) -> dict[str, float]:
-        embeddings = self._embeddings_by_modality()
-        if not isinstance(embeddings, dict) or len(embeddings) < 2:
-            raise TypeError(
-                "The embeddings must be a dict of at least two modalities. "
-                f"Received: {type(embeddings).__name__}. "
-                "Pass `embed` for a model that returns one tensor."
-            )
+        embeddings = self._embeddings_by_modality(self.x)
         ids = ids_by_modality(self.ids, embeddings)
         present = getattr(self.model, "present", None) or {}
         rows = {
@@ -104,6 +100,19 @@ class RetrievalEvaluation(CorpusEvaluation):
             for a, b in itertools.permutations(embeddings, 2)
             for name, value in self._search(a, b, embeddings, ids, rows).items()
         }
+
+    def dry_run(self) -> list[str]:
+        if self.embed is not None:
+            return super().dry_run()
+        embeddings = self._embeddings_by_modality(first_rows(self.x, self.batch_size))
+        return [
+            f"{a}_to_{b}_{name}"
+            for a, b in itertools.permutations(embeddings, 2)
+            for name in self._names_of_a_search
+        ]
+
+    def is_main(self, name: str) -> bool:
+        return name.endswith(f"_{self._names_of_a_search[0]}")
 
     def _search(
         self,
@@ -129,14 +138,24 @@ class RetrievalEvaluation(CorpusEvaluation):
         vectors = embeddings[a][queries], embeddings[b][rows[b]]
         return retrieval(*vectors, ids[a][queries], ids[b][rows[b]], self.k)
 
-    def _embeddings_by_modality(self) -> Structure:
+    def _embeddings_by_modality(self, x: Structure) -> dict[str, Any]:
+        embeddings = self._embed(x)
+        if not isinstance(embeddings, dict) or len(embeddings) < 2:
+            raise TypeError(
+                "The embeddings must be a dict of at least two modalities. "
+                f"Received: {type(embeddings).__name__}. "
+                "Pass `embed` for a model that returns one tensor."
+            )
+        return embeddings
+
+    def _embed(self, x: Structure) -> Structure:
         if self.embed is not None:
-            return self.embeddings(self.x)
+            return self.embeddings(x)
         if isinstance(self.ids, dict) and len({len(ids) for ids in self.ids.values()}) > 1:
             # `predict` takes equal numbers of rows only.
-            return {name: self.embeddings(self.x[name], name) for name in self.ids}
-        embeddings = self.model.predict(self.x, batch_size=self.batch_size, verbose=0)
-        if not isinstance(embeddings, dict) or not isinstance(self.x, dict):
+            return {name: self.embeddings(x[name], name) for name in self.ids}
+        embeddings = self.model.predict(x, batch_size=self.batch_size, verbose=0)
+        if not isinstance(embeddings, dict) or not isinstance(x, dict):
             return embeddings
         # A model may also return independent features. Only names of inputs are modalities.
-        return {name: rows for name, rows in embeddings.items() if name in self.x} or embeddings
+        return {name: rows for name, rows in embeddings.items() if name in x} or embeddings

@@ -17,6 +17,7 @@ from keras_contrastive.evaluation._inputs import (
     check_same_dim,
     checked_integers,
     checked_ranks,
+    first_rows,
     float_tensor,
     rows_of,
     unit_rows,
@@ -121,14 +122,14 @@ class ZeroShotEvaluation(CorpusEvaluation):
         text: Modality of the prompts.
         k: Positive integers, the ranks at which the accuracy is reported.
         batch_size: See `CorpusEvaluation`.
-        every: See `CorpusEvaluation`.
+        freq: See `CorpusEvaluation`.
         prefix: See `CorpusEvaluation`.
         embed: See `CorpusEvaluation`. It gets a dict with the inputs of one modality, and returns a
             dict with their embeddings.
 
     Raises:
         TypeError, ValueError: If an argument is invalid. If the model has no such towers, raises
-            when it evaluates.
+            when `fit` starts.
 
     Example:
 
@@ -170,11 +171,11 @@ class ZeroShotEvaluation(CorpusEvaluation):
         text: str = "text",
         k: Iterable[int] = (1, 5),
         batch_size: int = 256,
-        every: int = 1,
+        freq: int = 1,
         prefix: str = "val_",
         embed: Callable[[keras.Model, Structure], Structure] | None = None,
     ) -> None:
-        super().__init__(every=every, prefix=prefix, batch_size=batch_size, embed=embed)
+        super().__init__(freq=freq, prefix=prefix, batch_size=batch_size, embed=embed)
         templates = _strings("templates", [templates] if isinstance(templates, str) else templates)
         if any("{}" not in template for template in templates):
             raise ValueError(
@@ -208,6 +209,19 @@ class ZeroShotEvaluation(CorpusEvaluation):
         classes = prompts.reshape(self.num_classes, -1, prompts.shape[-1])
         results = zero_shot(self._embeddings_of(self.image, self.x), self.labels, classes, self.k)
         return {f"zero_shot_{name}": value for name, value in results.items()}
+
+    def dry_run(self) -> list[str]:
+        if self.embed is not None:
+            return super().dry_run()
+        images, prompts = (
+            self.embeddings(first_rows(x, self.batch_size), modality)
+            for modality, x in ((self.image, self.x), (self.text, self.prompts))
+        )
+        check_same_dim(images, prompts, (self.image, self.text))
+        return [f"zero_shot_{name}" for name in accuracy_names(self.k)]
+
+    def is_main(self, name: str) -> bool:
+        return name == f"zero_shot_{accuracy_names(self.k)[0]}"
 
     def _embeddings_of(self, modality: str, x: Structure) -> ArrayLike:
         if self.embed is None:

@@ -1,13 +1,15 @@
-"""Callbacks of `fit`: evaluations first, and what an improvement of a metric is."""
+"""Callbacks of `fit`: their order, the progress bar, and what an improvement of a metric is."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
 
 
-def prepare_callbacks(callbacks: Any, modes: Mapping[str, str]) -> Any:
+def prepare_callbacks(callbacks: Any, modes: Mapping[str, str], verbose: Any) -> Any:
     """Returns the callbacks with evaluations first. Sets the mode of those that monitor a metric.
+
+    If there are evaluations and a progress bar, a shorter bar replaces that of Keras.
 
     An evaluation is a callback with a method `set_callbacks`, such as
     `keras_contrastive.evaluation.CorpusEvaluation`. It adds measures to the logs, which callbacks
@@ -16,6 +18,7 @@ def prepare_callbacks(callbacks: Any, modes: Mapping[str, str]) -> Any:
     Args:
         callbacks: The argument `callbacks` of `fit`.
         modes: `"max"` or `"min"` by the names of metrics. See `monitor_modes`.
+        verbose: The argument `verbose` of `fit`.
     """
     if callbacks is None:
         return None
@@ -28,10 +31,31 @@ def prepare_callbacks(callbacks: Any, modes: Mapping[str, str]) -> Any:
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and getattr(callback, "mode", None) == "auto":
             callback.mode = modes.get(monitor.removeprefix("val_"), "auto")
-    if not is_container:
-        return found
-    callbacks.callbacks = found
-    return callbacks
+    if is_container:
+        callbacks.callbacks = found
+        return callbacks
+    evaluations = [callback for callback in found if hasattr(callback, "hidden_names")]
+    has_bar = any(isinstance(callback, keras.callbacks.ProgbarLogger) for callback in found)
+    if evaluations and verbose != 0 and not has_bar:
+        found.append(_ShortProgbarLogger(evaluations))
+    return found
+
+
+class _ShortProgbarLogger(keras.callbacks.ProgbarLogger):
+    """Shows the progress bar of Keras without the names that evaluations hide.
+
+    Args:
+        evaluations: Callbacks with a method `hidden_names`.
+    """
+
+    def __init__(self, evaluations: Sequence[Any]) -> None:
+        super().__init__()
+        self.evaluations = evaluations
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        hidden = {name for evaluation in self.evaluations for name in evaluation.hidden_names()}
+        shown = {name: value for name, value in (logs or {}).items() if name not in hidden}
+        super().on_epoch_end(epoch, shown)
 
 
 def monitor_modes(metrics: Collection[Any], weights: Mapping[str, float]) -> dict[str, str]:

@@ -208,14 +208,17 @@ class ContrastiveTrainer(ObjectiveModel):
         Row numbers are the ids if the loss has a queue or keeps state for `num_items` items, `y` is
         `None`, and `x` is arrays (of exactly that many rows).
 
-        Callbacks of `keras_contrastive.evaluation` run before the others. Callbacks with the mode
-        `"auto"` that monitor a metric or a measure of this package get its mode.
+        Callbacks of `keras_contrastive.evaluation` run before the others, and the progress bar
+        shows their main measures. Callbacks with the mode `"auto"` that monitor a metric or a
+        measure of this package get its mode.
         """
         with doors.errors_in_our_words():
             bound = doors.bind(super().fit, x, y, *args, **kwargs)
             parts = {mean.name: 1.0 for mean in self._penalty_means} | self._extra_weights
             modes = monitor_modes([*self._view_metrics.plain, *self._view_metrics.weighted], parts)
-            bound.arguments["callbacks"] = prepare_callbacks(bound.arguments["callbacks"], modes)
+            bound.arguments["callbacks"] = prepare_callbacks(
+                bound.arguments["callbacks"], modes, bound.arguments["verbose"]
+            )
             doors.prepare_fit(self, self._progress, bound.arguments)
             return super().fit(*bound.args, **bound.kwargs)
 

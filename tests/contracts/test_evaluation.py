@@ -411,7 +411,7 @@ def fitted():
     """A model trained with all callbacks, its data, its history and the logs of each epoch."""
     x, model, seen = towers.pairs(), two_towers(), []
     callbacks = [make(x) for make in CALLBACKS.values()]
-    callbacks.append(CALLBACKS["knn"](x, every=2, prefix="second/"))
+    callbacks.append(CALLBACKS["knn"](x, freq=2, prefix="second/"))
     callbacks.append(
         keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs)))
     )
@@ -442,12 +442,23 @@ def test_later_callbacks_see_the_measures_as_floats(fitted):
         assert {type(value) for value in measures.values()} == {float}
 
 
-def test_every_selects_the_epochs_and_prefix_starts_the_names(fitted):
+def test_freq_selects_the_epochs_and_prefix_starts_the_names(fitted):
     model, x, history, seen = fitted
     names = {f"second/{key}" for key in expected_measures(model, x)["knn"]}
     assert {key for key in history if key.startswith("second/")} == names
     for name in names:
-        assert [name in logs for logs in seen] == [False, True, False]
+        assert [np.isnan(logs[name]) for logs in seen] == [True, False, True]
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_dry_run_lists_the_measures_and_some_are_main(fitted, name):
+    model, x, _, _ = fitted
+    callback = CALLBACKS[name](x, prefix="")
+    callback.set_model(model)
+    names = callback.dry_run()
+    assert names == list(expected_measures(model, x)[name])
+    main = [measure for measure in names if callback.is_main(measure)]
+    assert 0 < len(main) < len(names)
 
 
 @pytest.mark.parametrize("name", ["retrieval", "zero_shot", "knn"])
@@ -511,11 +522,11 @@ def test_unknown_modality_raises(make):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"every": 0}, ValueError, "`every` must be a positive integer. Received: every=0"),
-        ({"every": 1.5}, TypeError, "`every` must be a positive integer. Received: every=1.5"),
+        ({"freq": 0}, ValueError, "`freq` must be a positive integer. Received: freq=0"),
+        ({"freq": 1.5}, TypeError, "`freq` must be a positive integer. Received: freq=1.5"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer"),
         ({"embed": "text"}, TypeError, "`embed` must be `None` or a function"),
-        ({"every": True}, TypeError, "`every` must be a positive integer"),
+        ({"freq": True}, TypeError, "`freq` must be a positive integer"),
         ({"batch_size": 2.0}, TypeError, "`batch_size` must be a positive integer"),
         ({"prefix": None}, TypeError, "`prefix` must be a string. Received: prefix=None"),
         ({"k": 5}, TypeError, r"`k` must be several positive integers.*Use `\(5,\)`"),
@@ -531,9 +542,9 @@ def test_invalid_arguments_raise_in_the_constructor(make, arguments, error, mess
 
 @every_callback
 def test_numpy_scalars_are_accepted(make):
-    numbers = {"every": np.int64(2), "batch_size": np.uint8(16), "k": np.array([1, 2])}
+    numbers = {"freq": np.int64(2), "batch_size": np.uint8(16), "k": np.array([1, 2])}
     evaluation = make(towers.pairs(), **numbers)
-    assert [type(value) for value in (evaluation.every, evaluation.batch_size)] == [int, int]
+    assert [type(value) for value in (evaluation.freq, evaluation.batch_size)] == [int, int]
 
 
 def probe_of(probe):

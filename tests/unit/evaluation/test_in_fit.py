@@ -69,7 +69,7 @@ def test_evaluations_measure_the_weights_of_the_validation(kind, first, swap_on_
     model, data = (trainer() if kind == "trainer" else plain_model()), pairs(8)
     arrays = (data, None) if kind == "trainer" else (data["image"], data["text"])
     metric, seen = ValidatedWeight(model), []
-    evaluation = FirstWeight(every=2)
+    evaluation = FirstWeight(freq=2)
     average = keras.callbacks.SwapEMAWeights(swap_on_epoch=swap_on_epoch)
     watch = keras.callbacks.LambdaCallback(
         on_test_batch_end=lambda batch, logs: (
@@ -83,7 +83,8 @@ def test_evaluations_measure_the_weights_of_the_validation(kind, first, swap_on_
     history = model.fit(
         *arrays, epochs=4, verbose=0, validation_data=arrays, callbacks=[*callbacks, watch]
     ).history
-    assert history["val_weight"] == pytest.approx(seen[1::2])
+    assert history["val_weight"][1::2] == pytest.approx(seen[1::2])
+    assert np.isnan(history["val_weight"][::2]).all()
     assert len(set(seen)) == 4
 
 
