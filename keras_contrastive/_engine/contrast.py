@@ -160,18 +160,18 @@ class Contrast:
             return terms.value(self.positive_logit - threshold)
         return self._sums.sum(terms, threshold) / ops.maximum(self._counts.num_positives, 1)
 
-    def log_norm_negatives(self, order: float) -> Tensor:
-        """Log of the norm of exp(logit) over the negatives, a smooth form of the largest logit.
+    def log_sum_negatives_up_to(self, limit: Tensor) -> Tensor:
+        """Log of the sum of exp(logit) over the negatives with a logit of at most `limit`.
+
+        With the largest logit just above the limit, it is the sum without the largest term, free of
+        the rounding of a difference. It is very low without such negatives.
 
         Args:
-            order: Positive number. 1 is `log_sum_negatives`. The norm decreases to the maximum.
+            limit: `(batch, directions)`, without a gradient.
         """
-        sums = DirectionSums(
-            self._masked_batch, self.directions, self._scale * order, self._all_views, self._extra
-        )
-        return sums.sum(LogSumExp) / order
+        return self._sums.sum(LogSumExp, limits=limit)
 
-    def log_complement_sum(self, reference: Tensor) -> Tensor:
+    def log_complement_sum(self, reference: Tensor, limit: Tensor | None = None) -> Tensor:
         """Sum over the negatives of log(1 - exp(logit - reference)).
 
         The share exp(logit - reference) must be at most 1. Above 0.99 the logarithm continues as
@@ -179,8 +179,10 @@ class Contrast:
 
         Args:
             reference: `(batch, directions)`.
+            limit: `None`, or `(batch, directions)`, without a gradient. Negatives with a logit
+                above it are left out.
         """
-        return self._sums.sum(LogComplements, reference)
+        return self._sums.sum(LogComplements, reference, limits=limit)
 
     def sigmoid_cross_entropy(self, bias: Tensor) -> Tensor:
         """Sum of log(1 + exp(logit + bias)) over negatives and log(1 + exp(-logit - bias)) over

@@ -1,5 +1,6 @@
 """Sums over the logits of several directions, which share passes where they share logits."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from keras import ops
@@ -46,6 +47,7 @@ class DirectionSums:
         terms: type[LogitTerms],
         references: Tensor | None = None,
         mask_same_ids: bool = True,
+        limits: Tensor | None = None,
     ) -> Tensor:
         """Sums terms over the candidates of each anchor.
 
@@ -54,15 +56,18 @@ class DirectionSums:
             references: `None`, or `(batch, directions)`, subtracted from the logits.
             mask_same_ids: Whether candidates with the anchor's id are treated as the terms say. If
                 False, all candidates except the anchor itself count.
+            limits: `None`, or `(batch, directions)`. Candidates with a logit above it are left out.
 
         Returns:
             `(batch, directions)`.
         """
-        if references is not None:
-            return self._sum(terms, references, mask_same_ids)
+        if limits is not None:
+            limits = ops.stop_gradient(limits)
+        if references is not None or limits is not None:
+            return self._sum(terms, references, mask_same_ids, limits)
         key = (terms, mask_same_ids)
         if key not in self._results:
-            self._results[key] = self._sum(terms, None, mask_same_ids)
+            self._results[key] = self._sum(terms, None, mask_same_ids, None)
         return self._results[key]
 
     def matching_logits(self) -> Tensor:
@@ -91,24 +96,28 @@ class DirectionSums:
     def _sum(
         self,
         terms: type[LogitTerms],
-        references: Tensor | None = None,
-        mask_same_ids: bool = True,
+        references: Tensor | None,
+        mask_same_ids: bool,
+        limits: Tensor | None,
     ) -> Tensor:
         # Sums over one view, by (view or index of the direction, view of the candidates).
         sums: dict[tuple[str | int, str], Tensor] = {}
-        # Without references, all directions with the same anchors share their sums.
-        per_direction = references is not None or self._scale_per_direction
+        # Without references and limits, all directions with the same anchors share their sums.
+        per_direction = self._is_per_direction(references, limits)
         columns = []
         for index, direction in enumerate(self._directions):
             reference = None if references is None else references[:, index]
+            limit = None if limits is None else limits[:, index]
             parts = []
             for view in self.candidate_views(direction):
                 key = (index if per_direction else direction[0], view)
                 if key not in sums:
-                    sums |= self._sums_over_view(terms, index, view, references, mask_same_ids)
+                    sums |= self._sums_over_view(
+                        terms, index, view, references, mask_same_ids, limits
+                    )
                 parts.append(sums[key])
                 parts += [
-                    self._sum_over_extra(terms, index, extra, reference, mask_same_ids)
+                    self._sum_over_extra(terms, index, extra, reference, mask_same_ids, limit)
                     for extra in self._extra[view]
                 ]
             columns.append(parts[0] if len(parts) == 1 else terms.over(ops.stack(parts)))
@@ -121,6 +130,7 @@ class DirectionSums:
         view: str,
         references: Tensor | None,
         mask_same_ids: bool,
+        limits: Tensor | None,
     ) -> dict[tuple[str | int, str], Tensor]:
         """Returns the sums of a direction over the rows of a view.
 
@@ -139,12 +149,14 @@ class DirectionSums:
         two_sided = (
             anchors != view and opposite in self._directions and not self._scale_per_direction
         )
-        reference = opposite_reference = None
-        if references is not None:
-            reference = references[:, index]
-            if two_sided and not terms.has_one_reference:
-                column = references[:, self._directions.index(opposite)]
-                opposite_reference = self._batch.gather(column)
+        opposite_index = self._directions.index(opposite) if two_sided else None
+        reference, opposite_reference = self._of_both_sides(
+            references, index, None if terms.has_one_reference else opposite_index
+        )
+        limit, opposite_limit = self._of_both_sides(limits, index, opposite_index)
+        if shares_tensor:
+            opposite_limit = limit
+        masks = dataclasses.replace(masks, limits=(limit, opposite_limit))
         paired = self._yields_matching_logits(direction, view)
         row_sums, column_sums, matching = logit_sums(
             terms, rows, candidates, scale, masks, reference, opposite_reference, two_sided, paired
@@ -153,12 +165,12 @@ class DirectionSums:
             self._matching_logits[(anchors, view)] = matching
             if not self._scale_per_direction:
                 self._matching_logits[(view, anchors)] = matching
-        per_direction = references is not None or self._scale_per_direction
+        per_direction = self._is_per_direction(references, limits)
         sums: dict[tuple[str | int, str], Tensor] = {
             (index if per_direction else anchors, view): row_sums
         }
-        if two_sided:
-            key = view if references is None else self._directions.index(opposite)
+        if opposite_index is not None:
+            key = opposite_index if per_direction else view
             sums[(key, anchors)] = self._sum_over_replicas(terms, column_sums)
         return sums
 
@@ -169,10 +181,25 @@ class DirectionSums:
         extra: Candidates,
         reference: Tensor | None,
         mask_same_ids: bool,
+        limit: Tensor | None,
     ) -> Tensor:
         rows, scale = self.anchors(index)
         masks = self._masks_of_extra(extra, mask_same_ids)
+        masks = dataclasses.replace(masks, limits=(limit, None))
         return logit_sums(terms, rows, extra.embeddings, scale, masks, reference)[0]
+
+    def _is_per_direction(self, *values: Tensor | None) -> bool:
+        """Whether each direction has sums of its own, because it has a scale, or these values."""
+        return self._scale_per_direction or any(value is not None for value in values)
+
+    def _of_both_sides(
+        self, values: Tensor | None, index: int, opposite: int | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Returns the values of a direction, and those of the opposite one for the columns."""
+        if values is None:
+            return None, None
+        columns = None if opposite is None else self._batch.gather(values[:, opposite])
+        return values[:, index], columns
 
     def _sum_over_replicas(self, terms: type[LogitTerms], columns: Tensor) -> Tensor:
         """Sums columns over replicas, each of which has summed the logits of its rows."""

@@ -40,3 +40,17 @@ def with_gradient(
         return result, gradient
 
     return compute
+
+
+@ops.custom_gradient
+def once_differentiable(gradient: Tensor, *inputs: Tensor) -> tuple[Tensor, Callable[..., Any]]:
+    """Returns a gradient that depends on the inputs and raises if it is differentiated."""
+
+    def refuse(*args: Tensor, upstream: Tensor | None = None) -> Any:
+        raise NotImplementedError(
+            "Contrastive losses have no second derivative beyond one tile of logits. Call "
+            "`keras_contrastive.config.set_tile_shape((batch, batch))` to keep the logits of a "
+            "batch in one tile."
+        )
+
+    return gradient, refuse

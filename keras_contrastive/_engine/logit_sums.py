@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_contrastive._engine.gradients import with_gradient
+from keras_contrastive._engine.gradients import once_differentiable, with_gradient
 from keras_contrastive._engine.logit_terms import LogitTerms
 from keras_contrastive._engine.numerics import LOWEST
 from keras_contrastive._engine.pair_masks import PairMasks
@@ -78,23 +78,9 @@ def _with_tiled_gradient(sums: "_TiledSums", names: Sequence[str]) -> Callable[.
     ) -> tuple[Tensor, ...]:
         inputs = {name: ops.stop_gradient(x) for name, x in zip(names, values, strict=True)}
         grads = sums.backward(ops.stop_gradient(upstream), totals, **inputs)
-        return tuple(_once_differentiable(grads[name], upstream, *values) for name in names)
+        return tuple(once_differentiable(grads[name], upstream, *values) for name in names)
 
     return with_gradient(forward, backward)
-
-
-@ops.custom_gradient
-def _once_differentiable(gradient: Tensor, *inputs: Tensor) -> tuple[Tensor, Callable[..., Any]]:
-    """Returns a gradient that depends on the inputs and raises if it is differentiated."""
-
-    def refuse(*args: Tensor, upstream: Tensor | None = None) -> Any:
-        raise NotImplementedError(
-            "Contrastive losses have no second derivative beyond one tile of logits. Call "
-            "`keras_contrastive.config.set_tile_shape((batch, batch))` to keep the logits of a "
-            "batch in one tile."
-        )
-
-    return gradient, refuse
 
 
 Side = dict[str, Tensor]
@@ -157,12 +143,12 @@ class _TiledSums:
         """Returns the sums of the rows of a tile, of its columns or `None`, and its logits."""
         same, dropped = self._pair_masks(rows, columns)
         logits = ops.matmul(rows["z"], ops.transpose(columns["z"] * scale))
-        x = self.terms.mask(_minus(logits, rows.get("reference"), 1), same, dropped)
+        x = self._masked(logits, rows, 1, same, dropped)
         row_sums = self.terms.total(x, axis=1)
         if not self.two_sided:
             return row_sums, None, logits
-        if "reference" in columns:
-            x = self.terms.mask(_minus(logits, columns["reference"], 0), same, dropped)
+        if "reference" in columns or "limit" in columns:
+            x = self._masked(logits, columns, 0, same, dropped)
         return row_sums, self.terms.total(x, axis=0), logits
 
     def backward(
@@ -213,17 +199,14 @@ class _TiledSums:
             upstream = ops.expand_dims(rows["upstream"], 1)
             if shares_terms:
                 upstream = upstream + ops.expand_dims(columns["upstream"], 0)
-            weights = (
-                self._slope(_minus(logits, rows.get("reference"), 1), same, dropped) * upstream
-            )
+            x = self._masked(logits, rows, 1, same, dropped)
+            weights = self.terms.slope(x, same) * upstream
             row_grads, column_grads = dict(row_grads), dict(column_grads)
             if "reference" in row_grads:
                 row_grads["reference"] -= ops.sum(weights, axis=1)
             if has_column_terms:
-                column_weights = self._slope(
-                    _minus(logits, columns.get("reference"), 0), same, dropped
-                )
-                column_weights *= ops.expand_dims(columns["upstream"], 0)
+                x = self._masked(logits, columns, 0, same, dropped)
+                column_weights = self.terms.slope(x, same) * ops.expand_dims(columns["upstream"], 0)
                 if "reference" in column_grads:
                     column_grads["reference"] -= ops.sum(column_weights, axis=0)
                 weights += column_weights
@@ -247,8 +230,17 @@ class _TiledSums:
             "column_reference": column_grads.get("reference"),
         }
 
-    def _slope(self, x: Tensor, same: Tensor | None, dropped: Tensor | None) -> Tensor:
-        return self.terms.slope(self.terms.mask(x, same, dropped), same)
+    def _masked(
+        self, logits: Tensor, side: Side, axis: int, same: Tensor | None, dropped: Tensor | None
+    ) -> Tensor:
+        """Returns the masked x of the terms, for the sums of the rows (axis 1) or columns (0)."""
+        x = logits
+        if "limit" in side:
+            above = logits > ops.expand_dims(side["limit"], axis)
+            dropped = above if dropped is None else ops.logical_or(dropped, above)
+        if "reference" in side:
+            x = logits - ops.expand_dims(side["reference"], axis)
+        return self.terms.mask(x, same, dropped)
 
     def _sides(
         self,
@@ -264,6 +256,7 @@ class _TiledSums:
             "ids": self.masks.ids,
             "positions": self.masks.positions,
             "present": self.masks.present,
+            "limit": self.masks.limits,
         }
         sides = []
         for place, side in enumerate((rows, columns)):
@@ -285,10 +278,6 @@ class _TiledSums:
                 absent = ops.expand_dims(ops.logical_not(side["present"]), axis)
                 dropped = absent if dropped is None else ops.logical_or(dropped, absent)
         return same, dropped
-
-
-def _minus(logits: Tensor, reference: Tensor | None, axis: int) -> Tensor:
-    return logits if reference is None else logits - ops.expand_dims(reference, axis)
 
 
 def _softmax_reference(log_sum: Tensor | None) -> Tensor | None:

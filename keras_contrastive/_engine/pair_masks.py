@@ -15,8 +15,11 @@ class PairMasks:
         positions: A pair of int tensors. Pairs with equal positions never count. `None` if none
             are.
         present: A pair of bool tensors or `None`s. Rows that are not present never count.
+        limits: A pair of float tensors or `None`s, without a gradient. A sum of a row leaves out
+            logits above the limit of the row, a sum of a column those above that of the column.
     """
 
     ids: tuple[Tensor, Tensor] | None = None
     positions: tuple[Tensor, Tensor] | None = None
     present: tuple[Tensor | None, Tensor | None] = (None, None)
+    limits: tuple[Tensor | None, Tensor | None] = (None, None)

@@ -11,7 +11,7 @@ from keras_contrastive._draws import as_seed, gamma, hash_embeddings, hash_keys
 from keras_contrastive._engine import Contrast
 from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
 from keras_contrastive.losses._arguments import value_with_gradient_of
-from keras_contrastive.losses._jackknife import jackknife, jackknife_of_positives
+from keras_contrastive.losses._jackknife import jackknife
 from keras_contrastive.losses._running_partition import RunningPartitionLoss
 
 
@@ -140,7 +140,7 @@ class GammaContrastive(RunningPartitionLoss):
             return jackknife(contrast, log_mean)
         # The positive counts as one of as many candidates as there are negatives.
         log_mean = value + contrast.positive_logit - contrast.log_num_negatives
-        return jackknife_of_positives(contrast, log_mean)
+        return jackknife(contrast, log_mean, with_positive=True)
 
     def _divided_by_rate(self, contrast: Contrast) -> Tensor:
         """Returns a value with the gradient of the partition divided by the detached rate."""

@@ -76,19 +76,23 @@ class Contrast:
             threshold,
         )
 
-    def log_norm_negatives(self, order):
-        return self._table(
-            lambda positives, negatives: (
-                math.log(sum(math.exp(order * n) for n in negatives)) / order
-                if negatives
-                else -math.inf
-            )
-        )
+    def log_sum_negatives_up_to(self, limit):
+        """`-inf` where there are none."""
 
-    def log_complement_sum(self, reference):
+        def log_sum(positives, negatives, limit):
+            total = sum(math.exp(n) for n in negatives if n <= limit)
+            return math.log(total) if total else -math.inf
+
+        return self._table(log_sum, limit)
+
+    def log_complement_sum(self, reference, limit=None):
+        limit = np.full_like(reference, math.inf) if limit is None else limit
         return self._table(
-            lambda positives, negatives, limit: sum(log_complement(n - limit) for n in negatives),
+            lambda positives, negatives, reference, limit: sum(
+                log_complement(n - reference) for n in negatives if n <= limit
+            ),
             reference,
+            limit,
         )
 
 

@@ -69,19 +69,17 @@ def jackknifed(views, ids, temperature, symmetric=True, include_positive=False, 
 
     def estimate(positives, negatives):
         m = len(negatives)
-        population = m if include_positive else 0  # 1 / weight of the positive; 0 excludes it
-
-        def log_mean(logits, positive):
-            total = np.mean(np.exp(logits)) + (np.exp(positive) / population if population else 0.0)
-            return math.log(total)
-
+        # -inf excludes the positive. Included, it counts as one of as many candidates as negatives.
+        parts = np.array(positives) - (math.log(m) if include_positive else np.inf)
+        log_mean = np.logaddexp.reduce(negatives) - math.log(m)
+        left_out = np.where(np.eye(m, dtype=bool), -np.inf, negatives)
+        log_means = np.logaddexp.reduce(left_out, axis=1) - math.log(max(m - 1, 1))
         values = []
-        for positive in positives:
-            if m < 2:
-                corrected = log_mean(negatives, positive)
-            else:
-                left_out = [log_mean(np.delete(negatives, k), positive) for k in range(m)]
-                corrected = m * log_mean(negatives, positive) - (m - 1) / m * sum(left_out)
+        for positive, part in zip(positives, parts, strict=True):
+            corrected = np.logaddexp(log_mean, part)
+            if m > 1:
+                others = np.logaddexp(log_means, part).sum()
+                corrected = m * corrected - (m - 1) / m * others
             values.append(corrected - positive)
         return np.mean(values)
 

@@ -45,12 +45,12 @@ def masks_of(rows, columns, itself, seed=1):
     return PairMasks((ids, others), positions)
 
 
-def weighted_sum(terms, rows, columns, itself, two_sided, references):
+def weighted_sum(terms, rows, columns, itself, two_sided, references, limited=False):
     """A scalar function of all that the sums depend on, and its inputs."""
     masks = masks_of(rows, columns, itself)
-    masks = PairMasks(
-        *(tuple(map(ops.convert_to_tensor, pair)) for pair in (masks.ids, masks.positions))
-    )
+    pairs = [tuple(map(ops.convert_to_tensor, pair)) for pair in (masks.ids, masks.positions)]
+    limits = [ops.convert_to_tensor(normal(size, seed=5)) for size in (rows, columns)]
+    masks = PairMasks(*pairs, limits=tuple(limits) if limited else (None, None))
     paired = rows == columns and not itself
     weights = [ops.convert_to_tensor(normal(size, seed=7 + size)) for size in (rows, columns, rows)]
 
@@ -90,6 +90,10 @@ CASES = [
     and (references == 0) == (terms is logit_terms.LogSumExp)
     and not (references == 2 and not two_sided)
     and not (references == 1 and two_sided and size[0] != size[1])
+] + [
+    (terms, (13, 13), itself, not itself, references, True)
+    for terms, references in ((logit_terms.LogSumExp, 0), (logit_terms.LogComplements, 2))
+    for itself in (False, True)
 ]
 
 

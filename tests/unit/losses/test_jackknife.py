@@ -11,7 +11,7 @@ from keras import ops
 from keras_contrastive._engine import normalize
 from keras_contrastive.layers import EmbeddingQueue
 from keras_contrastive.losses import GammaContrastive, InfoNCE, NTXent
-from keras_contrastive.losses._jackknife import jackknife, jackknife_of_positives
+from keras_contrastive.losses._jackknife import jackknife
 from tests.helpers.backend import gradients, to_numpy
 from tests.helpers.engine import contrast_of
 from tests.reference.differences import numeric_gradient
@@ -114,5 +114,5 @@ def test_each_positive_has_a_correction_of_its_own(
 def test_correction_of_several_positives_is_finite_for_one_dominating_negative():
     views = np.eye(6, dtype="float32")[[0, 1, 1, 0, 2, 3]]
     contrast = contrast_of([views], ids=[0, 0, 1, 1, 2, 2], scale=1e3)
-    corrected = to_numpy(jackknife_of_positives(contrast, contrast.log_sum_negatives))
+    corrected = to_numpy(jackknife(contrast, contrast.log_sum_negatives, with_positive=True))
     assert np.all(np.isfinite(corrected))
