@@ -253,8 +253,7 @@ def evaluate(model, data, languages):
     results = {}
     for name, corpora in searches.items():
         scores = [
-            kc.evaluation.retrieval(queries, candidates, k=(1, 10))
-            for queries, candidates in corpora
+            kc.evaluation.retrieval(queries, corpus, k=(1, 10)) for queries, corpus in corpora
         ]
         results[name] = {
             "r@1": np.mean([f["recall_at_1"] for f in scores]),

@@ -214,12 +214,12 @@ def print_search(title, vectors, ids):
     """Prints the recall of both drawings among the names, and of the names among all drawings."""
     once = slice(len(ids) // 2)  # each name occurs twice
     image, text = (vectors["image"], ids), (vectors["text"][once], ids[once])
-    for search, (queries, query_ids), (candidates, candidate_ids) in (
+    for search, (queries, query_ids), (corpus, corpus_ids) in (
         ("drawing -> name", image, text),
         ("name -> drawing", text, image),
     ):
-        found = kc.evaluation.retrieval(queries, candidates, query_ids, candidate_ids, k=(1, 10))
-        one, ten = found["recall_at_1"], found["recall_at_10"]
+        found = kc.evaluation.retrieval(queries, corpus, query_ids, corpus_ids, k=(1, 10))
+        one, ten = found["hit_rate_at_1"], found["hit_rate_at_10"]
         print(f"{title:<18}{search:<18}R@1 {one:.3f}   R@10 {ten:.3f}")
 
 

@@ -4,6 +4,7 @@
 * `contrast.py`: the sums that a loss may ask for.
 * `direction_sums.py`, `logit_sums.py`, `logit_terms.py`: how they are computed, tile by tile.
 * `tiles.py`: the tile policy and the loop over tiles.
+* `score_tiles.py`: cosines of a corpus, for evaluations.
 """
 
 from keras_contrastive._engine.batch import (
@@ -24,13 +25,15 @@ from keras_contrastive._engine.ids import (
     without_column_axis,
 )
 from keras_contrastive._engine.normalize import normalize
-from keras_contrastive._engine.numerics import LOWEST
+from keras_contrastive._engine.numerics import LOWEST, TIE
 from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
-from keras_contrastive._engine.ranks import (
-    has_positive,
-    nearest_candidates,
-    nearest_positive,
-    positive_ranks,
+from keras_contrastive._engine.ranks import has_positive, nearest_positive, positive_ranks
+from keras_contrastive._engine.score_tiles import (
+    Block,
+    Keep,
+    count_at_least,
+    nearest_rows,
+    unit_blocks,
 )
 from keras_contrastive._engine.targets import (
     as_column,
@@ -41,37 +44,43 @@ from keras_contrastive._engine.targets import (
     dtype_name,
     view_name,
 )
-from keras_contrastive._engine.tiles import tile_shape
+from keras_contrastive._engine.tiles import eager_tile_shape, tile_shape
 
 __all__ = [
     "LARGEST_ID",
     "LOWEST",
     "MISSING_ID",
     "NO_ITEM_ID",
+    "TIE",
     "Batch",
+    "Block",
     "Candidates",
     "Contrast",
+    "Keep",
     "as_column",
     "as_embeddings",
     "as_presence",
     "as_weights",
     "check_has_rows",
     "check_ids",
+    "count_at_least",
     "dtype_name",
+    "eager_tile_shape",
     "expected_candidates",
     "groups_by_id",
     "has_positive",
     "ids_of_array",
     "largest_negatives",
     "log_gaussian_potential",
-    "nearest_candidates",
     "nearest_positive",
+    "nearest_rows",
     "normalize",
     "positive_ranks",
     "squared_differences",
     "sum_over_group",
     "tile_shape",
     "to_numpy",
+    "unit_blocks",
     "view_name",
     "without_column_axis",
     "zero_where_missing",

@@ -37,6 +37,17 @@ def tile_shape(x: Tensor) -> tuple[int, int]:
     return _CPU_TILE
 
 
+def eager_tile_shape() -> tuple[int, int]:
+    """Returns the shape of all tiles of a Python loop. It does not depend on the data.
+
+    JAX compiles each operation of such a loop once, because each tile has this shape.
+    """
+    chosen = get_tile_shape()
+    if chosen:
+        return chosen
+    return _CPU_TILE if _is_on_cpu(ops.zeros((1,))) else _ACCELERATOR_TILE
+
+
 def fits_one_tile(a: Tensor, b: Tensor) -> bool:
     """Returns whether the logits of these rows may be stored all at once."""
     if None in (a.shape[0], b.shape[0]):

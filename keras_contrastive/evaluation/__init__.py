@@ -1,11 +1,13 @@
 """Evaluation over a whole corpus, as functions of arrays and as callbacks."""
 
 from keras_contrastive.evaluation._callbacks import CorpusEvaluation
+from keras_contrastive.evaluation._compare import compare
 from keras_contrastive.evaluation._knn_probe import KNNProbe, knn_probe
 from keras_contrastive.evaluation._linear_probe import LinearProbe, linear_probe
 from keras_contrastive.evaluation._probe_evaluation import ProbeEvaluation
 from keras_contrastive.evaluation._retrieval import retrieval
 from keras_contrastive.evaluation._retrieval_evaluation import RetrievalEvaluation
+from keras_contrastive.evaluation._search import search
 from keras_contrastive.evaluation._softmax_regression import SoftmaxRegression, softmax_regression
 from keras_contrastive.evaluation._zero_shot import ZeroShotEvaluation, zero_shot
 
@@ -17,9 +19,11 @@ __all__ = [
     "RetrievalEvaluation",
     "SoftmaxRegression",
     "ZeroShotEvaluation",
+    "compare",
     "knn_probe",
     "linear_probe",
     "retrieval",
+    "search",
     "softmax_regression",
     "zero_shot",
 ]

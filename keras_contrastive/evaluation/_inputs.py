@@ -7,28 +7,21 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import check_ids, normalize
-from keras_contrastive._typing import Array, ArrayLike, Structure, Tensor
+from keras_contrastive._engine import check_ids
+from keras_contrastive._typing import Array, ArrayLike, Structure
 
 
-def unit_rows(
-    embeddings: ArrayLike, ids: ArrayLike | None, names: tuple[str, str]
-) -> tuple[Tensor, Tensor]:
-    """Returns normalized float32 embeddings `(rows, dim)` and int32 ids `(rows,)`.
-
-    Entries that are not finite are NaN.
+def embedding_rows(embeddings: ArrayLike, name: str) -> Array:
+    """Returns embeddings as an array `(rows, dim)` of real numbers, not copied if possible.
 
     Args:
-        embeddings: Float array `(rows, dim)`.
-        ids: Int array `(rows,)`. `None` stands for the row numbers.
-        names: The names of both arguments, for messages.
+        embeddings: Array `(rows, dim)` of numbers.
+        name: The name of the argument, for messages.
     """
-    embeddings = float_tensor(embeddings, names[0])
-    _check_matrix(embeddings, names[0])
-    rows = embeddings.shape[0]
-    ids = np.arange(rows) if ids is None else checked_integers(ids, rows, names)
-    unit = ops.where(ops.isfinite(embeddings), normalize(embeddings), np.nan)
-    return unit, ops.convert_to_tensor(ids.astype("int32"))
+    array = as_array(embeddings, name)
+    _check_real(array.dtype.name, embeddings, name)
+    _check_matrix(array, name)
+    return array
 
 
 def labeled_rows(
@@ -44,16 +37,6 @@ def labeled_rows(
     features = float_array(features, names[0])
     _check_matrix(features, names[0])
     return features, checked_integers(labels, len(features), names)
-
-
-def float_tensor(x: ArrayLike, name: str) -> Tensor:
-    """Returns real numbers as a float32 tensor. Raises a `TypeError` for anything else."""
-    if not ops.is_tensor(x):
-        with np.errstate(over="ignore"):
-            return ops.convert_to_tensor(float_array(x, name).astype("float32"))
-    _check_real(keras.backend.standardize_dtype(x.dtype), x, name)
-    # Keras converts to another dtype only here: on PyTorch, `convert_to_tensor` keeps bfloat16.
-    return ops.cast(x, "float32")
 
 
 def float_array(x: ArrayLike, name: str) -> Array:
@@ -77,14 +60,14 @@ def as_array(x: ArrayLike, name: str) -> Array:
         ) from error
 
 
-def all_finite(*rows: ArrayLike) -> bool:
-    """Returns whether arrays or tensors contain neither NaN nor infinity in float32."""
+def all_finite(*rows: Array) -> bool:
+    """Returns whether arrays contain neither NaN nor infinity in float32."""
     with np.errstate(over="ignore"):
-        return all(bool(ops.all(ops.isfinite(ops.cast(x, "float32")))) for x in rows)
+        return all(bool(np.isfinite(x.astype("float32", copy=False)).all()) for x in rows)
 
 
 def check_finite(features: Array, name: str) -> None:
-    """Raises a `ValueError` if features are NaN or infinite."""
+    """Raises a `ValueError` if rows contain NaN or infinity."""
     if not all_finite(features):
         count = sum(not all_finite(row) for row in features)
         raise ValueError(
@@ -133,6 +116,13 @@ def check_same_dim(a: ArrayLike, b: ArrayLike, names: tuple[str, str]) -> None:
             f"`{names[0]}` and `{names[1]}` must have the same last dimension. "
             f"Received: {shapes}. Embed both with the same model."
         )
+
+
+def checked_bool(name: str, value: bool) -> bool:
+    """Returns a bool. Raises a `TypeError` for anything else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be a bool. Received: {name}={value!r}.")
+    return bool(value)
 
 
 def accuracy_names(k: Iterable[int]) -> list[str]:

@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import nearest_candidates, normalize
 from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.evaluation._few_shot import FewShot
 from keras_contrastive.evaluation._inputs import (
@@ -16,11 +14,11 @@ from keras_contrastive.evaluation._inputs import (
     check_same_dim,
     checked_ranks,
     column_indices,
-    float_tensor,
     labeled_rows,
     ranks_of_columns,
 )
 from keras_contrastive.evaluation._probe_evaluation import ProbeEvaluation
+from keras_contrastive.evaluation._search import search
 
 
 def knn_probe(
@@ -86,22 +84,14 @@ def knn_probe(
         temperature = _checks.positive("temperature", temperature, "Use `None` for equal votes.")
     k = checked_ranks(k)
     few_shot = FewShot(labels, shots, draws, seed)
-    features, new_features = (
-        normalize(float_tensor(x, name))
-        for name, x in (("features", features), ("new_features", new_features))
-    )
 
     def evaluate(rows: Array | None) -> dict[str, float]:
-        known = features if rows is None else ops.take(features, rows, axis=0)
+        known = features if rows is None else features[rows]
         classes, columns = np.unique(labels if rows is None else labels[rows], return_inverse=True)
-        true_columns = column_indices(new_labels, classes)
-        ranks = []
-        count = min(neighbors, len(columns))
-        for block, cosines, found in nearest_candidates(new_features, known, count):
-            cosines, found = ops.convert_to_numpy(cosines), ops.convert_to_numpy(found)
-            votes = _log_votes(cosines, columns[found], len(classes), temperature)
-            ranks.append(ranks_of_columns(votes, true_columns[block]))
-        return accuracies(np.concatenate(ranks), new_labels, k)
+        cosines, found = search(new_features, known, min(neighbors, len(columns)))
+        votes = _log_votes(cosines, columns[found], len(classes), temperature)
+        ranks = ranks_of_columns(votes, column_indices(new_labels, classes))
+        return accuracies(ranks, new_labels, k)
 
     can_vote = all_finite(features, new_features)
     return few_shot.measures(accuracy_names(k), evaluate if can_vote else None)

@@ -1,136 +1,278 @@
-"""Retrieval: the rank of the nearest positive in a whole corpus."""
+"""Retrieval: the places of the relevant rows in a whole corpus."""
 
 import math
 from collections.abc import Iterable
+from typing import Literal, overload
 
 import numpy as np
-from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import has_positive, nearest_positive, positive_ranks
-from keras_contrastive._typing import Array, ArrayLike, Tensor
+from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.evaluation._inputs import (
     all_finite,
     check_same_dim,
+    checked_bool,
+    checked_integers,
     checked_ranks,
-    float_tensor,
-    unit_rows,
+    embedding_rows,
 )
+from keras_contrastive.evaluation._places import places_of
+from keras_contrastive.evaluation._relevance import (
+    EqualIds,
+    GradedPairs,
+    Relevance,
+    checked_pairs,
+)
+from keras_contrastive.evaluation._retrieval_measures import (
+    METRICS,
+    measures_of,
+    names_of,
+    needs_all,
+)
+from keras_contrastive.evaluation._standard_error import mean_and_error
+
+_RANKS = ("mean_rank", "median_rank")
+
+
+@overload
+def retrieval(
+    queries: ArrayLike,
+    corpus: ArrayLike | None = None,
+    query_ids: ArrayLike | None = None,
+    corpus_ids: ArrayLike | None = None,
+    *,
+    relevant: ArrayLike | None = None,
+    exclude_self: bool = False,
+    k: Iterable[int] = ...,
+    metrics: Iterable[str] = ...,
+    per_query: Literal[False] = False,
+) -> dict[str, float]: ...
+
+
+@overload
+def retrieval(
+    queries: ArrayLike,
+    corpus: ArrayLike | None = None,
+    query_ids: ArrayLike | None = None,
+    corpus_ids: ArrayLike | None = None,
+    *,
+    relevant: ArrayLike | None = None,
+    exclude_self: bool = False,
+    k: Iterable[int] = ...,
+    metrics: Iterable[str] = ...,
+    per_query: Literal[True],
+) -> dict[str, Array]: ...
 
 
 def retrieval(
     queries: ArrayLike,
-    candidates: ArrayLike,
+    corpus: ArrayLike | None = None,
     query_ids: ArrayLike | None = None,
-    candidate_ids: ArrayLike | None = None,
-    k: Iterable[int] = (1, 5, 10),
+    corpus_ids: ArrayLike | None = None,
     *,
+    relevant: ArrayLike | None = None,
     exclude_self: bool = False,
-) -> dict[str, float]:
-    """Ranks the nearest positive of each query among all candidates, by cosine.
+    k: Iterable[int] = (1, 5, 10),
+    metrics: Iterable[str] = ("hit_rate_at_k", "recall_at_k", "median_rank", "mrr"),
+    per_query: bool = False,
+) -> dict[str, float] | dict[str, Array]:
+    """Searches a corpus for each query, by cosine, and measures where the relevant rows are.
 
-    A candidate with the id of the query is a positive. The rank of the nearest positive is one more
-    than the number of negatives that are at least as close, so ties count against it. If an
-    embedding is NaN or infinite, all measures are NaN. Similarities are computed in tiles; see
+    A row with the id of the query is relevant, or the rows that `relevant` lists. The place of a
+    relevant row is one more than the number of other rows before it. Ties count against it: rows
+    that are not relevant come first, and of relevant rows, those with lower grades.
+
+    If an embedding is NaN or infinite, all measures are NaN. Cosines are computed in tiles; see
     `keras_contrastive.config.set_tile_shape`.
+
+    With one relevant row for each query, recall@k is the hit rate. With several, image retrieval
+    often calls the hit rate "recall@k" (CLIP, COCO, Flickr30k), so both are reported:
+
+    | metric | value of a query with R relevant rows |
+    | --- | --- |
+    | `hit_rate_at_k` | 1 if a relevant row is among the first k, else 0 |
+    | `recall_at_k` | share of its relevant rows that are among the first k |
+    | `precision_at_k` | share of the first k that is relevant |
+    | `mrr`, `mrr_at_k` | 1 / place of the first relevant row, 0 beyond the cut |
+    | `map`, `map_at_k` | sum of the precisions at the places of relevant rows, up to k, over R |
+    | `map_at_r` | the same up to the place R (Musgrave et al.) |
+    | `r_precision` | share of the first R that is relevant |
+    | `ndcg`, `ndcg_at_k` | sum of grade / log2(1 + place), over that of the best order |
+    | `mean_rank`, `median_rank` | place of the first relevant row |
 
     Args:
         queries: Float array `(num_queries, dim)`.
-        candidates: Float array `(num_candidates, dim)`.
+        corpus: Float array `(num_rows, dim)`. `None` stands for the queries, with
+            `exclude_self=True`.
         query_ids: Int array `(num_queries,)`. Defaults to the row numbers.
-        candidate_ids: Int array `(num_candidates,)`. Defaults to the row numbers.
-        k: Positive integers, the ranks at which recall is reported.
-        exclude_self: Whether candidate i is query i, and no positive of it. Use it if one set of
-            rows is both queries and candidates, with labels as ids. The ids of both are then equal,
+        corpus_ids: Int array `(num_rows,)`. Defaults to the row numbers.
+        relevant: Relevant pairs instead of ids: int array `(pairs, 2)` of query and row of the
+            corpus, or `(pairs, 3)` with a grade. Rows of grade 0 and rows that are not listed are
+            not relevant. Queries without a relevant row are left out of all means.
+        exclude_self: Whether row i of the corpus is query i, and neither relevant to it nor ranked.
+            Use it if one set of rows is both, with labels as ids. The ids of both are then equal,
             and those of one are enough.
+        k: Positive integers, the cuts of the metrics with the suffix `_at_k`.
+        metrics: Names of metrics, as in the table. `"recall_at_k"` stands for one at each cut.
+        per_query: Whether to return the value of each query instead of the mean.
 
     Returns:
-        A dict of floats: `recall_at_{k}` in [0, 1], `median_rank` (1 is the best) and `mrr`, the
-        mean of 1 / rank. Random embeddings have a recall of about `k / num_candidates`.
+        A dict of floats by name, such as `recall_at_5` and `mrr`. Each mean over the queries is
+        followed by its standard error, such as `recall_at_5_error`. `median_rank` has none. With
+        `per_query`, a dict of float arrays `(num_queries,)`, NaN for a query without a relevant
+        row. `rank` then stands for `mean_rank` and `median_rank`. See `compare`.
+
+        Random embeddings have a hit rate of about `k * R / num_rows`.
 
     Raises:
-        TypeError: If ids are not integers, or `k` has the wrong type.
-        ValueError: If shapes or ids do not match, or a query has no positive.
+        TypeError: If an argument has the wrong type, or ids are not integers.
+        ValueError: If shapes or ids do not match, or the id of a query is not in the corpus.
 
     Reference:
+        - [Manning et al., 2008](https://nlp.stanford.edu/IR-book/), Sec. 8.4, for `map`, `ndcg` and
+          `r_precision`. `map_at_k` and `ndcg_at_k` are those of TREC.
+        - [Musgrave et al., 2020](https://arxiv.org/abs/2003.08505), Sec. 3.2, for `map_at_r`.
         - [Song et al., 2016](https://arxiv.org/abs/1511.06452), Sec. 5, for `exclude_self`.
 
     Example:
 
-    >>> results = retrieval(np.eye(3), np.eye(3)[[0, 2, 1]], k=(1, 2))
-    >>> {name: round(value, 3) for name, value in results.items()}
-    {'recall_at_1': 0.333, 'recall_at_2': 0.333, 'median_rank': 3.0, 'mrr': 0.556}
+    >>> metrics = ("recall_at_k", "median_rank", "mrr")
+    >>> results = retrieval(np.eye(3), np.eye(3)[[0, 2, 1]], k=(1, 3), metrics=metrics)
+    >>> for name, value in results.items():
+    ...     print(f"{name} {value:.3f}")
+    recall_at_1 0.333
+    recall_at_1_error 0.333
+    recall_at_3 1.000
+    recall_at_3_error 0.000
+    median_rank 3.000
+    mrr 0.556
+    mrr_error 0.222
 
     Labeled rows that are searched from each other:
 
-    >>> rows, labels = np.array([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]]), np.array([7, 7, 3])
-    >>> retrieval(rows[:2], rows[:2], labels[:2], k=(1,), exclude_self=True)["recall_at_1"]
-    1.0
+    >>> rows, labels = np.array([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]]), np.array([7, 7, 7])
+    >>> retrieval(rows, query_ids=labels, k=(1,), metrics=["r_precision"], per_query=True)
+    {'r_precision': array([1., 1., 1.])}
     """
-    if not isinstance(exclude_self, (bool, np.bool_)):
-        raise TypeError(f"`exclude_self` must be a bool. Received: exclude_self={exclude_self!r}.")
-    if exclude_self:
-        query_ids = candidate_ids if query_ids is None else query_ids
-        candidate_ids = query_ids if candidate_ids is None else candidate_ids
-        queries = float_tensor(queries, "queries")
-        candidates = float_tensor(candidates, "candidates")
-        _check_same_rows(queries, candidates)
-    queries, query_ids = unit_rows(queries, query_ids, ("queries", "query_ids"))
-    candidates, candidate_ids = unit_rows(
-        candidates, candidate_ids, ("candidates", "candidate_ids")
-    )
-    check_same_dim(queries, candidates, ("queries", "candidates"))
-    k = checked_ranks(k)
-    if exclude_self:
-        _check_same_ids(query_ids, candidate_ids)
-    if not all_finite(queries, candidates):
-        names = [*(f"recall_at_{rank}" for rank in k), "median_rank", "mrr"]
-        return dict.fromkeys(names, math.nan)
-    ranks = ranks_of_positives(queries, candidates, query_ids, candidate_ids, bool(exclude_self))
-    results = {f"recall_at_{rank}": float(np.mean(ranks <= rank)) for rank in k}
-    return results | {"median_rank": float(np.median(ranks)), "mrr": float(np.mean(1 / ranks))}
-
-
-def ranks_of_positives(
-    queries: Tensor,
-    candidates: Tensor,
-    query_ids: Tensor,
-    candidate_ids: Tensor,
-    exclude_self: bool = False,
-) -> Array:
-    """Returns the rank of the nearest positive of each query, 1 for the best. See `retrieval`."""
-    corpus = queries, candidates, query_ids, candidate_ids
-    nearest = nearest_positive(*corpus, exclude_self=exclude_self, python_loop=True)
-    found = ops.convert_to_numpy(has_positive(nearest))
-    if not found.all():
-        row = int(np.argmin(found))
-        if exclude_self:
-            raise ValueError(
-                "`query_ids` must contain each id at least twice if `exclude_self` is True. "
-                f"Received: query {row}, and no other row has its id {int(query_ids[row])}. "
-                "Pass labels as ids, and remove rows whose label occurs once."
-            )
+    exclude_self = checked_bool("exclude_self", exclude_self)
+    per_query = checked_bool("per_query", per_query)
+    k, metrics = checked_ranks(k), _checked_metrics(metrics)
+    queries = embedding_rows(queries, "queries")
+    if corpus is None:
+        corpus, exclude_self = queries, True
+    corpus = embedding_rows(corpus, "corpus")
+    if exclude_self and queries.shape != corpus.shape:
+        shapes = {"queries": queries.shape, "corpus": corpus.shape}
         raise ValueError(
-            "`query_ids` must be ids of candidates. "
-            f"Received: query {row}, which has no candidate with its id. "
-            "Use ids of the same data set for queries and candidates."
-        )
-    # Candidate i has the id of query i, so it is never a negative of it.
-    return 1 + ops.convert_to_numpy(positive_ranks(*corpus, nearest, python_loop=True))
-
-
-def _check_same_rows(queries: Tensor, candidates: Tensor) -> None:
-    if tuple(queries.shape) != tuple(candidates.shape):
-        shapes = {"queries": queries.shape, "candidates": candidates.shape}
-        raise ValueError(
-            "`queries` and `candidates` must be the same rows if `exclude_self` is True. "
+            "`queries` and `corpus` must be the same rows if `exclude_self` is True. "
             f"Received: {_checks.listing(shapes)}."
         )
+    check_same_dim(queries, corpus, ("queries", "corpus"))
+    sizes = len(queries), len(corpus)
+    relevance = (
+        _equal_ids(query_ids, corpus_ids, *sizes, exclude_self)
+        if relevant is None
+        else _listed(relevant, query_ids, corpus_ids, *sizes, exclude_self)
+    )
+    values = _values_of_queries(queries, corpus, relevance, metrics, k)
+    if per_query:
+        return {"rank" if name in _RANKS else name: value for name, value in values.items()}
+    return _means(values)
 
 
-def _check_same_ids(query_ids: Tensor, candidate_ids: Tensor) -> None:
-    if not bool(ops.all(query_ids == candidate_ids)):
+def _values_of_queries(
+    queries: Array,
+    corpus: Array,
+    relevance: Relevance,
+    metrics: tuple[str, ...],
+    k: tuple[int, ...],
+) -> dict[str, Array]:
+    names = names_of(metrics, k)
+    if not all_finite(queries, corpus):
+        return {name: np.full(len(queries), math.nan) for name in names}
+    most = int(relevance.counts.max())
+    if not needs_all(metrics, relevance.is_graded):
+        most = min(most, max(k, default=1))
+    blocks = [
+        measures_of(places, metrics, k) for places in places_of(queries, corpus, relevance, most)
+    ]
+    values = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+    return {name: np.where(relevance.counts > 0, value, math.nan) for name, value in values.items()}
+
+
+def _means(values: dict[str, Array]) -> dict[str, float]:
+    """Returns the mean of each measure over the queries with a value, and its standard error."""
+    results = {}
+    for name, value in values.items():
+        known = value[~np.isnan(value)]
+        if name == "median_rank":
+            results[name] = float(np.median(known)) if len(known) else math.nan
+        else:
+            results[name], results[f"{name}_error"] = mean_and_error(known)
+    return results
+
+
+def _checked_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
+    names = (metrics,) if isinstance(metrics, str) or metrics is None else tuple(metrics)
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or isinstance(metrics, str):
         raise ValueError(
-            "`query_ids` and `candidate_ids` must be equal if `exclude_self` is True, since "
-            "queries and candidates are the same rows in the same order. Received: different ids."
+            f"`metrics` must be names of metrics: {', '.join(METRICS)}. "
+            f"Received: metrics={metrics!r}."
         )
+    return names
+
+
+def _equal_ids(
+    query_ids: ArrayLike | None,
+    corpus_ids: ArrayLike | None,
+    num_queries: int,
+    num_rows: int,
+    exclude_self: bool,
+) -> Relevance:
+    if exclude_self:
+        query_ids = corpus_ids if query_ids is None else query_ids
+        corpus_ids = query_ids if corpus_ids is None else corpus_ids
+    query_ids, corpus_ids = (
+        np.arange(rows) if ids is None else checked_integers(ids, rows, names)
+        for ids, rows, names in (
+            (query_ids, num_queries, ("queries", "query_ids")),
+            (corpus_ids, num_rows, ("corpus", "corpus_ids")),
+        )
+    )
+    if exclude_self and (query_ids != corpus_ids).any():
+        raise ValueError(
+            "`query_ids` and `corpus_ids` must be equal if `exclude_self` is True, since queries "
+            "and corpus are the same rows in the same order. Received: different ids."
+        )
+    relevance = EqualIds(query_ids, corpus_ids, exclude_self)
+    if (relevance.counts > 0).all():
+        return relevance
+    row = int(np.argmin(relevance.counts))
+    if exclude_self:
+        raise ValueError(
+            "`query_ids` must contain each id at least twice if `exclude_self` is True. "
+            f"Received: query {row}, and no other row has its id {int(query_ids[row])}. "
+            "Pass labels as ids, and remove rows whose label occurs once."
+        )
+    raise ValueError(
+        "`query_ids` must be ids of the corpus. "
+        f"Received: query {row}, and no row of the corpus has its id {int(query_ids[row])}. "
+        "Use ids of the same data set for queries and corpus."
+    )
+
+
+def _listed(
+    relevant: ArrayLike,
+    query_ids: ArrayLike | None,
+    corpus_ids: ArrayLike | None,
+    num_queries: int,
+    num_rows: int,
+    exclude_self: bool,
+) -> Relevance:
+    if query_ids is not None or corpus_ids is not None:
+        raise ValueError(
+            "`relevant` must be None if ids are given. Received: both. Pass the pairs or the ids."
+        )
+    pairs = checked_pairs(relevant, num_queries, num_rows, exclude_self)
+    return GradedPairs(pairs, num_queries, num_rows, exclude_self)

@@ -64,7 +64,7 @@ class RetrievalEvaluation(CorpusEvaluation):
     1.0
     """
 
-    higher_is_better = ("recall_at_", "mrr")
+    higher_is_better = ("hit_rate_at_", "recall_at_", "mrr")
     lower_is_better = ("median_rank",)
 
     def __init__(
@@ -136,7 +136,7 @@ class RetrievalEvaluation(CorpusEvaluation):
                 "Check the presence inputs."
             )
         vectors = embeddings[a][queries], embeddings[b][rows[b]]
-        return retrieval(*vectors, ids[a][queries], ids[b][rows[b]], self.k)
+        return retrieval(*vectors, ids[a][queries], ids[b][rows[b]], k=self.k)
 
     def _embeddings_by_modality(self, x: Structure) -> dict[str, Any]:
         embeddings = self._embed(x)

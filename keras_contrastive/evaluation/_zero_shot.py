@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive._engine import normalize
-from keras_contrastive._typing import Array, ArrayLike, Structure, Tensor
+from keras_contrastive._typing import Array, ArrayLike, Structure
 from keras_contrastive.evaluation._callbacks import CorpusEvaluation
 from keras_contrastive.evaluation._inputs import (
     accuracies,
@@ -17,12 +17,13 @@ from keras_contrastive.evaluation._inputs import (
     check_same_dim,
     checked_integers,
     checked_ranks,
+    embedding_rows,
     first_rows,
-    float_tensor,
+    float_array,
     rows_of,
-    unit_rows,
 )
-from keras_contrastive.evaluation._retrieval import ranks_of_positives
+from keras_contrastive.evaluation._places import first_places
+from keras_contrastive.evaluation._relevance import EqualIds
 
 
 def zero_shot(
@@ -60,17 +61,16 @@ def zero_shot(
     >>> zero_shot(classes[[0, 1, 1, 2]], np.array([0, 1, 2, 2]), classes, k=(1,))
     {'top_1_accuracy': 0.75, 'mean_class_accuracy': 0.8333333333333334}
     """
-    embeddings, labels = unit_rows(embeddings, labels, ("embeddings", "labels"))
+    embeddings = embedding_rows(embeddings, "embeddings")
+    labels = checked_integers(labels, len(embeddings), ("embeddings", "labels"))
     classes = class_embeddings(classes)
     check_same_dim(embeddings, classes, ("embeddings", "classes"))
     k = checked_ranks(k)
-    num_classes = classes.shape[0]
-    _check_labels(ops.convert_to_numpy(labels), num_classes, "classes")
+    _check_labels(labels, len(classes), "classes")
     if not all_finite(embeddings, classes):
         return dict.fromkeys(accuracy_names(k), math.nan)
-    class_ids = ops.arange(num_classes, dtype="int32")
-    ranks = ranks_of_positives(embeddings, classes, labels, class_ids)
-    return accuracies(ranks, ops.convert_to_numpy(labels), k)
+    ranks = first_places(embeddings, classes, EqualIds(labels, np.arange(len(classes)), False))
+    return accuracies(ranks, labels, k)
 
 
 def _check_labels(labels: Array, num_classes: int, classes: str) -> None:
@@ -91,18 +91,21 @@ def _strings(name: str, values: Sequence[str]) -> list[str]:
     return strings
 
 
-def class_embeddings(prompts: ArrayLike) -> Tensor:
-    """Returns unit vectors `(num_classes, dim)` of one or several prompts for each class."""
-    prompts = float_tensor(prompts, "classes")
-    if len(prompts.shape) not in (2, 3) or 0 in prompts.shape:
+def class_embeddings(prompts: ArrayLike) -> Array:
+    """Returns vectors `(num_classes, dim)` of one or several prompts for each class."""
+    prompts = float_array(prompts, "classes")
+    if prompts.ndim not in (2, 3) or not prompts.size:
         raise ValueError(
             "`classes` must have the shape (num_classes, dim) or (num_classes, templates, dim). "
-            f"Received: classes.shape={tuple(prompts.shape)}."
+            f"Received: classes.shape={prompts.shape}."
         )
-    if len(prompts.shape) == 3:
-        finite = ops.all(ops.isfinite(prompts), axis=1)
-        prompts = ops.where(finite, ops.mean(normalize(prompts), axis=1), np.nan)
-    return ops.where(ops.isfinite(prompts), normalize(prompts), np.nan)
+    if prompts.ndim == 2:
+        return prompts
+    with np.errstate(over="ignore"):
+        prompts = prompts.astype("float32")
+    finite = np.isfinite(prompts).all(axis=(1, 2))[:, None]
+    means = ops.convert_to_numpy(ops.mean(normalize(ops.convert_to_tensor(prompts)), axis=1))
+    return np.where(finite, means, np.nan)
 
 
 class ZeroShotEvaluation(CorpusEvaluation):

@@ -58,9 +58,9 @@ def retrieval_arguments(rng):
     ids = np.arange(ROWS) // 2
     return {
         "queries": clusters(rng),
-        "candidates": clusters(rng),
+        "corpus": clusters(rng),
         "query_ids": ids,
-        "candidate_ids": ids,
+        "corpus_ids": ids,
         "k": (1, 3),
     }
 
@@ -84,14 +84,21 @@ def probe_arguments(rng):
     }
 
 
+def with_errors(*names):
+    return tuple(part for name in names for part in (name, f"{name}_error"))
+
+
 ACCURACIES = ("top_1_accuracy", "top_2_accuracy", "mean_class_accuracy")
 PROBE_NAMES = ("new_features", "new_labels", "features")
 CASES = {
     "retrieval": Case(
         retrieval,
-        ("queries", "query_ids", "candidates"),
+        ("queries", "query_ids", "corpus"),
         retrieval_arguments,
-        ("recall_at_1", "recall_at_3", "median_rank", "mrr"),
+        (
+            *with_errors("hit_rate_at_1", "hit_rate_at_3", "recall_at_1", "recall_at_3"),
+            *("median_rank", "mrr", "mrr_error"),
+        ),
     ),
     "zero_shot": Case(
         zero_shot,
@@ -114,7 +121,9 @@ every_function = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_each_public_function_and_callback_has_a_case():
     public = [getattr(evaluation, name) for name in evaluation.__all__]
     functions = {value for value in public if inspect.isfunction(value)}
-    assert {case.function for case in CASES.values()} == functions - {evaluation.softmax_regression}
+    # Those that return other values than measures of embeddings.
+    others = {evaluation.compare, evaluation.search, evaluation.softmax_regression}
+    assert {case.function for case in CASES.values()} == functions - others
     callbacks = {
         value for value in public if inspect.isclass(value) and issubclass(value, CorpusEvaluation)
     }
@@ -386,11 +395,11 @@ def expected_measures(model, x):
     return {
         "retrieval": {
             f"{a}_to_{b}_{name}": value
-            for a, b, queries, candidates in (
+            for a, b, queries, corpus in (
                 ("image", "text", images, texts),
                 ("text", "image", texts, images),
             )
-            for name, value in retrieval(queries, candidates, k=(1, 3)).items()
+            for name, value in retrieval(queries, corpus, k=(1, 3)).items()
         },
         "zero_shot": prefixed("zero_shot_", zero_shot(images, LABELS, classes, k=(1, 2))),
         "knn": prefixed("knn_", knn_probe(*data, k=(1, 2))),

@@ -84,9 +84,3 @@ def ranks_in_corpus(queries, candidates, query_ids, candidate_ids, exclude_self=
         )
         ranks.append(rank(query, nearest, candidates, [i != query_id for i in candidate_ids]))
     return np.array(ranks)
-
-
-def retrieval(queries, candidates, query_ids, candidate_ids, k, exclude_self=False):
-    ranks = ranks_in_corpus(queries, candidates, query_ids, candidate_ids, exclude_self)
-    results = {f"recall_at_{n}": np.mean([r <= n for r in ranks]) for n in k}
-    return results | {"median_rank": np.median(ranks), "mrr": np.mean([1 / r for r in ranks])}

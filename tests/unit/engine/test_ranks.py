@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import (
-    has_positive,
-    nearest_candidates,
-    nearest_positive,
-    positive_ranks,
-)
+from keras_contrastive._engine import has_positive, nearest_positive, positive_ranks
 from tests.helpers.backend import compiled, to_numpy
 from tests.reference import recall as reference
 
@@ -27,12 +22,12 @@ def tensors(anchors, candidates, anchor_ids, candidate_ids):
 
 
 def nearest(*corpus, **kwargs):
-    return to_numpy(nearest_positive(*tensors(*corpus), python_loop=True, **kwargs))
+    return to_numpy(nearest_positive(*tensors(*corpus), **kwargs))
 
 
 def ranks(*corpus, positive):
     positive = ops.convert_to_tensor(np.asarray(positive, "float32"))
-    return to_numpy(positive_ranks(*tensors(*corpus), positive, python_loop=True))
+    return to_numpy(positive_ranks(*tensors(*corpus), positive))
 
 
 def found(similarities):
@@ -54,17 +49,17 @@ def test_ranks_equal_the_reference(rng, tiles):
 
 
 @pytest.mark.parametrize("exclude_self", [False, True])
-def test_compiled_loops_equal_python_loops(rng, tile_shape, exclude_self):
+def test_compiled_loops_equal_one_tile(rng, tile_shape, exclude_self):
     rows, ids = unit_rows(rng, 9), [0, 1, 0, 1, 2, 2, 3, 4, 0]
     corpus = tensors(rows, rows, ids, ids)
 
-    def both(*corpus, python_loop=False):
-        similarities = nearest_positive(*corpus, exclude_self, python_loop)
-        return similarities, positive_ranks(*corpus, similarities, python_loop)
+    def both(*corpus):
+        similarities = nearest_positive(*corpus, exclude_self)
+        return similarities, positive_ranks(*corpus, similarities)
 
+    in_one_tile = both(*corpus)
     tile_shape((4, 2))
-    results = compiled(both)(*corpus)
-    for result, expected in zip(results, both(*corpus, python_loop=True), strict=True):
+    for result, expected in zip(compiled(both)(*corpus), in_one_tile, strict=True):
         np.testing.assert_allclose(to_numpy(result), to_numpy(expected), rtol=1e-6)
 
 
@@ -125,18 +120,3 @@ def test_no_rows_have_no_ranks():
     corpus = np.ones((0, 2)), np.ones((0, 2)), [], []
     assert nearest(*corpus).shape == (0,)
     assert ranks(*corpus, positive=[]).shape == (0,)
-
-
-@every_tile
-@pytest.mark.parametrize("count", [1, 4, 10])
-def test_nearest_candidates_equal_a_sort(rng, tiles, count):
-    queries, candidates = unit_rows(rng, 5), unit_rows(rng, 10)
-    similarities = queries.astype("float64") @ candidates.T
-    expected = np.argsort(-similarities, axis=1)[:, :count]
-    blocks = list(nearest_candidates(*map(ops.convert_to_tensor, (queries, candidates)), count))
-    assert [i for rows, _, _ in blocks for i in range(rows.start, rows.stop)] == list(range(5))
-    values, places = (np.concatenate([to_numpy(block[i]) for block in blocks]) for i in (1, 2))
-    np.testing.assert_array_equal(places, expected)
-    np.testing.assert_allclose(
-        values, np.take_along_axis(similarities, expected, axis=1), atol=1e-6
-    )

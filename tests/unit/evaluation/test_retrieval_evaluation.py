@@ -8,7 +8,7 @@ from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.evaluation import RetrievalEvaluation, retrieval
 from keras_contrastive.losses import InfoNCE
 from tests.helpers import towers
-from tests.reference import recall as reference
+from tests.reference import retrieval as reference
 
 IMAGES, CAPTIONS = 12, 4
 IDS = np.repeat(np.arange(IMAGES), CAPTIONS)
@@ -167,7 +167,7 @@ def test_callback_uses_ids():
     data = towers.pairs(8)
     evaluation = RetrievalEvaluation(data, ids=np.zeros(8, int), k=(1,))
     evaluation.set_model(ContrastiveTrainer(towers.towers()))
-    assert evaluation.evaluate()["val_image_to_text_recall_at_1"] == 1.0
+    assert evaluation.evaluate()["val_image_to_text_hit_rate_at_1"] == 1.0
 
 
 X = towers.pairs(8)
