@@ -254,7 +254,9 @@ class DataSet(keras.utils.PyDataset):
     ids=["data set", "none", "string", "strings", "ragged", "bools", "complex", "objects"],
 )
 def test_embeddings_that_are_no_numbers_raise(case, rng, wrong):
-    for name in case.names[::2]:
+    # Without a corpus, the queries are searched.
+    names = [name for name in case.names[::2] if wrong is not None or name != "corpus"]
+    for name in names:
         with pytest.raises(TypeError, match=rf"`{name}` must be an array.*Received: `"):
             case.function(**case.arguments(rng) | {name: wrong})
 
