@@ -158,7 +158,7 @@ def test_progress_bar_shows_main_measures_and_logs_have_all(capsys):
     history = trainer().fit(X, epochs=2, verbose=2, callbacks=callbacks).history
     first, second = capsys.readouterr().out.split("Epoch 2/2")
     knn = ["val_knn_1_shot_top_1_accuracy:", "val_knn_2_shot_top_1_accuracy:"]
-    search = ["val_image_to_text_recall_at_1:", "val_text_to_image_recall_at_1:"]
+    search = ["val_image_to_text_hit_rate_at_1:", "val_text_to_image_hit_rate_at_1:"]
     assert [word for word in first.split() if word.startswith("val_")] == knn
     assert [word for word in second.split() if word.startswith("val_")] == search + knn
     assert {"val_text_to_image_median_rank", "val_knn_2_shot_top_1_accuracy_error"} < set(history)
