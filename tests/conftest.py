@@ -1,5 +1,6 @@
 """Fixtures of all tests: each starts with the same seeds, dtype policy and tile shape."""
 
+import collections
 import gc
 
 import hypothesis
@@ -22,11 +23,18 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Adds the mark `full` to tests that are slow to compile, except on PyTorch."""
-    if keras.backend.backend() != "torch":
-        for item in items:
-            if item.get_closest_marker("slow_to_compile"):
-                item.add_marker(pytest.mark.full)
+    """Adds the mark `full`, except on PyTorch, to tests and cases that are slow to compile."""
+    if keras.backend.backend() == "torch":
+        return
+    cases = collections.Counter()
+    for item in items:
+        sample = item.get_closest_marker("one_case_in")
+        if sample:
+            function = item.path, item.parent.name, item.originalname
+            cases[function] += 1
+            is_left_out = cases[function] % sample.args[0] != 1
+        if item.get_closest_marker("slow_to_compile") or (sample and is_left_out):
+            item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture(autouse=True)
