@@ -45,6 +45,7 @@ bad_values = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str
 bad_rows = pytest.mark.parametrize("rows", [[2], range(6)], ids=["one row", "all rows"])
 
 
+@pytest.mark.one_case_in(5)
 @bad_values
 @bad_rows
 @pytest.mark.parametrize("first", [False, True], ids=["later", "first"])
@@ -68,6 +69,7 @@ def test_item_rates_stay_as_they_were(name, value, rows, first):
                 np.testing.assert_allclose(to_numpy(mine), to_numpy(expected), rtol=1e-6)
 
 
+@pytest.mark.one_case_in(7)
 @bad_values
 @bad_rows
 @pytest.mark.parametrize("normalize", [True, False], ids=["cosine", "product"])

@@ -59,6 +59,7 @@ def compare(function, reference, dtype, count=2, limits=None, **tolerance):
     each()
 
 
+@pytest.mark.one_case_in(5)
 @sizes_and_tiles
 @pytest.mark.parametrize("name", EVERY)
 def test_losses(name, dtype, tile, tile_shape):
@@ -73,6 +74,7 @@ def test_losses(name, dtype, tile, tile_shape):
     )
 
 
+@pytest.mark.one_case_in(4)
 @sizes_and_tiles
 @pytest.mark.parametrize("name", METRICS)
 def test_metrics(name, dtype, tile, tile_shape):

@@ -59,6 +59,7 @@ def compile_least(monkeypatch):
     monkeypatch.setattr(keras.Model, "compile", quick)
 
 
+@pytest.mark.slow_to_compile
 def test_the_ways_to_use_it_run(names, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     compile_least(monkeypatch)

@@ -86,6 +86,7 @@ def test_sums_up_to_a_limit_equal_the_reference(case, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize(
     "above", [2.0, 0.5, 1e-3, 0.0], ids=["far", "near", "on_the_tangent", "share_of_one"]
 )
@@ -167,6 +168,7 @@ def everything(views, directions, ids, scale=SCALE, engine=contrast_of):
     return sum(xp.sum(xp.where(sums.valid, term, zero)) for term in terms)
 
 
+@pytest.mark.one_case_in(3)
 def test_gradients_equal_float64_differences(case):
     views, directions, ids = case
     found = gradients(lambda *v: everything(list(v), directions, ids), *views)
@@ -183,6 +185,7 @@ def test_gradients_equal_float64_differences(case):
         np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
     "rows",
     [np.zeros((4, 3)), np.ones((4, 3)), np.eye(4, 3), np.ones((1, 3)), 30 * np.eye(4)],
@@ -211,6 +214,7 @@ def test_gradients_are_finite(rows, directions, same):
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.one_case_in(5)
 def test_compiled_equals_eager(case):
     views, directions, ids = case
     ids = None if ids is None else np.array(ids, "int32")

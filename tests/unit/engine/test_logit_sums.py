@@ -97,6 +97,7 @@ CASES = [
 ]
 
 
+@pytest.mark.one_case_in(11)
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: f"{case[0].__name__}-{'-'.join(map(str, case[1:]))}"
 )
@@ -112,6 +113,7 @@ def test_tiles_have_the_value_and_gradients_of_one_tile(case):
             np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SigmoidContrastive", "GammaContrastive", "SupCon"]
 )
@@ -149,6 +151,7 @@ def test_the_plain_formula_stores_the_logits():
     ],
 )
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
+@pytest.mark.one_case_in(5)
 def test_no_loss_stores_the_logits(case, with_ids):
     set_tile_shape((32, 16))
     ids = np.arange(300, dtype="int32") // 2 if with_ids else None
@@ -166,6 +169,7 @@ def test_labels_store_no_logits(name):
     assert largest_tensor(lambda z: loss(labels, z), normal(300, 4)) <= 2 * 300 * (4 + 2)
 
 
+@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("scale", [0.1, 14.3, 100.0, 1000.0])
 @pytest.mark.parametrize("rows", ["random", "aligned", "opposed"])
 def test_sums_are_right_for_any_scale(scale, rows):
@@ -196,6 +200,7 @@ def test_sums_are_right_for_any_scale(scale, rows):
     )
 
 
+@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("tiled", [False, True], ids=["one tile", "tiles"])
 @pytest.mark.parametrize(
     "case", [EVERY[name] for name in ("InfoNCE", "InfoNCE, jackknife", "SigmoidContrastive")]

@@ -62,6 +62,7 @@ def plain_model():
     return compiled(model, loss="mse")
 
 
+@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
 @pytest.mark.parametrize("first", ["evaluation", "average"])
 @pytest.mark.parametrize("kind", ["trainer", "plain model"])
@@ -88,6 +89,7 @@ def test_evaluations_measure_the_weights_of_the_validation(kind, first, swap_on_
     assert len(set(seen)) == 4
 
 
+@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
 @pytest.mark.parametrize("validation_freq", [None, 3])
 @pytest.mark.parametrize("first", ["evaluation", "average"])
@@ -199,6 +201,7 @@ def test_each_metric_has_a_direction():
     )
 
 
+@pytest.mark.slow_to_compile
 def test_monitors_get_the_direction_of_metrics_and_penalties(tmp_path):
     data = pairs(8)
     regularizers = [

@@ -52,6 +52,7 @@ def test_separate_images_are_pooled_side_by_side(separate_images):
     np.testing.assert_allclose(to_numpy(separate_images(x)), to_numpy(expected), atol=1e-6)
 
 
+@pytest.mark.slow_to_compile
 def test_image_tokens_can_be_computed_once(separate_images):
     x = questions(num_images=2)[0]
     identity = {"image": keras.layers.Identity()}
@@ -181,6 +182,7 @@ def trained():
     return model, history
 
 
+@pytest.mark.slow_to_compile
 def test_logits_are_float32_under_mixed_precision(trained):
     model, history = trained
     assert model.fusion.compute_dtype == "bfloat16"

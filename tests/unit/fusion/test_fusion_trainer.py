@@ -62,6 +62,7 @@ def unit(x):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
+@pytest.mark.slow_to_compile
 def test_loss_is_the_weighted_sum_of_its_terms(model):
     logs = evaluate(model)
     assert set(logs) == {"loss", "matching_accuracy", *TERMS}
@@ -188,6 +189,7 @@ def test_sample_weights_weigh_the_rows_of_each_term(model):
         assert half[term] == pytest.approx(one[term] / 2, rel=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_a_step_trains_all_parts_and_an_evaluation_changes_nothing():
     model = fusion_trainer(loss=losses.InfoNCE(0.2, memory=EmbeddingQueue(30, 4)))
     before = [to_numpy(weight).copy() for weight in model.trainable_weights]

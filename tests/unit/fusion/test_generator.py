@@ -35,6 +35,7 @@ def test_generator_learns_and_writes_answers_that_need_both_inputs():
     assert (written == answers).all(axis=1).mean() > 0.9
 
 
+@pytest.mark.slow_to_compile
 def test_logits_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     # Without dropout, JAX cannot compile the attention of Keras in float16 for a CPU.

@@ -57,6 +57,7 @@ def test_gradient_of_hard_negatives_equals_differences(name):
         np.testing.assert_allclose(gradient, expected, atol=2e-5)
 
 
+@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("name", [*LOSSES, "InfoNCE, jackknife", "DecoupledContrastive, weighted"])
 def test_tiles_change_neither_value_nor_gradient(name):
     ids, weights = np.array([7, 3, 7, 0, 3, 9, 9]), np.linspace(0, 2, 7).astype("float32")
@@ -94,6 +95,7 @@ def test_hard_negatives_are_assigned_by_view_name():
         loss(None, (a, b), hard_negatives={1: hard[:, :2]})
 
 
+@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(("with_ids", "tiles"), [(True, None), (False, (3, 2))], indirect=["tiles"])
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "GammaContrastive"]

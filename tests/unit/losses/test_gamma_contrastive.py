@@ -77,6 +77,7 @@ def test_draws_multiply_only_the_partition():
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("labels", [None, [0, 0, 0, 1, 1, 2, 2, 2]], ids=["views", "labels"])
 @pytest.mark.parametrize("rate", ["before", "after", "batch"])
 def test_included_positive_is_added_to_the_stored_estimate(labels, rate):
@@ -161,6 +162,7 @@ def fixed_rate(**kwargs):
     )
 
 
+@pytest.mark.slow_to_compile
 def test_minibatch_gradient_is_unbiased_at_a_stored_estimate():
     # Enumerates all ten minibatches of two of the five negatives.
     mean, full = subset_gradients(lambda: fixed_rate(rate="before"))

@@ -18,6 +18,7 @@ from tests.reference.differences import numeric_gradient
 from tests.reference.losses import jackknifed
 
 
+@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
 def test_jackknife_equals_leaving_out_each_negative(rows):
     views = np.random.default_rng(rows).normal(size=(2, rows, 3)).astype("float32")
@@ -81,6 +82,7 @@ def test_jackknife_removes_most_of_the_bias_of_small_batches():
     ids=["InfoNCE", "NTXent", "GammaContrastive"],
 )
 @pytest.mark.parametrize(("classes", "temperature"), [(2, 0.3), (3, 0.1)])
+@pytest.mark.one_case_in(5)
 def test_each_positive_has_a_correction_of_its_own(
     make, classes, temperature, queue, tiled, tile_shape
 ):

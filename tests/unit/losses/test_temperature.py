@@ -24,6 +24,7 @@ both_tilings = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.one_case_in(3)
 @both_tilings
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "DecoupledContrastive, weighted"]
@@ -163,6 +164,7 @@ def test_bias_and_temperature_are_checked():
     assert (again.temperature.initial, again.bias.initial) == (0.1, -9.0)
 
 
+@pytest.mark.one_case_in(2)
 @both_tilings
 def test_three_views_with_all_candidates_and_a_temperature_per_direction(tiles):
     z = normal(3, 5, 3)

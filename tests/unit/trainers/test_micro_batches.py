@@ -36,6 +36,7 @@ def test_micro_batches_do_not_change_loss_and_weights(size, plain):
         np.testing.assert_allclose(found, weight, atol=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_augmented_views_and_regularizers_see_the_whole_batch():
     parts = {
         "augmenters": {"image": Shift(0.1)},
@@ -49,6 +50,7 @@ def test_micro_batches_can_be_compiled(plain):
     np.testing.assert_allclose(trained(4, compiled=COMPILE_MOST)[1], plain[1], rtol=1e-4)
 
 
+@pytest.mark.slow_to_compile
 def test_micro_batches_work_with_one_encoder():
     def losses(size):
         model = ContrastiveTrainer(settle(tower(6)), Shift(0.3), micro_batch_size=size)

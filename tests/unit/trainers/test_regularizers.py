@@ -41,6 +41,7 @@ def test_penalty_is_added_to_the_loss_and_reported():
     assert logs == pytest.approx({"loss": contrast + size, "size": size}, rel=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_penalties_are_averaged_over_batches_and_reported_in_validation():
     model = trainer([MeanSquare(name="size")], learning_rate=0.0)
     history = model.fit(
@@ -152,6 +153,7 @@ def test_penalty_equals_that_of_the_layer():
     )
 
 
+@pytest.mark.slow_to_compile
 def test_separation_can_use_features_before_the_projector():
     layer = DeepFeatureSeparation(source="features", depth=1)
     projectors = {name: settle(tower(4, dim=3)) for name in ("image", "text")}
