@@ -6,20 +6,22 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 # Words at the end of a name that tell how the thing is drawn.
-_FILLED = frozenset("fill filled solid".split())
-_OUTLINED = frozenset("light line linear outline outlined regular thin".split())
-_STYLES = frozenset(
-    "alt broken duotone fill filled linear micro mini outline outlined regular rounded sharp solid"
-    " twotone variant 16px 20px 24px 32px".split()
-)
+_FILLED = {"fill", "filled", "solid"}
+_OUTLINED = {"light", "line", "linear", "outline", "outlined", "regular", "thin"}
+_STYLES = {
+    *("alt", "broken", "duotone", "fill", "filled", "linear", "micro", "mini", "outline"),
+    *("outlined", "regular", "rounded", "sharp", "solid", "twotone", "variant"),
+    *("16px", "20px", "24px", "32px"),
+}
 # Words for styles that are also words for things, as in "traffic light" and "hair color". They are
 # styles in the sets that use them often.
-_AMBIGUOUS = frozenset(
-    "bold color colored duo expressive f flat large light line loop o one print r remix round s"
-    " small stroke thin three two".split()
-)
+_AMBIGUOUS = {
+    *("bold", "color", "colored", "duo", "expressive", "f", "flat", "large", "light", "line"),
+    *("loop", "o", "one", "print", "r", "remix", "round", "s", "small", "stroke", "thin", "three"),
+    "two",
+}
 _OFTEN = 0.03  # Share of the names of a set.
-_LETTERS_AND_DIGITS = frozenset("alpha keycap letter letters number numeric".split())
+_LETTERS_AND_DIGITS = {"alpha", "keycap", "letter", "letters", "number", "numeric"}
 
 
 class Name(NamedTuple):
@@ -60,7 +62,8 @@ def logos(names: Iterable[tuple[str, str]]) -> set[str]:
     Args:
         names: Pairs of the set and the name, logos included.
     """
-    marked, plain = defaultdict(set), defaultdict(set)
+    marked: dict[str, set[str]] = defaultdict(set)
+    plain: dict[str, set[str]] = defaultdict(set)
     for source, text in names:
         brand = _logo_of(text)
         (plain if brand is None else marked)[text if brand is None else brand].add(source)

@@ -15,7 +15,7 @@ from keras_contrastive.datasets._icon_entries import Drawing, Entry, one_each
 
 
 class IconSet(NamedTuple):
-    """Where a set is, and how its names are to be read."""
+    """Place and license of a set, and how to read its names."""
 
     module: str
     package: str

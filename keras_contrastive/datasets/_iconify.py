@@ -64,9 +64,7 @@ def list_iconify(folder: pathlib.Path) -> list[Entry]:
 
 
 def _drawings(data: dict[str, Any]) -> Iterator[Drawing]:
-    category = {
-        icon: name for name, icons in data.get("categories", {}).items() for icon in icons
-    }
+    category = {icon: name for name, icons in data.get("categories", {}).items() for icon in icons}
     for name, icon in data["icons"].items():
         if not icon.get("hidden"):
             svg = _svg(icon["body"], {**data, **icon})

