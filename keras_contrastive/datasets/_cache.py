@@ -38,7 +38,7 @@ def _save(path: pathlib.Path, arrays: dict[str, Array]) -> None:
     # The file gets its name when it is complete. Other processes never read a partial file.
     unfinished = path.with_suffix(f".{os.getpid()}.npz")
     try:
-        np.savez_compressed(unfinished, **arrays)
+        np.savez_compressed(unfinished, **arrays)  # type: ignore[arg-type]
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -33,10 +33,10 @@ def load_icons(
     of one image. Nothing is downloaded. The first call draws the icons. Later calls read a cache
     file.
 
-    - `source="pypi"`: 26,513 drawings of 13,296 concepts, 2,171 of them by two or more of 11 sets,
+    - `source="pypi"`: 26,509 drawings of 13,265 concepts, 2,177 of them by two or more of 11 sets,
       from packages of 12 MB. Many concepts have an outlined and a filled drawing of one set. The
       first call takes about 15 seconds.
-    - `source="iconify"`: 110,724 drawings of 48,442 concepts, 14,274 of them by two or more of 155
+    - `source="iconify"`: 110,724 drawings of 48,393 concepts, 14,261 of them by two or more of 155
       sets, one drawing of each concept and set. Some sets are by one artist, such as
       `"icon-park-outline"` and `"icon-park-solid"`. Run
       `npm install --ignore-scripts @iconify/json@2.2.535` (100 MB) and pass its folder. The first
@@ -52,10 +52,10 @@ def load_icons(
 
     | source | train | validation | test |
     | --- | --- | --- | --- |
-    | `"pypi"`, drawings | 20,132 | 2,089 | 4,292 |
-    | `"pypi"`, concepts of two or more sets | 1,648 | 165 | 358 |
-    | `"iconify"`, drawings | 82,319 | 9,866 | 18,539 |
-    | `"iconify"`, concepts of two or more sets | 10,693 | 1,204 | 2,377 |
+    | `"pypi"`, drawings | 20,084 | 2,108 | 4,317 |
+    | `"pypi"`, concepts of two or more sets | 1,650 | 166 | 361 |
+    | `"iconify"`, drawings | 82,294 | 9,876 | 18,554 |
+    | `"iconify"`, concepts of two or more sets | 10,679 | 1,204 | 2,378 |
 
     Args:
         size: Positive int, the height and width of the images.

@@ -39,7 +39,7 @@ SETS = {
         f"{_TTK}-ion",
         "font",
         "MIT",
-        ("ion", "ios", "md", "android"),
+        ("ion", "ios", "md", "android", "social"),
         filled=True,
     ),
     "lucide": IconSet("justmyresource_lucide", f"{_JUST}-lucide", "zip", "ISC"),

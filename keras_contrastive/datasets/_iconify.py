@@ -19,7 +19,9 @@ _LOGO_SETS = ("devicon-plain", "fa-brands", "fa6-brands", "file-icons")
 # Words that a set puts in front of many names, besides those that it declares.
 _PREFIXES = {
     "ei": ("sc",),
+    "foundation": ("social",),
     "medical-icon": ("i",),
+    "simple-line-icons": ("social",),
     "streamline-block": ("basic",),
     "streamline-pixel": ("interface", "essential"),
 }
