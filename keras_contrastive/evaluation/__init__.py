@@ -4,6 +4,7 @@ from keras_contrastive.evaluation._callbacks import CorpusEvaluation
 from keras_contrastive.evaluation._compare import compare
 from keras_contrastive.evaluation._knn_probe import KNNProbe, knn_probe
 from keras_contrastive.evaluation._linear_probe import LinearProbe, linear_probe
+from keras_contrastive.evaluation._mine_hard_negatives import mine_hard_negatives
 from keras_contrastive.evaluation._probe_evaluation import ProbeEvaluation
 from keras_contrastive.evaluation._retrieval import retrieval
 from keras_contrastive.evaluation._retrieval_evaluation import RetrievalEvaluation
@@ -22,6 +23,7 @@ __all__ = [
     "compare",
     "knn_probe",
     "linear_probe",
+    "mine_hard_negatives",
     "retrieval",
     "search",
     "softmax_regression",

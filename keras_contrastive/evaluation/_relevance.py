@@ -4,8 +4,7 @@ import abc
 
 import numpy as np
 
-from keras_contrastive._typing import Array, ArrayLike
-from keras_contrastive.evaluation._inputs import as_array
+from keras_contrastive._typing import Array
 from keras_contrastive.evaluation._search import is_other
 
 
@@ -112,55 +111,3 @@ class GradedPairs(Relevance):
 def discounts(places: Array) -> Array:
     """Returns the discounts `1 / log2(1 + place)` of nDCG. The first place is 1."""
     return 1 / np.log2(1.0 + places)
-
-
-def checked_pairs(
-    relevant: ArrayLike, num_queries: int, num_rows: int, exclude_self: bool
-) -> Array:
-    """Returns relevant pairs as an int64 array `(pairs, 3)`, without those of grade 0.
-
-    Args:
-        relevant: The value to check. See `retrieval`.
-        num_queries: The number of queries.
-        num_rows: The number of rows of the corpus.
-        exclude_self: Whether row i of the corpus is query i.
-    """
-    pairs = as_array(relevant, "relevant")
-    if pairs.ndim != 2 or pairs.shape[1] not in (2, 3):
-        raise ValueError(
-            "`relevant` must have the shape (pairs, 2), or (pairs, 3) with grades. "
-            f"Received: shape {pairs.shape}."
-        )
-    if not np.issubdtype(pairs.dtype, np.integer):
-        raise TypeError(
-            "`relevant` must be integers: query, row of the corpus, and grade. "
-            f"Received: dtype {pairs.dtype}."
-        )
-    pairs = pairs.astype("int64")
-    if pairs.shape[1] == 2:
-        pairs = np.concatenate([pairs, np.ones_like(pairs[:, :1])], axis=1)
-    limits = {"a query": num_queries, "a row of the corpus": num_rows, "a grade": 2**31}
-    for (name, limit), column in zip(limits.items(), pairs.T, strict=True):
-        wrong = (column < 0) | (column >= limit)
-        if wrong.any():
-            raise ValueError(
-                f"`relevant` must have {name} in [0, {limit}). Received: {column[wrong][0]}."
-            )
-    if exclude_self and (pairs[:, 0] == pairs[:, 1]).any():
-        query = pairs[pairs[:, 0] == pairs[:, 1]][0, 0]
-        raise ValueError(
-            "`relevant` must not have a query as its own row if the query is left out of the "
-            f"corpus. Received: query {query} and row {query}."
-        )
-    distinct, counts = np.unique(pairs[:, :2], axis=0, return_counts=True)
-    if len(distinct) < len(pairs):
-        query, row = distinct[np.argmax(counts)]
-        raise ValueError(
-            f"`relevant` must have each pair once. Received: query {query} and row {row} twice."
-        )
-    pairs = pairs[pairs[:, 2] > 0]
-    if not len(pairs):
-        raise ValueError(
-            "`relevant` must have at least one pair with a positive grade. Received: none."
-        )
-    return pairs

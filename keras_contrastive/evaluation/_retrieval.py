@@ -6,23 +6,15 @@ from typing import Literal, overload
 
 import numpy as np
 
-from keras_contrastive import _checks
 from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.evaluation._inputs import (
     all_finite,
-    check_same_dim,
     checked_bool,
-    checked_integers,
     checked_ranks,
-    embedding_rows,
 )
 from keras_contrastive.evaluation._places import places_of
-from keras_contrastive.evaluation._relevance import (
-    EqualIds,
-    GradedPairs,
-    Relevance,
-    checked_pairs,
-)
+from keras_contrastive.evaluation._relevance import Relevance
+from keras_contrastive.evaluation._relevance_checks import check_sets, equal_ids, listed_pairs
 from keras_contrastive.evaluation._retrieval_measures import (
     METRICS,
     measures_of,
@@ -154,26 +146,18 @@ def retrieval(
     >>> retrieval(rows, query_ids=labels, k=(1,), metrics=["r_precision"], per_query=True)
     {'r_precision': array([1., 1., 1.])}
     """
-    exclude_self = checked_bool("exclude_self", exclude_self)
     per_query = checked_bool("per_query", per_query)
     k, metrics = checked_ranks(k), _checked_metrics(metrics)
-    queries = embedding_rows(queries, "queries")
-    if corpus is None:
-        corpus, exclude_self = queries, True
-    corpus = embedding_rows(corpus, "corpus")
-    if exclude_self and queries.shape != corpus.shape:
-        shapes = {"queries": queries.shape, "corpus": corpus.shape}
-        raise ValueError(
-            "`queries` and `corpus` must be the same rows if `exclude_self` is True. "
-            f"Received: {_checks.listing(shapes)}."
-        )
-    check_same_dim(queries, corpus, ("queries", "corpus"))
+    queries, corpus, exclude_self = check_sets(queries, corpus, exclude_self)
     sizes = len(queries), len(corpus)
-    relevance = (
-        _equal_ids(query_ids, corpus_ids, *sizes, exclude_self)
-        if relevant is None
-        else _listed(relevant, query_ids, corpus_ids, *sizes, exclude_self)
-    )
+    if relevant is None:
+        relevance = equal_ids(query_ids, corpus_ids, *sizes, exclude_self)
+    elif query_ids is None and corpus_ids is None:
+        relevance = listed_pairs(relevant, *sizes, exclude_self)
+    else:
+        raise ValueError(
+            "`relevant` must be None if ids are given. Received: both. Pass the pairs or the ids."
+        )
     values = _values_of_queries(queries, corpus, relevance, metrics, k)
     if per_query:
         return {"rank" if name in _RANKS else name: value for name, value in values.items()}
@@ -221,58 +205,3 @@ def _checked_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
             f"Received: metrics={metrics!r}."
         )
     return names
-
-
-def _equal_ids(
-    query_ids: ArrayLike | None,
-    corpus_ids: ArrayLike | None,
-    num_queries: int,
-    num_rows: int,
-    exclude_self: bool,
-) -> Relevance:
-    if exclude_self:
-        query_ids = corpus_ids if query_ids is None else query_ids
-        corpus_ids = query_ids if corpus_ids is None else corpus_ids
-    query_ids, corpus_ids = (
-        np.arange(rows) if ids is None else checked_integers(ids, rows, names)
-        for ids, rows, names in (
-            (query_ids, num_queries, ("queries", "query_ids")),
-            (corpus_ids, num_rows, ("corpus", "corpus_ids")),
-        )
-    )
-    if exclude_self and (query_ids != corpus_ids).any():
-        raise ValueError(
-            "`query_ids` and `corpus_ids` must be equal if `exclude_self` is True, since queries "
-            "and corpus are the same rows in the same order. Received: different ids."
-        )
-    relevance = EqualIds(query_ids, corpus_ids, exclude_self)
-    if (relevance.counts > 0).all():
-        return relevance
-    row = int(np.argmin(relevance.counts))
-    if exclude_self:
-        raise ValueError(
-            "`query_ids` must contain each id at least twice if `exclude_self` is True. "
-            f"Received: query {row}, and no other row has its id {int(query_ids[row])}. "
-            "Pass labels as ids, and remove rows whose label occurs once."
-        )
-    raise ValueError(
-        "`query_ids` must be ids of the corpus. "
-        f"Received: query {row}, and no row of the corpus has its id {int(query_ids[row])}. "
-        "Use ids of the same data set for queries and corpus."
-    )
-
-
-def _listed(
-    relevant: ArrayLike,
-    query_ids: ArrayLike | None,
-    corpus_ids: ArrayLike | None,
-    num_queries: int,
-    num_rows: int,
-    exclude_self: bool,
-) -> Relevance:
-    if query_ids is not None or corpus_ids is not None:
-        raise ValueError(
-            "`relevant` must be None if ids are given. Received: both. Pass the pairs or the ids."
-        )
-    pairs = checked_pairs(relevant, num_queries, num_rows, exclude_self)
-    return GradedPairs(pairs, num_queries, num_rows, exclude_self)
