@@ -77,6 +77,29 @@ def _resident_bytes():
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def programs_compiled(function):
+    """Returns how many programs a call of a function compiles outside of `jit`.
+
+    Skips the test on other backends than JAX, which run operations without compiling them.
+    """
+    if keras.backend.backend() != "jax":
+        pytest.skip("Only JAX compiles operations that are called eagerly.")
+    from jax import monitoring
+
+    compiled = []
+
+    def listen(event, duration, **kwargs):
+        if event == "/jax/core/compile/jaxpr_to_mlir_module_duration":
+            compiled.append(duration)
+
+    monitoring.register_event_duration_secs_listener(listen)
+    try:
+        function()
+    finally:
+        monitoring.unregister_event_duration_listener(listen)
+    return len(compiled)
+
+
 def largest_tensor(function, *inputs):
     """Returns the number of elements of the largest tensor of a function and its gradients.
 
