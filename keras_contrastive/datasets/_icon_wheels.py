@@ -102,4 +102,4 @@ def _font(root: pathlib.Path) -> Iterator[Drawing]:
             for name, code in json.loads(file.read_text(encoding="utf-8")).items():
                 character = chr(code if isinstance(code, int) else int(code, 16))
                 draw = functools.partial(draw_glyph, font, character)
-                yield Drawing(name, _STYLES[style], "", draw)
+                yield Drawing(name, None, "", draw)

@@ -111,6 +111,20 @@ def test_every_set_has_an_outlined_and_a_filled_drawing_of_a_name(wheel_site):
     np.testing.assert_array_equal(by_row["fonts", "bell", True], image_of("icons.ttf\ue003", 4))
 
 
+def test_each_style_of_a_font_has_its_own_file(wheel_site, monkeypatch):
+    codes = {style: json.dumps({f"cup-24-{style}": "e001"}) for style in ("regular", "filled")}
+    files = {f"glyphmap-{style}.json": text for style, text in codes.items()}
+    files |= {f"fonts/Some-{style.title()}.ttf": "" for style in codes}
+    wheel_site.add("styled_set", "styled-set", files)
+    monkeypatch.setattr(
+        wheels, "SETS", {"styled": IconSet("styled_set", "styled-set", "font", "MIT")}
+    )
+    icons = load_icons(size=4, verbose=False)
+    assert rows_of(icons) == {("styled", "cup", False), ("styled", "cup", True)}
+    for style, image in zip(("Regular", "Filled"), icons.images, strict=True):
+        np.testing.assert_array_equal(image, image_of(f"Some-{style}.ttf\ue001", 4))
+
+
 def test_the_columns_belong_together(wheel_site):
     icons = load_icons(size=4, verbose=False)
     assert {len(getattr(icons, column)) for column in (*COLUMNS, "images", "concept")} == {
@@ -217,10 +231,11 @@ def npm(site, drawn, tmp_path):
     alpha = {
         "icons": {
             **{"baseline-bell-outline": {"body": "\nbell"}, "bell-fill": {"body": "\nfilled"}},
-            **{"old": {"body": "\nold", "hidden": True}, "cup": {"body": "\ncup", "width": 30}},
+            **{"old": {"body": "\nold", "hidden": True}, "cup-10": {"body": "\nsmall cup"}},
+            "cup-24-regular": {"body": "\ncup", "width": 30},
         },
         "prefixes": {"baseline": "Baseline"},
-        "categories": {"Kitchen": ["cup"]},
+        "categories": {"Kitchen": ["cup-24-regular"]},
         "width": 20,
     }
     ei = {"icons": {"sc-bell": {"body": "\nlast bell"}, "sc-cup": {"body": "\nlast cup"}}}
