@@ -17,6 +17,7 @@ from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbac
 from keras_contrastive.trainers._loss_layers import LossLayers
 from keras_contrastive.trainers._objective import ObjectiveModel
 from keras_contrastive.trainers._resume import TrainingProgress
+from keras_contrastive.trainers._scalar_logs import with_scalar_logs
 from keras_contrastive.trainers._weight_decay import keep_from_decay
 
 
@@ -211,14 +212,17 @@ class ContrastiveTrainer(ObjectiveModel):
         Callbacks of `keras_contrastive.evaluation` run before the others, and the progress bar
         shows their main measures. Callbacks with the mode `"auto"` that monitor a metric or a
         measure of this package get its mode.
+
+        The logs of an epoch have the learnable `temperature` and `bias` of the loss.
         """
         with doors.errors_in_our_words():
             bound = doors.bind(super().fit, x, y, *args, **kwargs)
             parts = {mean.name: 1.0 for mean in self._penalty_means} | self._extra_weights
             modes = monitor_modes([*self._view_metrics.plain, *self._view_metrics.weighted], parts)
-            bound.arguments["callbacks"] = prepare_callbacks(
+            callbacks = prepare_callbacks(
                 bound.arguments["callbacks"], modes, bound.arguments["verbose"]
             )
+            bound.arguments["callbacks"] = with_scalar_logs(self, callbacks)
             doors.prepare_fit(self, self._progress, bound.arguments)
             return super().fit(*bound.args, **bound.kwargs)
 

@@ -55,7 +55,7 @@ def test_model_saved_on_any_backend_trains(name, backend):
     model = keras.models.load_model(FOLDER / f"{name}_{backend}.keras")
     before = model.get_weights()[0]
     history = model.fit(pairs(ROWS), batch_size=8, shuffle=False, verbose=0).history
-    assert set(history) == {"loss", "recall_at_1", "directions"}
+    assert set(history) == {"loss", "recall_at_1", "directions", "temperature"}
     assert np.isfinite(history["loss"]).all()
     assert np.abs(model.get_weights()[0] - before).max() > 0
     assert int(ops.convert_to_numpy(model.loss.state.step)) == 6
