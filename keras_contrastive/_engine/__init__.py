@@ -27,7 +27,12 @@ from keras_contrastive._engine.ids import (
 from keras_contrastive._engine.normalize import normalize
 from keras_contrastive._engine.numerics import LOWEST, TIE
 from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
-from keras_contrastive._engine.ranks import has_positive, nearest_positive, positive_ranks
+from keras_contrastive._engine.ranks import (
+    has_positive,
+    nearest_negative,
+    nearest_positive,
+    positive_ranks,
+)
 from keras_contrastive._engine.score_tiles import (
     Block,
     Keep,
@@ -72,6 +77,7 @@ __all__ = [
     "ids_of_array",
     "largest_negatives",
     "log_gaussian_potential",
+    "nearest_negative",
     "nearest_positive",
     "nearest_rows",
     "normalize",

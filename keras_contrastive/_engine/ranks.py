@@ -67,22 +67,66 @@ def nearest_positive(
     Returns:
         Float tensor `(num_anchors,)`, very low if there is no such candidate. See `has_positive`.
     """
-
-    def find_nearest(rows: Side, columns: Side, totals: Side) -> Side:
-        similarities = ops.matmul(rows["z"], ops.transpose(columns["z"]))
-        is_positive = ops.expand_dims(rows["id"], 1) == ops.expand_dims(columns["id"], 0)
-        if exclude_self:
-            is_other = ops.expand_dims(rows["row"], 1) != ops.expand_dims(columns["row"], 0)
-            is_positive = ops.logical_and(is_positive, is_other)
-        # A positive that is NaN exists, but every negative is nearer.
-        similarities = ops.where(ops.isnan(similarities), LOWEST / 4, similarities)
-        similarities = ops.where(is_positive, similarities, LOWEST)
-        return {"nearest": ops.maximum(totals["nearest"], ops.max(similarities, axis=1))}
-
     rows, columns = {"z": anchors, "id": anchor_ids}, {"z": candidates, "id": candidate_ids}
     if exclude_self:
         rows["row"] = columns["row"] = ops.arange(ops.shape(anchor_ids)[0], dtype="int32")
-    start = {"nearest": ops.full_like(anchors[:, 0], LOWEST)}
+
+    def is_positive(rows: Side, columns: Side) -> Tensor:
+        same = ops.expand_dims(rows["id"], 1) == ops.expand_dims(columns["id"], 0)
+        if not exclude_self:
+            return same
+        is_other = ops.expand_dims(rows["row"], 1) != ops.expand_dims(columns["row"], 0)
+        return ops.logical_and(same, is_other)
+
+    return _nearest(rows, columns, is_positive)
+
+
+def nearest_negative(
+    anchors: Tensor,
+    candidates: Tensor,
+    anchor_ids: Tensor,
+    candidate_ids: Tensor,
+    present: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Computes the similarity of each anchor to the nearest candidate with another id.
+
+    Args:
+        anchors: See `positive_ranks`.
+        candidates: See `positive_ranks`.
+        anchor_ids: See `positive_ranks`.
+        candidate_ids: See `positive_ranks`.
+        present: `None`, or bool `(num_candidates,)`. Candidates that are False do not count.
+
+    Returns:
+        The similarities, float `(num_anchors,)`, and whether there is such a candidate, bool
+        `(num_anchors,)`. Without one, the similarity is 0.
+    """
+    rows, columns = {"z": anchors, "id": anchor_ids}, {"z": candidates, "id": candidate_ids}
+    if present is not None:
+        columns["present"] = present
+
+    def is_negative(rows: Side, columns: Side) -> Tensor:
+        differs = ops.expand_dims(rows["id"], 1) != ops.expand_dims(columns["id"], 0)
+        if present is None:
+            return differs
+        return ops.logical_and(differs, ops.expand_dims(columns["present"], 0))
+
+    nearest = _nearest(rows, columns, is_negative)
+    exists = nearest > LOWEST / 2
+    return ops.where(exists, nearest, 0.0), exists
+
+
+def _nearest(rows: Side, columns: Side, counts: Callable[[Side, Side], Tensor]) -> Tensor:
+    """Returns the largest similarity of each row to the columns that count for it."""
+
+    def find_nearest(rows: Side, columns: Side, totals: Side) -> Side:
+        similarities = ops.matmul(rows["z"], ops.transpose(columns["z"]))
+        # A candidate that is NaN exists, but every other one is nearer.
+        similarities = ops.where(ops.isnan(similarities), LOWEST / 4, similarities)
+        similarities = ops.where(counts(rows, columns), similarities, LOWEST)
+        return {"nearest": ops.maximum(totals["nearest"], ops.max(similarities, axis=1))}
+
+    start = {"nearest": ops.full_like(rows["z"][:, 0], LOWEST)}
     return _for_each_tile(find_nearest, rows, columns, start)["nearest"]
 
 

@@ -43,20 +43,25 @@ class ViewMetrics(keras.layers.Layer):
             if shape[-1] is not None and not getattr(metric, "built", True):
                 metric.build(shape)
 
-    def update(self, batch: Batch) -> None:
-        """Updates all metrics with the rows of all replicas that have all views of the batch."""
+    def update(self, batch: Batch, scale: Tensor) -> None:
+        """Updates all metrics with the rows of all replicas that have all views of the batch.
+
+        Args:
+            batch: The rows.
+            scale: 1 / temperature of the loss.
+        """
         if not self.plain and not self.weighted:
             return
         batch = batch.global_batch
         complete = batch.complete()
         weights = None if complete is None else ops.cast(complete, "float32")
         for metric in self.plain:
-            _update(metric, batch, weights)
+            _update(metric, batch, weights, scale)
         if batch.sample_weight is not None:
             sample_weight = ops.cast(batch.sample_weight, "float32")
             weights = sample_weight if weights is None else weights * sample_weight
         for metric in self.weighted:
-            _update(metric, batch, weights)
+            _update(metric, batch, weights, scale)
 
     def compile_config(self) -> Config:
         """Returns the configs of the metrics by their name in `compile`."""
@@ -67,7 +72,10 @@ class ViewMetrics(keras.layers.Layer):
         }
 
 
-def _update(metric: Any, batch: Batch, weights: Tensor | None) -> None:
+def _update(metric: Any, batch: Batch, weights: Tensor | None, scale: Tensor) -> None:
+    if getattr(metric, "uses_scale", False):
+        metric.update_batch(batch, weights, scale)
+        return
     if hasattr(metric, "update_batch"):
         metric.update_batch(batch, weights)
         return

@@ -14,9 +14,12 @@ from keras_contrastive._engine import Batch, normalize
 from keras_contrastive.losses import InfoNCE
 from keras_contrastive.metrics import (
     Alignment,
+    EffectiveNegatives,
     EffectiveRank,
     EmbeddingStd,
+    HardestNegative,
     ModalityGap,
+    PositiveSimilarity,
     RecallAtK,
     Uniformity,
     ViewMetric,
@@ -25,6 +28,7 @@ from tests.helpers.backend import COMPILE_MOST, compiled, to_numpy
 from tests.helpers.stateful import trainer
 from tests.helpers.towers import pairs
 from tests.helpers.views import IDS, WEIGHTS, measure, noisy_views
+from tests.reference import pairs as reference_pairs
 from tests.reference import recall, spread
 
 
@@ -76,6 +80,14 @@ CASES = {
     "std": Case(EmbeddingStd, of_all_rows(spread.embedding_std)),
     "rank": Case(EffectiveRank, of_all_rows(spread.effective_rank)),
     "rank_1": Case(EffectiveRank, of_all_rows(spread.effective_rank, order=1), {"order": 1}),
+    "positive": Case(PositiveSimilarity, reference_pairs.positive_similarity),
+    "hardest": Case(HardestNegative, reference_pairs.hardest_negative, depends_on_batches=True),
+    "negatives": Case(
+        EffectiveNegatives,
+        lambda batches: reference_pairs.effective_negatives(batches, temperature=0.2),
+        {"temperature": 0.2},
+        depends_on_batches=True,
+    ),
     "recall": Case(
         RecallAtK,
         recall.recall_of_batches,
@@ -250,7 +262,9 @@ def test_views_of_another_shape_raise(rng, metric):
             metric.update_state(None, others)
 
 
-@pytest.mark.parametrize("name", ["uniformity", "std", "rank"])
+@pytest.mark.parametrize(
+    "name", ["uniformity", "std", "rank", "positive", "hardest", "negatives"]
+)
 def test_one_view_with_labels(rng, name):
     (rows,) = noisy_views(rng, 1)
     case = CASES[name]
@@ -292,7 +306,7 @@ def last_epoch(history):
     return {name: values[-1] for name, values in history.history.items()}
 
 
-WEIGHTED = ["alignment", "uniformity", "std", "recall"]
+WEIGHTED = ["alignment", "uniformity", "std", "negatives", "recall"]
 
 
 @pytest.fixture(scope="module")
