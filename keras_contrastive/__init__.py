@@ -13,6 +13,7 @@ from keras_contrastive import (
     losses,
     metrics,
     trainers,
+    viz,
 )
 from keras_contrastive.losses import GammaContrastive
 from keras_contrastive.trainers import ContrastiveTrainer
@@ -34,6 +35,7 @@ __all__ = [
     "losses",
     "metrics",
     "trainers",
+    "viz",
 ]
 
 

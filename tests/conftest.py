@@ -14,6 +14,8 @@ from tests.helpers.backend import forget_compiled
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("here")
 
+EXTRAS = "conformance", "drawings", "emoji_art", "towers", "viz"
+
 
 def pytest_collection_finish():
     """Exempts what is imported from later garbage collections, which would visit all of it."""
@@ -23,17 +25,24 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Adds the mark `full`, except on PyTorch, to tests and cases that are slow to compile."""
-    if keras.backend.backend() == "torch":
-        return
+    """Adds the mark `extra` to tests that need an extra, and `full` to slow ones."""
+    for item in items:
+        if any(item.get_closest_marker(mark) for mark in EXTRAS):
+            item.add_marker(pytest.mark.extra)
+    if keras.backend.backend() != "torch":
+        _mark_slow_to_compile(items)
+
+
+def _mark_slow_to_compile(items):
     cases = collections.Counter()
     for item in items:
+        is_slow = item.get_closest_marker("slow_to_compile") is not None
         sample = item.get_closest_marker("one_case_in")
         if sample:
             function = item.path, item.parent.name, item.originalname
             cases[function] += 1
-            is_left_out = cases[function] % sample.args[0] != 1
-        if item.get_closest_marker("slow_to_compile") or (sample and is_left_out):
+            is_slow |= cases[function] % sample.args[0] != 1
+        if is_slow:
             item.add_marker(pytest.mark.full)
 
 

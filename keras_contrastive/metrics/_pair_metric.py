@@ -6,7 +6,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from keras_contrastive._engine import Batch
+from keras_contrastive._engine import Batch, zero_where_missing
 from keras_contrastive._typing import ArrayLike, Config, Tensor
 from keras_contrastive.metrics._view_metric import row_weights_of, unit_batch
 
@@ -43,15 +43,13 @@ class PairMetric(keras.metrics.Mean):
             scale: `None`, or 1 / temperature of the loss.
         """
         batch = unit_batch(batch)
-        row_weights, present = None, {}
+        row_weights = None
+        present: dict[str, Tensor] = {}
         if weights is not None:
             row_weights = row_weights_of(batch, weights)
-            counts = row_weights != 0
-            present = dict.fromkeys(batch.names, counts)
-            batch = batch.with_views(
-                {name: ops.where(ops.expand_dims(counts, 1), x, 0.0) for name, x in batch.views.items()}
-            )
-        batch = batch.with_views(batch.views, present)
+            present = dict.fromkeys(batch.names, row_weights != 0)
+        views = {name: zero_where_missing(x, present.get(name)) for name, x in batch.views.items()}
+        batch = batch.with_views(views, present)
         values, counted = self.per_anchor(batch, scale)
         counted = ops.cast(counted, "float32")
         if row_weights is not None:

