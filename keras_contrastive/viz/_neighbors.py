@@ -63,11 +63,11 @@ def neighbors(
 
     Example:
 
-    >>> words, ids = ["red", "rouge", "rot"], np.array([0, 0, 0])
+    >>> words, ids = ["red", "scarlet", "blue"], np.array([0, 0, 1])
     >>> rows = np.array([[1, 2], [0, 2]])
     >>> figure = keras_contrastive.viz.neighbors(words[:2], words, rows, None, ids[:2], ids)
     >>> figure.get_suptitle()
-    '4 of 4 neighbors are correct'
+    '2 of 4 neighbors are correct'
     """
     rows = _checked_rows(rows, len(queries), len(corpus))
     scores = _checked_scores(scores, rows)

@@ -22,6 +22,7 @@ _PANELS = {
     "cosine similarity": r".*(positive_similarity|hardest_negative).*",
 }
 _VALIDATION = "val_"
+_DASHED = (0, (3, 1.6))
 
 
 def training(
@@ -64,7 +65,7 @@ def training(
     batch_size = _checks.optional_positive_int("batch_size", batch_size)
     panels = _panels_of(curves)
     num_rows = math.ceil(len(panels) / 2)
-    height = 2.5 * num_rows + 0.3 + (0.4 if title else 0)
+    height = 2.5 * num_rows + 0.5 + (0.4 if title else 0)
     with new_figure(height, [title or "", *curves], layout="constrained") as figure:
         grid = figure.subplots(num_rows, min(len(panels), 2), sharex=True, squeeze=False)
         for name, axes in zip(panels, grid.flat, strict=False):
@@ -79,6 +80,8 @@ def training(
             grid[bottom, column].tick_params(labelbottom=True)
         if title:
             figure.suptitle(drawable(title), x=0.01, ha="left", size=LARGE)
+        if any(column.startswith(_VALIDATION) for column in curves):
+            _explain_dashes(figure)
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
     return figure
 
@@ -135,25 +138,42 @@ def _draw_panel(axes: Any, name: str, epochs: Any, curves: Mapping[str, Any]) ->
     from matplotlib.ticker import MaxNLocator
 
     plain_names = list(dict.fromkeys(column.removeprefix(_VALIDATION) for column in curves))
+    named: set[str] = set()
     for column, values in curves.items():
         plain, is_validation = column.removeprefix(_VALIDATION), column.startswith(_VALIDATION)
         seen = np.isfinite(values)
-        color = PALETTE[plain_names.index(plain) % len(PALETTE)]
         axes.plot(
             *(epochs[seen], values[seen]),
-            color=color,
-            linestyle=(0, (3, 1.6)) if is_validation else "-",
+            color=PALETTE[plain_names.index(plain) % len(PALETTE)],
+            linestyle=_DASHED if is_validation else "-",
             marker="o" if seen.sum() < 12 else None,
-            label=drawable(column),
+            # Lines of training and of validation share an entry of the legend.
+            label=drawable(plain) if plain not in named else "_",
+            gid=column,
         )
-    axes.set_title(drawable(name))
+        named.add(plain)
+    is_group = name in ("retrieval and accuracy", "cosine similarity")
+    axes.set_title(drawable(plain_names[0] if is_group and len(plain_names) == 1 else name))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    axes.margins(x=0.04, y=0.1)
+    pad = min(0.04 * (epochs[-1] - epochs[0]), 0.9) or 0.5  # no tick before the first epoch
+    axes.set_xlim(epochs[0] - pad, epochs[-1] + pad)
+    axes.margins(y=0.1)
     low, high = axes.dataLim.intervaly
     if high - low <= 1e-6 * abs(high):  # a constant
         axes.set_ylim(sorted((0, 2 * high)) if high else (-1, 1))
-    if len(curves) > 1:
+    if len(plain_names) > 1:
         axes.legend(loc="best", handlelength=1.8, labelcolor=INK)
+
+
+def _explain_dashes(figure: Any) -> None:
+    from matplotlib.lines import Line2D
+
+    style = {"color": MUTED, "linewidth": 1.8}
+    lines = [
+        Line2D([], [], **style, label="training"),
+        Line2D([], [], **style, linestyle=_DASHED, label="validation"),
+    ]
+    figure.legend(handles=lines, loc="outside lower right", ncols=2, labelcolor=INK)
 
 
 def _mark_log_batch(axes: Any, batch_size: int, epochs: Any) -> None:

@@ -24,7 +24,7 @@ def panels(figure):
 
 
 def curves(axes):
-    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+    return {line.get_gid(): line for line in axes.lines if line.get_gid()}
 
 
 def test_history_and_log_file_of_a_trainer_have_the_same_panels(tmp_path):
@@ -38,7 +38,7 @@ def test_history_and_log_file_of_a_trainer_have_the_same_panels(tmp_path):
         rows = list(csv.DictReader(file))
     for source in (result, result.history, {name: [r[name] for r in rows] for name in rows[0]}):
         found = panels(viz.training(source))
-        names = ["loss (nats)", "temperature", "effective rank", "retrieval and accuracy"]
+        names = ["loss (nats)", "temperature", "effective rank", "recall_at_1"]
         assert list(found) == names
         loss = curves(found["loss (nats)"])
         assert list(loss) == ["loss", "val_loss"]
@@ -49,14 +49,26 @@ def test_history_and_log_file_of_a_trainer_have_the_same_panels(tmp_path):
 
 
 def test_validation_is_dashed_in_the_color_of_its_training():
-    loss = curves(panels(viz.training(history()))["loss (nats)"])
+    figure = viz.training(history())
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation"]
+    assert viz.training({"loss": [1.0, 0.9]}).legends == []
+    loss = curves(panels(figure)["loss (nats)"])
     assert loss["loss"].get_color() == loss["val_loss"].get_color()
     assert loss["loss"].get_linestyle() == "-"
     assert loss["val_loss"].get_linestyle() == "--"
 
 
+def test_several_measures_of_a_kind_share_a_panel_with_a_legend():
+    values = {"recall_at_1": [0.1], "val_recall_at_1": [0.2], "knn_accuracy": [0.3]}
+    axes = panels(viz.training(values))["retrieval and accuracy"]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["recall_at_1", "knn_accuracy"]
+    assert len({line.get_color() for line in axes.lines}) == 2
+    assert panels(viz.training({"map_at_r": [0.1]}))["map_at_r"].get_legend() is None
+
+
 def test_epochs_without_a_value_are_bridged_and_marked():
-    line = curves(panels(viz.training(history()))["retrieval and accuracy"])["val_recall_at_1"]
+    line = curves(panels(viz.training(history()))["recall_at_1"])["val_recall_at_1"]
     assert list(line.get_xdata()) == [1, 6, 11]
     assert line.get_marker() == "o"
 
