@@ -13,7 +13,7 @@ class PositiveSimilarity(PairMetric):
     """Computes the mean cosine of positive pairs.
 
     Read it together with `HardestNegative`: a loss falls if the first rises above the second. In a
-    collapsed model, both are 1. Divided by the temperature, they are logits.
+    collapsed model, both are equal. Divided by the temperature, they are logits.
 
     Positives are the views of one row, in all pairs of views. With a single view and labels, they
     are the other rows with the label of the row. The value is then the mean over the positives of a
