@@ -16,7 +16,8 @@ class EffectiveNegatives(PairMetric):
     The gradient of a contrastive loss weighs the negatives of an anchor by the softmax of their
     logits. A value close to 1 says that one negative has almost all of the weight: the temperature
     is low, or the batch has duplicates. A value close to the number of negatives says that all
-    count equally: the temperature is high, or the model is untrained or collapsed.
+    count equally: the temperature is high, or the model is untrained or collapsed. Neither is
+    better, so a callback that monitors this metric needs a `mode`.
 
     Views, ids and negatives are those of `HardestNegative`. Negatives of a queue do not count. The
     value grows with the batch. The metric costs two passes over the tiles of the logits, and no

@@ -168,11 +168,8 @@ def _draw_panel(axes: Any, name: str, epochs: Any, curves: Mapping[str, Any]) ->
 def _explain_dashes(figure: Any) -> None:
     from matplotlib.lines import Line2D
 
-    style = {"color": MUTED, "linewidth": 1.8}
-    lines = [
-        Line2D([], [], **style, label="training"),
-        Line2D([], [], **style, linestyle=_DASHED, label="validation"),
-    ]
+    styles: list[tuple[str, Any]] = [("training", "-"), ("validation", _DASHED)]
+    lines = [Line2D([], [], color=MUTED, linestyle=style, label=name) for name, style in styles]
     figure.legend(handles=lines, loc="outside lower right", ncols=2, labelcolor=INK)
 
 

@@ -118,3 +118,10 @@ def test_callbacks_know_the_direction(monitor, best):
     stop = keras.callbacks.EarlyStopping(monitor, patience=5)
     model.fit(pairs(), batch_size=24, verbose=0, callbacks=[stop])
     assert stop.monitor_op in (best, getattr(ops, best.__name__))
+
+
+def test_monitor_of_effective_negatives_needs_a_mode():
+    model = trainer(InfoNCE(), metrics=[EffectiveNegatives()], **COMPILE_LEAST)
+    stop = keras.callbacks.EarlyStopping("effective_negatives")
+    with pytest.raises(ValueError, match="mode"):
+        model.fit(pairs(), batch_size=24, verbose=0, callbacks=[stop])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive import viz
+from keras_contrastive import evaluation, viz
 from keras_contrastive.viz._style import CORRECT, FAINT, WRONG
 from tests.unit.viz.figures import HOSTILE, IDS, ROWS, SCORES, images, texts_of
 
@@ -52,6 +52,16 @@ def test_images_stand_in_the_order_of_the_rows_with_marks_and_scores():
     assert heights[0] > heights[1] > heights[2]
 
 
+def test_results_of_a_search_are_drawn_as_they_are():
+    x, corpus = np.eye(6, dtype="float32"), images()
+    scores, rows = evaluation.search(x[:3], x + 0.1, k=2)
+    figure = viz.neighbors(images(3), corpus, rows, scores, IDS[:3], IDS)
+    assert figure.get_suptitle() == "3 of 6 neighbors are correct"
+    found = by_label(figure)["query 2, neighbor 0"]
+    np.testing.assert_array_equal(shown(found), corpus[2])
+    assert f"✓ {scores[2, 0]:.2f}" in words(figure)
+
+
 def test_texts_have_a_line_each_with_a_mark_and_a_score():
     figure = viz.neighbors(["a query", "b", "c"], list("uvwxyz"), ROWS, SCORES, IDS[:3], IDS)
     lines = {text.get_gid(): text.get_text() for text in texts_of(figure) if text.get_gid()}
@@ -65,12 +75,7 @@ def test_texts_have_a_line_each_with_a_mark_and_a_score():
 
 def test_long_texts_are_shortened_and_wrapped():
     figure = viz.neighbors(HOSTILE[-1:], HOSTILE[-1:], np.array([[0]]))
-    assert (
-        sum(
-            word.endswith("long…") or word.endswith("lon…") or "…" in word for word in words(figure)
-        )
-        == 2
-    )
+    assert sum("…" in word for word in words(figure)) == 2
 
 
 def test_without_ids_nothing_is_marked():
