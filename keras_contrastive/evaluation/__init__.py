@@ -6,19 +6,19 @@ from keras_contrastive.evaluation._knn_probe import KNNProbe, knn_probe
 from keras_contrastive.evaluation._linear_probe import LinearProbe, linear_probe
 from keras_contrastive.evaluation._mine_hard_negatives import mine_hard_negatives
 from keras_contrastive.evaluation._probe_evaluation import ProbeEvaluation
+from keras_contrastive.evaluation._prompts import PROMPTS
 from keras_contrastive.evaluation._retrieval import retrieval
 from keras_contrastive.evaluation._retrieval_evaluation import RetrievalEvaluation
 from keras_contrastive.evaluation._search import search
-from keras_contrastive.evaluation._softmax_regression import SoftmaxRegression, softmax_regression
 from keras_contrastive.evaluation._zero_shot import ZeroShotEvaluation, zero_shot
 
 __all__ = [
+    "PROMPTS",
     "CorpusEvaluation",
     "KNNProbe",
     "LinearProbe",
     "ProbeEvaluation",
     "RetrievalEvaluation",
-    "SoftmaxRegression",
     "ZeroShotEvaluation",
     "compare",
     "knn_probe",
@@ -26,7 +26,6 @@ __all__ = [
     "mine_hard_negatives",
     "retrieval",
     "search",
-    "softmax_regression",
     "zero_shot",
 ]
 

@@ -33,7 +33,7 @@ class FewShot:
         _checks.positive_int("draws", self.draws)
         _checks.non_negative_int("seed", self.seed)
         sizes = [len(rows) for rows in self._by_class()]
-        for count in self._counts():
+        for count in self.counts:
             if not _checks.is_integer(count):
                 raise TypeError(
                     "`shots` must be `None`, a positive integer or several. "
@@ -63,7 +63,7 @@ class FewShot:
         if self.shots is None:
             return dict.fromkeys(names, math.nan) if evaluate is None else evaluate(None)
         results = {}
-        for count in [int(count) for count in self._counts()]:
+        for count in [int(count) for count in self.counts]:
             runs = []
             if evaluate is not None:
                 runs = [evaluate(self._rows(count, draw)) for draw in range(self.draws)]
@@ -75,7 +75,9 @@ class FewShot:
                     results[f"{count}_shot_{name}_error"] = error
         return results
 
-    def _counts(self) -> list[Any]:
+    @property
+    def counts(self) -> list[Any]:
+        """The numbers of rows of each class, for each of which rows are drawn."""
         if isinstance(self.shots, np.ndarray):
             return list(self.shots.reshape(-1))
         if isinstance(self.shots, Iterable) and not isinstance(self.shots, str):

@@ -91,8 +91,7 @@ def rows_of(x: Structure, name: str) -> int:
     for leaf in leaves:
         if not len(getattr(leaf, "shape", ())):
             raise TypeError(
-                f"`{name}` must be an array, or a dict or list of arrays. "
-                f"Received: {_kind(leaf)}. Collect the rows of a data set in arrays."
+                f"`{name}` must be an array, or a dict or list of arrays. Received: {_kind(leaf)}."
             )
     sizes = [int(leaf.shape[0]) for leaf in leaves]
     if len(set(sizes)) != 1 or not sizes[0]:

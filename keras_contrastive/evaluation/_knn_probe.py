@@ -12,6 +12,7 @@ from keras_contrastive.evaluation._inputs import (
     accuracy_names,
     all_finite,
     check_same_dim,
+    checked_bool,
     checked_ranks,
     column_indices,
     labeled_rows,
@@ -22,37 +23,40 @@ from keras_contrastive.evaluation._search import search
 
 
 def knn_probe(
-    features: ArrayLike,
-    labels: ArrayLike,
-    new_features: ArrayLike,
-    new_labels: ArrayLike,
-    neighbors: int = 20,
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    test_features: ArrayLike | None = None,
+    test_labels: ArrayLike | None = None,
+    n_neighbors: int = 20,
     temperature: float | None = 0.07,
     k: Iterable[int] = (1,),
     shots: int | Sequence[int] | None = None,
     draws: int = 10,
     seed: int = 0,
+    exclude_self: bool = False,
 ) -> dict[str, float]:
-    """Classifies new rows by a vote of their nearest labeled rows, by cosine.
+    """Classifies test rows by a vote of their nearest training rows, by cosine.
 
     Each of the nearest rows votes for its class with the weight `exp(cosine / temperature)`, or
     with equal weights. Ties count as errors. If a feature is NaN or infinite, all measures are NaN.
     Similarities are computed in tiles; see `keras_contrastive.config.set_tile_shape`.
 
     Args:
-        features: Float array `(rows, dim)` with known labels.
-        labels: Int array `(rows,)`, the labels of `features`.
-        new_features: Float array `(new_rows, dim)`.
-        new_labels: Int array `(new_rows,)`, the true labels of `new_features`. A class that is not
-            in `labels` counts as an error.
-        neighbors: Positive integer, the number of neighbors that vote. All rows vote if there are
+        train_features: Float array `(rows, dim)` with known labels.
+        train_labels: Int array `(rows,)`.
+        test_features: Float array `(test_rows, dim)`. `None` stands for the training rows, with
+            `exclude_self=True`.
+        test_labels: Int array `(test_rows,)`, the true labels. A class that is not in
+            `train_labels` counts as an error.
+        n_neighbors: Positive integer, the number of neighbors that vote. All rows vote if there are
             fewer.
         temperature: Positive float, or `None` for equal votes.
         k: Positive integers, the ranks at which the accuracy is reported.
-        shots: `None` for all rows, or an integer or several. How many labeled rows of each class
+        shots: `None` for all rows, or an integer or several. How many training rows of each class
             are drawn at random.
         draws: Positive integer, the number of draws.
         seed: Non-negative integer, the seed of the draws.
+        exclude_self: Whether training row i is test row i, and no neighbor of it.
 
     Returns:
         A dict of floats in [0, 1]: `top_{k}_accuracy` and `mean_class_accuracy`. With `shots`, the
@@ -71,30 +75,69 @@ def knn_probe(
     Example:
 
     >>> features, labels = np.array([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 0, 1])
-    >>> knn_probe(features, labels, features, labels, neighbors=1)
+    >>> knn_probe(features, labels, features, labels, n_neighbors=1)
     {'top_1_accuracy': 1.0, 'mean_class_accuracy': 1.0}
+    >>> knn_probe(features, labels, n_neighbors=1)["mean_class_accuracy"]  # each from the others
+    0.5
     """
-    features, labels = labeled_rows(features, labels, ("features", "labels"))
-    new_features, new_labels = labeled_rows(
-        new_features, new_labels, ("new_features", "new_labels")
+    train_features, train_labels = labeled_rows(
+        train_features, train_labels, ("train_features", "train_labels")
     )
-    check_same_dim(features, new_features, ("features", "new_features"))
-    neighbors = _checks.positive_int("neighbors", neighbors)
+    if test_features is None and test_labels is None:
+        test_features, test_labels, exclude_self = train_features, train_labels, True
+    test_features, test_labels = labeled_rows(
+        test_features, test_labels, ("test_features", "test_labels")
+    )
+    check_same_dim(train_features, test_features, ("train_features", "test_features"))
+    n_neighbors = _checks.positive_int("n_neighbors", n_neighbors)
     if temperature is not None:
         temperature = _checks.positive("temperature", temperature, "Use `None` for equal votes.")
     k = checked_ranks(k)
-    few_shot = FewShot(labels, shots, draws, seed)
+    few_shot = FewShot(train_labels, shots, draws, seed)
+    exclude_self = checked_bool("exclude_self", exclude_self)
+    if exclude_self:
+        _check_same_rows(train_labels, test_labels)
 
     def evaluate(rows: Array | None) -> dict[str, float]:
-        known = features if rows is None else features[rows]
-        classes, columns = np.unique(labels if rows is None else labels[rows], return_inverse=True)
-        cosines, found = search(new_features, known, min(neighbors, len(columns)))
+        known = np.arange(len(train_labels)) if rows is None else rows
+        classes, columns = np.unique(train_labels[known], return_inverse=True)
+        count = min(n_neighbors + exclude_self, len(known))
+        cosines, found = search(test_features, train_features[known], count)
+        if exclude_self:
+            cosines, found = _without_self(cosines, found, known)
         votes = _log_votes(cosines, columns[found], len(classes), temperature)
-        ranks = ranks_of_columns(votes, column_indices(new_labels, classes))
-        return accuracies(ranks, new_labels, k)
+        ranks = ranks_of_columns(votes, column_indices(test_labels, classes))
+        return accuracies(ranks, test_labels, k)
 
-    can_vote = all_finite(features, new_features)
+    can_vote = all_finite(train_features, test_features)
     return few_shot.measures(accuracy_names(k), evaluate if can_vote else None)
+
+
+def _check_same_rows(train_labels: Array, test_labels: Array) -> None:
+    if not np.array_equal(train_labels, test_labels):
+        raise ValueError(
+            "`test_labels` must be `train_labels` if `exclude_self` is True, since both are the "
+            "same rows in the same order. Received: different labels."
+        )
+    if len(train_labels) < 2:
+        raise ValueError(
+            "`train_labels` must be those of two rows or more if `exclude_self` is True. "
+            "Received: one row."
+        )
+
+
+def _without_self(cosines: Array, found: Array, known: Array) -> tuple[Array, Array]:
+    """Removes the row itself from the neighbors of each row, or else the last neighbor.
+
+    Args:
+        cosines: Float array `(rows, neighbors)`, in descending order.
+        found: Int array `(rows, neighbors)`, places in `known`.
+        known: Int array, the row numbers of the training rows.
+    """
+    is_self = known[found] == np.arange(len(found))[:, None]
+    is_self[:, -1] |= ~is_self.any(axis=1)
+    shape = len(found), found.shape[1] - 1
+    return cosines[~is_self].reshape(shape), found[~is_self].reshape(shape)
 
 
 def _log_votes(
@@ -121,7 +164,8 @@ class KNNProbe(ProbeEvaluation):
     """Classifies held-out inputs by their nearest labeled neighbors at the end of epochs.
 
     It adds `val_knn_top_1_accuracy`, ... to `logs`. Arguments are those of `ProbeEvaluation`, and
-    `neighbors`, `temperature`, `k`, `shots`, `draws` and `seed` of `knn_probe`.
+    `n_neighbors`, `temperature`, `k`, `shots`, `draws`, `seed` and `exclude_self` of `knn_probe`.
+    Without `x_test`, each row of `x_train` is classified by the others.
 
     Example:
 
@@ -130,7 +174,7 @@ class KNNProbe(ProbeEvaluation):
     >>> model = keras_contrastive.ContrastiveTrainer(encoder, augmenters=noise)
     >>> model.compile("sgd", keras_contrastive.losses.NTXent())
     >>> x, labels = np.eye(2, dtype="float32"), np.array([0, 1])
-    >>> probe = KNNProbe(x, labels, x, labels, neighbors=1)
+    >>> probe = KNNProbe(x, labels, x, labels, n_neighbors=1)
     >>> history = model.fit(x, callbacks=[probe], verbose=0).history
     >>> [name for name in history if "knn" in name]
     ['val_knn_top_1_accuracy', 'val_knn_mean_class_accuracy']

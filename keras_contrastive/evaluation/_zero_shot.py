@@ -10,12 +10,12 @@ from keras import ops
 from keras_contrastive._engine import normalize
 from keras_contrastive._typing import Array, ArrayLike, Structure
 from keras_contrastive.evaluation._callbacks import CorpusEvaluation
+from keras_contrastive.evaluation._data_sets import checked_labels, labeled_embeddings
 from keras_contrastive.evaluation._inputs import (
     accuracies,
     accuracy_names,
     all_finite,
     check_same_dim,
-    checked_integers,
     checked_ranks,
     embedding_rows,
     first_rows,
@@ -114,21 +114,21 @@ class ZeroShotEvaluation(CorpusEvaluation):
     It adds `val_zero_shot_top_1_accuracy`, ... to `logs`. See `zero_shot`.
 
     Args:
-        x: Inputs of the image tower, as arrays.
-        labels: Int array `(rows,)`, the true indices into `class_names`.
+        x: Inputs of the image tower: arrays, or a data set with batches `(x, labels)` as for `fit`.
+        labels: Int array `(rows,)`, the true indices into `class_names`. `None` for a data set.
         class_names: Strings, the names of the classes.
         tokenize: Function from a list of strings to inputs of the text tower, such as a tokenizer
             or a preprocessor.
-        templates: String or strings with `{}` for the name of a class. With several, the unit
-            vectors of a class are averaged.
+        templates: String or strings with `{}` for the name of a class, such as
+            `PROMPTS["photos"]`. With several, the unit vectors of a class are averaged.
         image: Modality of `x`. It can be any modality but `text`.
         text: Modality of the prompts.
         k: Positive integers, the ranks at which the accuracy is reported.
         batch_size: See `CorpusEvaluation`.
         freq: See `CorpusEvaluation`.
         prefix: See `CorpusEvaluation`.
-        embed: See `CorpusEvaluation`. It gets a dict with the inputs of one modality, and returns a
-            dict with their embeddings.
+        embed: See `CorpusEvaluation`. It gets a dict with the inputs of one modality, or of one
+            batch of it, and returns a dict with their embeddings.
 
     Raises:
         TypeError, ValueError: If an argument is invalid. If the model has no such towers, raises
@@ -166,7 +166,7 @@ class ZeroShotEvaluation(CorpusEvaluation):
     def __init__(
         self,
         x: Structure,
-        labels: ArrayLike,
+        labels: ArrayLike | None,
         class_names: Sequence[str],
         tokenize: Callable[[list[str]], Structure],
         templates: str | Sequence[str] = ("{}",),
@@ -192,11 +192,11 @@ class ZeroShotEvaluation(CorpusEvaluation):
             )
         class_names = _strings("class_names", class_names)
         self.x = x
-        rows = rows_of(x, "x") if embed is None else None
-        self.labels = checked_integers(labels, rows, ("x", "labels"))
+        self.labels = checked_labels(x, labels, ("x", "labels"), takes_arrays=embed is None)
         self.num_classes = len(class_names)
         self.k = checked_ranks(k)
-        _check_labels(self.labels, self.num_classes, "class_names")
+        if self.labels is not None:
+            _check_labels(self.labels, self.num_classes, "class_names")
         prompts = [template.format(name) for name in class_names for template in templates]
         self.prompts = keras.tree.map_structure(ops.convert_to_numpy, tokenize(prompts))
         if rows_of(self.prompts, "tokenize(prompts)") != len(prompts):
@@ -210,11 +210,15 @@ class ZeroShotEvaluation(CorpusEvaluation):
     def measures(self) -> dict[str, float]:
         prompts = np.asarray(self._embeddings_of(self.text, self.prompts))
         classes = prompts.reshape(self.num_classes, -1, prompts.shape[-1])
-        results = zero_shot(self._embeddings_of(self.image, self.x), self.labels, classes, self.k)
+        images, labels = labeled_embeddings(
+            lambda x: self._embeddings_of(self.image, x), self.x, self.labels, "x"
+        )
+        _check_labels(labels, self.num_classes, "class_names")
+        results = zero_shot(images, labels, classes, self.k)
         return {f"zero_shot_{name}": value for name, value in results.items()}
 
     def dry_run(self) -> list[str]:
-        if self.embed is not None:
+        if self.embed is not None or self.labels is None:
             return super().dry_run()
         images, prompts = (
             self.embeddings(first_rows(x, self.batch_size), modality)

@@ -76,10 +76,10 @@ def zero_shot_arguments(rng):
 
 def probe_arguments(rng):
     return {
-        "features": clusters(rng),
-        "labels": LABELS,
-        "new_features": clusters(rng, NEW_ROWS),
-        "new_labels": LABELS[:NEW_ROWS],
+        "train_features": clusters(rng),
+        "train_labels": LABELS,
+        "test_features": clusters(rng, NEW_ROWS),
+        "test_labels": LABELS[:NEW_ROWS],
         "k": (1, 2),
     }
 
@@ -89,7 +89,7 @@ def with_errors(*names):
 
 
 ACCURACIES = ("top_1_accuracy", "top_2_accuracy", "mean_class_accuracy")
-PROBE_NAMES = ("new_features", "new_labels", "features")
+PROBE_NAMES = ("test_features", "test_labels", "train_features")
 CASES = {
     "retrieval": Case(
         retrieval,
@@ -122,12 +122,7 @@ def test_each_public_function_and_callback_has_a_case():
     public = [getattr(evaluation, name) for name in evaluation.__all__]
     functions = {value for value in public if inspect.isfunction(value)}
     # Those that return other values than measures of embeddings.
-    others = {
-        evaluation.compare,
-        evaluation.mine_hard_negatives,
-        evaluation.search,
-        evaluation.softmax_regression,
-    }
+    others = {evaluation.compare, evaluation.mine_hard_negatives, evaluation.search}
     assert {case.function for case in CASES.values()} == functions - others
     callbacks = {
         value for value in public if inspect.isclass(value) and issubclass(value, CorpusEvaluation)
@@ -548,7 +543,7 @@ def test_unknown_modality_raises(make):
         ({"k": 5}, TypeError, r"`k` must be several positive integers.*Use `\(5,\)`"),
         ({"k": (0,)}, ValueError, "`k` must be a positive integer. Received: k=0"),
         ({"unknown": 3}, TypeError, "unknown"),
-        ({"neighbors_": 3}, TypeError, "neighbors_"),
+        ({"n_neighbours": 3}, TypeError, "n_neighbours"),
     ],
 )
 def test_invalid_arguments_raise_in_the_constructor(make, arguments, error, message):
@@ -561,6 +556,12 @@ def test_numpy_scalars_are_accepted(make):
     numbers = {"freq": np.int64(2), "batch_size": np.uint8(16), "k": np.array([1, 2])}
     evaluation = make(towers.pairs(), **numbers)
     assert [type(value) for value in (evaluation.freq, evaluation.batch_size)] == [int, int]
+
+
+class Endless(keras.utils.PyDataset):
+    """A data set without an end."""
+
+    num_batches = None
 
 
 def probe_of(probe):
@@ -578,18 +579,23 @@ FROM_INPUTS = {
 @pytest.mark.parametrize(
     ("inputs", "error", "message"),
     [
-        (DataSet(), TypeError, "`x` must be an array.*`DataSet`. Collect the rows of a data set"),
+        (iter([np.ones((5, 5))]), TypeError, "`x.*` must be a data set that can be read several"),
+        (Endless(), ValueError, "`x.*` must be a data set that ends.*`num_batches`"),
         (
             None,
             TypeError,
-            "`x` must be an array, or a dict or list of arrays. Received: `NoneType`",
+            "`x.*` must be an array, or a dict or list of arrays. Received: `NoneType`",
         ),
-        ([[1.0, 2.0], [3.0, 4.0]], TypeError, "`x` must be an array.*Received: `float`"),
-        (np.float32(3.0), TypeError, "`x` must be an array.*Received: `float32`"),
-        (np.ones((0, 5)), ValueError, "`x` must hold arrays with the same number of rows.*: 0"),
-        ({}, ValueError, "`x` must hold arrays.*Received: no array"),
-        ([np.ones((2, 3)), np.ones((3, 3))], ValueError, "`x` must hold arrays.*Received: 2, 3"),
-        (np.ones((5, 5)), ValueError, r"`labels` must have the shape \(5,\).* row of `x`"),
+        ([[1.0, 2.0], [3.0, 4.0]], TypeError, "`x.*` must be an array.*Received: `float`"),
+        (np.float32(3.0), TypeError, "`x.*` must be an array.*Received: `float32`"),
+        (np.ones((0, 5)), ValueError, "`x.*` must hold arrays with the same number of rows.*: 0"),
+        ({}, ValueError, "`x.*` must hold arrays.*Received: no array"),
+        ([np.ones((2, 3)), np.ones((3, 3))], ValueError, "`x.*` must hold arrays.*Received: 2, 3"),
+        (
+            np.ones((5, 5)),
+            ValueError,
+            r"`(labels|y_train)` must have the shape \(5,\).* row of `x.*`",
+        ),
     ],
 )
 def test_inputs_that_are_no_arrays_raise_in_the_constructor(make, inputs, error, message):

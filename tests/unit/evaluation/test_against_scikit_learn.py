@@ -7,7 +7,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_sc
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
-from keras_contrastive.evaluation import knn_probe, linear_probe, softmax_regression, zero_shot
+from keras_contrastive.evaluation import knn_probe, linear_probe, zero_shot
 
 
 def clusters(seed, rows=90, classes=5, dim=7, noise=1.5):
@@ -57,7 +57,7 @@ def test_knn(data, tiles, temperature):
     theirs = KNeighborsClassifier(7, metric="cosine", weights=weights)
     theirs.fit(normalize(features), labels)
     probabilities = theirs.predict_proba(normalize(new_features))
-    results = knn_probe(*data[:4], neighbors=7, temperature=temperature, k=(1, 2))
+    results = knn_probe(*data[:4], n_neighbors=7, temperature=temperature, k=(1, 2))
     assert results["top_1_accuracy"] == pytest.approx(
         theirs.score(normalize(new_features), new_labels)
     )
@@ -81,14 +81,11 @@ def regression(features, labels, C):  # noqa: N803
 
 @pytest.mark.parametrize("C", [1e-2, 1.0, 100.0])
 @pytest.mark.parametrize("classes", [2, 5])
-def test_softmax_regression(data, C, classes):  # noqa: N803
+def test_linear_probe(data, C, classes):  # noqa: N803
     features, labels, new_features, new_labels, _ = data
     known, new = labels < classes, new_labels < classes
     theirs = regression(features[known], labels[known], C)
-    # The error of the weights is about the gradient, 1e-9, over the curvature, 1 / (C * rows).
-    mine = softmax_regression(features[known], labels[known], C, tolerance=1e-9)
     expected = theirs.predict_log_proba(new_features[new])
-    np.testing.assert_allclose(mine(new_features[new]), expected, atol=1e-4)
     results = linear_probe(
         features[known], labels[known], new_features[new], new_labels[new], C=C, k=(1, 2)
     )
@@ -103,13 +100,50 @@ def test_softmax_regression(data, C, classes):  # noqa: N803
         )
 
 
-def test_softmax_regression_with_scaled_and_shifted_features(data):
-    features, labels, new_features, _, _ = data
-    scale, shift = np.logspace(-2, 2, features.shape[1]), 30.0
+def test_linear_probe_of_scaled_and_shifted_features(data):
+    features, labels, new_features, new_labels, _ = data
+    scale, shift = np.logspace(-1, 1, features.shape[1]), 30.0
     theirs = regression(features * scale + shift, labels, 1.0)
-    mine = softmax_regression(features * scale + shift, labels, tolerance=1e-8)
     new = new_features * scale + shift
-    np.testing.assert_allclose(mine(new), theirs.predict_log_proba(new), atol=1e-3)
+    results = linear_probe(features * scale + shift, labels, new, new_labels)
+    expected = log_loss(new_labels, theirs.predict_proba(new))
+    assert results["cross_entropy"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_selected_regularization(data):
+    features, labels, *_ = data
+    features[:, 1:] += 4 * np.random.default_rng(1).normal(size=features[:, 1:].shape)
+    rng, held = np.random.default_rng(3), np.zeros(len(labels), bool)
+    for label in range(5):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        held[rows[: max(1, round(len(rows) / 5))]] = True
+    scores = {}
+    for C in 10.0 ** np.arange(-5, 6):  # noqa: N806
+        theirs = regression(features[~held], labels[~held], C)
+        entropy = log_loss(labels[held], theirs.predict_proba(features[held]), labels=range(5))
+        scores[theirs.score(features[held], labels[held]), -entropy] = C
+    best = scores[max(scores)]
+    results = linear_probe(*data[:4], C="auto", seed=3)
+    assert results.pop("C") == best
+    assert 1e-5 < best < 1e5
+    assert results == pytest.approx(linear_probe(*data[:4], C=best), rel=1e-4)
+
+
+def test_neighbors_exclude_the_row_itself(data):
+    features, labels, *_ = data
+    units = normalize(features)
+    units = np.concatenate([units, units[:7]])  # Equal rows are neighbors of each other.
+    labels = np.concatenate([labels, labels[:7]])
+    theirs = KNeighborsClassifier(5, metric="cosine")
+    right = []
+    for row in range(len(labels)):
+        others = np.arange(len(labels)) != row
+        theirs.fit(units[others], labels[others])
+        votes = theirs.predict_proba(units[row : row + 1])[0]
+        mine = votes[theirs.classes_ == labels[row]][0]
+        right.append(np.sum(votes >= mine) == 1)
+    results = knn_probe(units, labels, n_neighbors=5, temperature=None)
+    assert results["top_1_accuracy"] == pytest.approx(np.mean(right))
 
 
 def test_few_shot_results_are_means_over_draws(data):

@@ -1,6 +1,7 @@
 """Zero-shot classification, k-NN and linear probes: limits, few shots and errors."""
 
 import inspect
+import sys
 
 import keras
 import numpy as np
@@ -13,7 +14,6 @@ from keras_contrastive.evaluation import (
     ZeroShotEvaluation,
     knn_probe,
     linear_probe,
-    softmax_regression,
     zero_shot,
 )
 from keras_contrastive.losses import InfoNCE
@@ -35,14 +35,14 @@ def test_equal_embeddings_rank_last():
 @pytest.mark.parametrize(("neighbors", "accuracy"), [(1, 1.0), (2, 0.0)])
 def test_equal_votes_are_errors(neighbors, accuracy):
     data = np.eye(2), np.array([0, 1])
-    results = knn_probe(*data, *data, neighbors=neighbors, temperature=None)
+    results = knn_probe(*data, *data, n_neighbors=neighbors, temperature=None)
     assert results["top_1_accuracy"] == accuracy
 
 
 @pytest.mark.parametrize("tiles", [(12, 12)], indirect=True)
 def test_all_rows_vote_if_there_are_fewer_than_neighbors(rng, tiles):
     data = (*labeled(rng), *labeled(rng))
-    assert knn_probe(*data, neighbors=500) == knn_probe(*data, neighbors=24)
+    assert knn_probe(*data, n_neighbors=500) == knn_probe(*data, n_neighbors=24)
 
 
 def test_templates_are_averaged_as_unit_vectors():
@@ -83,16 +83,18 @@ def test_all_rows_as_shots_equal_all_rows(rng):
     assert results["8_shot_top_1_accuracy_error"] == 0.0
 
 
-def test_regression_converges_on_separable_rows_with_little_regularization():
-    features = np.array([[-1.0], [-0.9], [0.9], [1.0]])
-    predict = softmax_regression(features, np.array([0, 0, 1, 1]), C=1e6)
-    assert (predict(features).argmax(1) == [0, 0, 1, 1]).all()
-    assert np.isfinite(predict(features)).all()
+def test_probe_of_equal_features_predicts_the_frequencies():
+    labels = np.array([0] * 7 + [1] * 3)
+    found = linear_probe(np.zeros((10, 3)), labels, np.zeros((1, 3)), [0])
+    assert found["cross_entropy"] == pytest.approx(-np.log(0.7), rel=1e-4)
 
 
-def test_regression_on_equal_features_predicts_the_frequencies():
-    predict = softmax_regression(np.zeros((10, 3)), np.array([0] * 7 + [1] * 3))
-    np.testing.assert_allclose(np.exp(predict(np.zeros((1, 3)))), [[0.7, 0.3]], atol=1e-5)
+def test_linear_probe_without_scikit_learn_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(ImportError, match=r"pip install keras-contrastive\[eval\]"):
+        linear_probe(np.eye(2), [0, 1], np.eye(2), [0, 1])
+    with pytest.raises(ImportError, match=r"pip install keras-contrastive\[eval\]"):
+        LinearProbe(np.eye(2), [0, 1], np.eye(2), [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -112,17 +114,21 @@ def test_regression_on_equal_features_predicts_the_frequencies():
         ({"seed": 0.5}, TypeError, "`seed` must be a non-negative integer"),
         ({"seed": None}, TypeError, "`seed` must be a non-negative integer"),
         ({"k": (0,)}, ValueError, "`k` must be a positive integer"),
-        ({"labels": np.array(["a"] * 24)}, TypeError, "`labels` must be integers.*return_inverse"),
+        (
+            {"train_labels": np.array(["a"] * 24)},
+            TypeError,
+            "`train_labels` must be integers.*return_inverse",
+        ),
     ],
 )
 @pytest.mark.parametrize("probe", PROBES)
 def test_invalid_arguments_of_both_probes_raise(probe, rng, arguments, error, message):
     features, labels = labeled(rng)
     data = {
-        "features": features,
-        "labels": labels,
-        "new_features": features,
-        "new_labels": labels,
+        "train_features": features,
+        "train_labels": labels,
+        "test_features": features,
+        "test_labels": labels,
     }
     with pytest.raises(error, match=message):
         probe(**data | arguments)
@@ -142,9 +148,9 @@ SETTINGS = [
     ({"draws": 0}, ValueError, "`draws` must be"),
     ({"seed": -1}, ValueError, "`seed` must be"),
     ({"k": 5}, TypeError, "`k` must be"),
-    ({"neighbors_": 5}, TypeError, "Received: neighbors_"),
-    ({"neighbors": 0}, ValueError, "`neighbors` must be"),
-    ({"neighbors": 2.5}, TypeError, "`neighbors` must be"),
+    ({"n_neighbours": 5}, TypeError, "Received: n_neighbours"),
+    ({"n_neighbors": 0}, ValueError, "`n_neighbors` must be"),
+    ({"n_neighbors": 2.5}, TypeError, "`n_neighbors` must be"),
     ({"temperature": 0}, ValueError, "`temperature` must be"),
     ({"temperature": np.inf}, ValueError, "`temperature` must be"),
     ({"temperature": "low"}, TypeError, "`temperature` must be"),
@@ -153,9 +159,12 @@ SETTINGS = [
     ({"C": np.nan}, ValueError, "`C` must be"),
     ({"modality": 3}, TypeError, "`modality` must be `None` or a string"),
     ({"projected": "yes"}, TypeError, "`projected` must be a bool"),
-    ({"labels": LABELS[1:]}, ValueError, r"`labels` must have the shape \(24,\).*row of `x`"),
-    ({"new_labels": LABELS / 2}, TypeError, "`new_labels` must be integers.*row of `new_x`"),
-    ({"new_x": [[1.0]]}, TypeError, "`new_x` must be an array"),
+    ({"C": "best"}, TypeError, '`C` must be .*`"auto"`'),
+    ({"exclude_self": 1}, TypeError, "`exclude_self` must be a bool"),
+    ({"y_train": LABELS[1:]}, ValueError, r"`y_train` must have the shape \(24,\).* `x_train`"),
+    ({"y_train": None}, TypeError, "`y_train` must be integers"),
+    ({"y_test": LABELS / 2}, TypeError, "`y_test` must be integers.*row of `x_test`"),
+    ({"x_test": [[1.0]]}, TypeError, "`x_test` must be an array"),
 ]
 
 
@@ -167,8 +176,8 @@ CALLBACKS = {KNNProbe: knn_probe, LinearProbe: linear_probe}
 def test_settings_are_checked_in_the_constructor(callback, settings, error, message):
     (name,) = settings
     x = towers.pairs()["image"]
-    data = {"x": x, "labels": LABELS, "new_x": x, "new_labels": LABELS}
-    if name in ("neighbors", "temperature", "C"):
+    data = {"x_train": x, "y_train": LABELS, "x_test": x, "y_test": LABELS}
+    if name in ("n_neighbors", "temperature", "C", "exclude_self"):
         known = name in inspect.signature(CALLBACKS[callback]).parameters
         error, message = (error, message) if known else (TypeError, f"Received: {name}")
     with pytest.raises(error, match=message):
@@ -177,7 +186,7 @@ def test_settings_are_checked_in_the_constructor(callback, settings, error, mess
 
 def test_a_linear_probe_of_one_class_raises_in_the_constructor():
     x = towers.pairs()["image"]
-    with pytest.raises(ValueError, match="`labels` must contain at least two classes"):
+    with pytest.raises(ValueError, match="`train_labels` must contain at least two"):
         LinearProbe(x, 0 * LABELS, x, LABELS)
 
 
@@ -192,36 +201,18 @@ def test_settings_are_checked_if_inputs_are_embedded_by_a_function():
 def test_the_nearest_row_has_a_vote_at_every_temperature(temperature):
     features, labels = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1])
     new = np.array([[-1.0, -0.9]])  # far from both rows, and nearest to the second
-    settings = {"neighbors": 2, "temperature": temperature, "k": (1, 2)}
+    settings = {"n_neighbors": 2, "temperature": temperature, "k": (1, 2)}
     found = knn_probe(features, labels, new, np.array([1]), **settings)
     assert found == dict.fromkeys(found, 1.0)
     found = knn_probe(features, labels, new, np.array([0]), **settings)
     assert (found["top_1_accuracy"], found["top_2_accuracy"]) == (0.0, 1.0)
 
 
-def test_softmax_regression_checks_its_arguments(rng):
-    x, y = labeled(rng)
-    with pytest.raises(ValueError, match=r"`features` must be finite.* 1 rows with NaN"):
-        softmax_regression(np.where(np.arange(24)[:, None] == 3, np.nan, x), y)
-    for name, wrong, error in (
-        ("tolerance", 0, ValueError),
-        ("max_steps", 1.5, TypeError),
-        ("labels", y / 2, TypeError),
-        ("labels", y[1:], ValueError),
-        ("features", x[0], ValueError),
-        ("features", list("ab"), TypeError),
-    ):
-        with pytest.raises(error, match=f"`{name}` must"):
-            softmax_regression(**{"features": x, "labels": y, name: wrong})
-    predict = softmax_regression(x.tolist(), y.tolist())
-    np.testing.assert_allclose(predict(x.tolist()), softmax_regression(x, y)(x))
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x, y: knn_probe(x, y, x, y, neighbors=0), ValueError, "`neighbors` must be"),
-        (lambda x, y: knn_probe(x, y, x, y, neighbors=1.0), TypeError, "`neighbors` must be"),
+        (lambda x, y: knn_probe(x, y, x, y, n_neighbors=0), ValueError, "`n_neighbors` must be"),
+        (lambda x, y: knn_probe(x, y, x, y, n_neighbors=1.0), TypeError, "`n_neighbors` must be"),
         (
             lambda x, y: knn_probe(x, y, x, y, temperature=0.0),
             ValueError,
@@ -231,13 +222,19 @@ def test_softmax_regression_checks_its_arguments(rng):
         (
             lambda x, y: linear_probe(x, 0 * y, x, y),
             ValueError,
-            r"`labels` must contain at least two classes. Received: labels of the classes \[0\]",
+            r"`train_labels` must contain at least two classes. Received: labels of .* \[0\]",
         ),
         (
-            lambda x, y: softmax_regression(x, y, max_steps=1),
+            lambda x, y: linear_probe(x, y, x, y, C="auto", shots=(1, 2)),
             ValueError,
-            "did not converge in 1 steps",
+            "`C` must be a number if no class has two training rows.*C='auto'",
         ),
+        (
+            lambda x, y: knn_probe(x, y, x, y[::-1], exclude_self=True),
+            ValueError,
+            "`test_labels` must be `train_labels` if `exclude_self` is True",
+        ),
+        (lambda x, y: knn_probe(x[:1], y[:1]), ValueError, "two rows or more.*one row"),
         (
             lambda x, y: zero_shot(x, y, np.ones((2, 6))),
             ValueError,
