@@ -64,7 +64,11 @@ def model():
     return model
 
 
-def evaluated(evaluation, model):
+def identity(model, x):
+    return x
+
+
+def evaluated(evaluation, model=None):
     evaluation.set_model(model)
     names = evaluation.dry_run()
     found = evaluation.evaluate()
@@ -73,36 +77,44 @@ def evaluated(evaluation, model):
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_probes_of_data_sets_equal_those_of_arrays(model, kind):
+def test_probes_of_data_sets_equal_those_of_arrays(kind):
     x, new = X["image"], X["image"][::-1].copy()
-    settings = {"modality": "image", "n_neighbors": 3}
+    settings = {"embed": identity, "n_neighbors": 3}
     data, new_data = kind(x, LABELS), kind(new, LABELS)
     for arrays, data_sets in (
         ((x, LABELS, new, LABELS), (data, None, new_data, None)),
         ((x, LABELS), (data,)),
         ((x, LABELS, new, LABELS), (x, LABELS, new_data)),
     ):
-        expected = evaluated(KNNProbe(*arrays, **settings), model)
-        assert evaluated(KNNProbe(*data_sets, **settings), model) == expected
-    expected = evaluated(LinearProbe(x, LABELS, new, LABELS, modality="image"), model)
-    assert evaluated(LinearProbe(data, x_test=new_data, modality="image"), model) == expected
+        expected = evaluated(KNNProbe(*arrays, **settings))
+        assert evaluated(KNNProbe(*data_sets, **settings)) == expected
+    expected = evaluated(LinearProbe(x, LABELS, new, LABELS, embed=identity))
+    assert evaluated(LinearProbe(data, x_test=new_data, embed=identity)) == expected
+
+
+def tokenize(prompts):
+    return np.array([np.arange(5.0) * len(prompt) % 7 for prompt in prompts], "float32")
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_zero_shot_of_data_sets_equals_that_of_arrays(model, kind):
-    def tokenize(prompts):
-        return np.array([np.arange(5.0) * len(prompt) % 7 for prompt in prompts], "float32")
+def test_zero_shot_of_data_sets_equals_that_of_arrays(kind):
+    def embed(model, x):
+        return {name: rows[:, :5] for name, rows in x.items()}
 
-    names, templates = ["a", "bb", "ccc"], PROMPTS["photos"]
-    expected = evaluated(
-        ZeroShotEvaluation(X["image"], LABELS, names, tokenize, templates, k=(1, 2)), model
-    )
+    prompts = ["a", "bb", "ccc"], tokenize, PROMPTS["photos"]
+    settings = {"k": (1, 2), "embed": embed}
+    expected = evaluated(ZeroShotEvaluation(X["image"], LABELS, *prompts, **settings))
     data = kind(X["image"], LABELS[:, None])  # as Keras' labels of CIFAR
-    evaluation = ZeroShotEvaluation(data, None, names, tokenize, templates, k=(1, 2))
-    assert evaluated(evaluation, model) == expected
+    assert evaluated(ZeroShotEvaluation(data, None, *prompts, **settings)) == expected
 
 
-def test_embed_gets_the_inputs_of_a_batch(model):
+def test_towers_embed_the_batches_of_a_data_set(model):
+    data = Batches(X["image"], LABELS)
+    expected = evaluated(KNNProbe(X["image"], LABELS, modality="image", n_neighbors=3), model)
+    assert evaluated(KNNProbe(data, modality="image", n_neighbors=3), model) == expected
+
+
+def test_embed_gets_the_inputs_of_a_batch():
     sizes = []
 
     def embed(model, x):
@@ -110,9 +122,9 @@ def test_embed_gets_the_inputs_of_a_batch(model):
         return x
 
     x = X["image"]
-    expected = evaluated(KNNProbe(x, LABELS, embed=embed), model)
+    expected = evaluated(KNNProbe(x, LABELS, embed=embed))
     sizes.clear()
-    assert evaluated(KNNProbe(Batches(x, LABELS), embed=embed), model) == expected
+    assert evaluated(KNNProbe(Batches(x, LABELS), embed=embed)) == expected
     assert sizes == [8, 8, 4] * 2
 
 
@@ -136,7 +148,7 @@ class Empty(Batches):
     ],
 )
 def test_data_sets_without_labels_raise_when_fit_starts(model, make, error, message):
-    probe = KNNProbe(make(X["image"]), modality="image")
+    probe = KNNProbe(make(X["image"]), embed=identity)
     with pytest.raises(error, match=message):
         model.fit(X, callbacks=[probe], verbose=0)
 
