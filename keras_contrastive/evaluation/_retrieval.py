@@ -23,6 +23,7 @@ from keras_contrastive.evaluation._retrieval_measures import (
 )
 from keras_contrastive.evaluation._standard_error import mean_and_error
 
+DEFAULT_METRICS = ("hit_rate_at_k", "recall_at_k", "median_rank", "mrr")
 _RANKS = ("mean_rank", "median_rank")
 
 
@@ -65,7 +66,7 @@ def retrieval(
     relevant: ArrayLike | None = None,
     exclude_self: bool = False,
     k: Iterable[int] = (1, 5, 10),
-    metrics: Iterable[str] = ("hit_rate_at_k", "recall_at_k", "median_rank", "mrr"),
+    metrics: Iterable[str] = DEFAULT_METRICS,
     per_query: bool = False,
 ) -> dict[str, float] | dict[str, Array]:
     """Searches a corpus for each query, by cosine, and measures where the relevant rows are.
@@ -147,7 +148,7 @@ def retrieval(
     {'r_precision': array([1., 1., 1.])}
     """
     per_query = checked_bool("per_query", per_query)
-    k, metrics = checked_ranks(k), _checked_metrics(metrics)
+    k, metrics = checked_ranks(k), checked_metrics(metrics)
     queries, corpus, exclude_self = check_sets(queries, corpus, exclude_self)
     sizes = len(queries), len(corpus)
     if relevant is None:
@@ -196,7 +197,7 @@ def _means(values: dict[str, Array]) -> dict[str, float]:
     return results
 
 
-def _checked_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
+def checked_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
     names = (metrics,) if isinstance(metrics, str) or metrics is None else tuple(metrics)
     unknown = [name for name in names if name not in METRICS]
     if unknown or isinstance(metrics, str):

@@ -508,7 +508,7 @@ def test_another_model_without_embed_raises(make):
     callback = make(x)
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
     callback.set_model(model)
-    callback.x = x["image"]  # the input of this model
+    getattr(callback, "queries", callback).x = x["image"]  # the input of this model
     with pytest.raises(TypeError, match=r"Received: .*Pass `embed` for"):
         callback.evaluate()
 

@@ -177,14 +177,22 @@ X = towers.pairs(8)
 class DataSet(keras.utils.PyDataset):
     """A data set that is no array."""
 
+    num_batches = 1
+
 
 @pytest.mark.parametrize(
     ("x", "ids", "error", "message"),
     [
         (X["image"], None, TypeError, "`x` must be a dict of at least two .*`ndarray`.*`embed`"),
-        (DataSet(), None, TypeError, "`x` must be a dict of at least two .*`DataSet`"),
+        (DataSet(), np.arange(8), ValueError, "`ids` must be `None` if `x` is a data set"),
+        (object(), None, TypeError, "`x` must be a dict of at least two .*`object`"),
         ({"image": X["image"]}, None, TypeError, "at least two modalities.*Received: a dict of 1"),
-        ({**X, "text": DataSet()}, None, TypeError, r"`x\['text'\]` must be an array.*`DataSet`"),
+        (
+            {**X, "text": DataSet()},
+            None,
+            TypeError,
+            "data sets for all modalities.*arrays for 'image'",
+        ),
         ({**X, "text": "a cat"}, None, TypeError, r"`x\['text'\]` must be an array.*`str`"),
         ({**X, "text": np.ones((0, 5))}, None, ValueError, r"`x\['text'\]` must hold .*: 0"),
         (
