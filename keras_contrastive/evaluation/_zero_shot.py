@@ -16,6 +16,7 @@ from keras_contrastive.evaluation._inputs import (
     accuracy_names,
     all_finite,
     check_same_dim,
+    checked_integers,
     checked_ranks,
     embedding_rows,
     first_rows,
