@@ -24,7 +24,7 @@ from keras_contrastive._engine.ids import (
     to_numpy,
     without_column_axis,
 )
-from keras_contrastive._engine.normalize import normalize
+from keras_contrastive._engine.normalize import normalize, unit_rows
 from keras_contrastive._engine.numerics import LOWEST, TIE
 from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
 from keras_contrastive._engine.ranks import (
@@ -87,6 +87,7 @@ __all__ = [
     "tile_shape",
     "to_numpy",
     "unit_blocks",
+    "unit_rows",
     "view_name",
     "without_column_axis",
     "zero_where_missing",

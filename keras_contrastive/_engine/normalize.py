@@ -1,5 +1,6 @@
 """Projection onto the unit sphere."""
 
+import keras
 from keras import ops
 
 from keras_contrastive._engine.gradients import with_gradient
@@ -29,6 +30,19 @@ def normalize(embeddings: Tensor) -> Tensor:
     if 0 in embeddings.shape:  # a replica without rows: `ops.max` of nothing raises on PyTorch
         return embeddings
     return _normalize(embeddings)
+
+
+def unit_rows(embeddings: Tensor) -> Tensor:
+    """Computes `normalize` from plain operations, which every exporter of a backend supports.
+
+    Args:
+        embeddings: Float tensor `(batch, dim)`.
+
+    Returns:
+        A tensor of the same shape, in float32 or wider.
+    """
+    dtype = keras.backend.result_type(embeddings.dtype, "float32")
+    return _forward(ops.cast(embeddings, dtype))[0]
 
 
 def _forward(embeddings: Tensor) -> tuple[Tensor, None]:

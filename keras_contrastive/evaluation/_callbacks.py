@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._typing import Layer, Structure, Tensor
+from keras_contrastive._typing import Structure
 from keras_contrastive.evaluation._monitors import skip_nan
 
 
@@ -90,8 +90,8 @@ class CorpusEvaluation(keras.callbacks.Callback):
         self.prefix = prefix
         self.batch_size = _checks.positive_int("batch_size", batch_size)
         self.embed = embed
-        self._towers: dict[tuple[str | None, bool], _Tower] = {}
-        self._model_of_towers: keras.Model | None = None
+        self._embedders: dict[tuple[str | None, bool], keras.Model] = {}
+        self._embedded_model: keras.Model | None = None
         self._callbacks: Sequence[keras.callbacks.Callback] = ()
         self._names: list[str] = []
         self._is_due = False
@@ -136,8 +136,8 @@ class CorpusEvaluation(keras.callbacks.Callback):
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        if model is not self._model_of_towers:
-            self._towers, self._model_of_towers = {}, model
+        if model is not self._embedded_model:
+            self._embedders, self._embedded_model = {}, model
 
     def set_callbacks(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Prepares for a `fit` with these callbacks. `ContrastiveTrainer.fit` calls it.
@@ -219,52 +219,25 @@ class CorpusEvaluation(keras.callbacks.Callback):
     def embeddings(
         self, x: Structure, modality: str | None = None, projected: bool = True
     ) -> Structure:
-        """Embeds inputs with `embed`, or with one tower of a `ContrastiveTrainer`.
+        """Embeds inputs with `embed`, or with an embedder of a `ContrastiveTrainer`.
 
         Args:
             x: Inputs of the tower, as arrays.
-            modality: The name of the tower, or `None` for a trainer with one encoder.
-            projected: Whether to apply the projector, if there is one.
+            modality: See `ContrastiveTrainer.embedder`.
+            projected: See `ContrastiveTrainer.embedder`.
 
         Returns:
             An array `(rows, dim)`, or what `embed` returns, as arrays.
         """
         if self.embed is not None:
             return keras.tree.map_structure(ops.convert_to_numpy, self.embed(self.model, x))
-        key = modality, projected
-        if key not in self._towers:
-            self._towers[key] = _Tower(self._layers(modality, projected))
-        return self._towers[key].predict(x, batch_size=self.batch_size, verbose=0)
-
-    def _layers(self, modality: str | None, projected: bool) -> list[Layer]:
-        encoders = getattr(self.model, "encoders", None)
-        if encoders is None:
+        if not hasattr(self.model, "embedder"):
             raise TypeError(
                 f"`{type(self).__name__}` evaluates a `ContrastiveTrainer`. "
-                f"Received: `{type(self.model).__name__}`, which has no `encoders`. "
+                f"Received: `{type(self.model).__name__}`, which has no `embedder`. "
                 "Pass `embed` for another model."
             )
-        has_one_encoder = not isinstance(encoders, dict)
-        if modality not in ([None] if has_one_encoder else encoders):
-            expected = (
-                "`None`, because the trainer has one encoder"
-                if has_one_encoder
-                else f"one of {', '.join(encoders)}"
-            )
-            raise ValueError(f"The modality must be {expected}. Received: {modality!r}.")
-        parts = [encoders, self.model.projectors] if projected else [encoders]
-        layers = [part.get(modality) if isinstance(part, dict) else part for part in parts]
-        return [layer for layer in layers if layer is not None]
-
-
-class _Tower(keras.Model):
-    """Applies an encoder and a projector in inference. It shares their weights."""
-
-    def __init__(self, parts: list[Layer]) -> None:
-        super().__init__(name="tower")
-        self.parts = parts
-
-    def call(self, x: Structure, training: bool | None = None) -> Tensor:
-        for part in self.parts:
-            x = part(x, training=False)
-        return x
+        key = modality, projected
+        if key not in self._embedders:
+            self._embedders[key] = self.model.embedder(modality, projected, normalize=False)
+        return self._embedders[key].predict(x, batch_size=self.batch_size, verbose=0)

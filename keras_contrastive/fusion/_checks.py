@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_contrastive import _checks
 from keras_contrastive._tokens import POOLINGS
+from keras_contrastive.fusion._matching import ImageTextMatching
 
 
 def check_fusion_parts(
@@ -45,6 +46,15 @@ def check_pooling(pooling: Any, modalities: Collection[str] = ()) -> None:
     if unknown or any(not isinstance(option, str) or option not in POOLINGS for option in options):
         expected = ", ".join(map(repr, POOLINGS)) + ", or a dict by modality" * bool(modalities)
         raise ValueError(f"`pooling` must be one of {expected}. Received: pooling={pooling!r}.")
+
+
+def check_matching(matching: Any) -> None:
+    """Raises unless `matching` is a bool, `None` or an `ImageTextMatching`."""
+    if not isinstance(matching, (bool, ImageTextMatching)) and matching is not None:
+        raise TypeError(
+            "`matching` must be `True`, `None` or a `keras_contrastive.fusion.ImageTextMatching`. "
+            f"Received: matching={matching!r}."
+        )
 
 
 def check_num_images(num_images: Any, encoder_images: int) -> None:

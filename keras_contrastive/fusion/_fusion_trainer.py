@@ -11,7 +11,12 @@ from keras_contrastive._engine import Batch
 from keras_contrastive._keras import serialize
 from keras_contrastive._tokens import POOLINGS, as_text, check_tokens, with_ids
 from keras_contrastive._typing import Config, Layer, Layers, Shape, Structure, Tensor
-from keras_contrastive.fusion._checks import check_fusion_parts, check_num_images, check_pooling
+from keras_contrastive.fusion._checks import (
+    check_fusion_parts,
+    check_matching,
+    check_num_images,
+    check_pooling,
+)
 from keras_contrastive.fusion._fusion_encoder import FusionEncoder
 from keras_contrastive.fusion._masked_language import MaskedLanguage
 from keras_contrastive.fusion._matching import ImageTextMatching
@@ -22,6 +27,7 @@ from keras_contrastive.fusion._matching_pairs import (
     ratio_of_sums,
     take_rows,
 )
+from keras_contrastive.fusion._pooled_tower import PooledTower, pooling_of
 from keras_contrastive.layers import MomentumTeacher
 from keras_contrastive.trainers import ContrastiveTrainer
 
@@ -120,7 +126,7 @@ class FusionTrainer(ContrastiveTrainer):
         **kwargs: Any,
     ) -> None:
         check_fusion_parts(encoders, fusion, padding_id, masked_language)
-        _check_matching(matching)
+        check_matching(matching)
         check_pooling(pooling, modalities=encoders)
         check_num_images(1, getattr(fusion, "num_images", 1))
         super().__init__(
@@ -157,11 +163,11 @@ class FusionTrainer(ContrastiveTrainer):
     def embed_all(
         self, inputs: dict[str, Structure], training: bool | None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        tokens = {name: self.tokens(name, inputs[name], training) for name in self.modalities}
-        self._build_fusion({name: x.shape for name, x in tokens.items()})
-        features = {
-            name: self._pool_tower(name, tokens[name], inputs[name]) for name in self.modalities
-        }
+        names = [name for name in self.modalities if name in inputs]
+        tokens = {name: self.tokens(name, inputs[name], training) for name in names}
+        if len(tokens) == len(self.modalities):
+            self._build_fusion({name: x.shape for name, x in tokens.items()})
+        features = {name: self._pool_tower(name, tokens[name], inputs[name]) for name in names}
         extras = {name + _TOKENS: x for name, x in tokens.items()}
         return self.embeddings_of(features, training), extras
 
@@ -179,8 +185,12 @@ class FusionTrainer(ContrastiveTrainer):
         return self._pool(name, tokens, mask)
 
     def _pool(self, name: str, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        pooling = self.pooling.get(name, "mean") if isinstance(self.pooling, dict) else self.pooling
-        return POOLINGS[pooling](tokens, mask)
+        return POOLINGS[pooling_of(self.pooling, name)](tokens, mask)
+
+    def embedding_layers(self, modality: str, projected: bool) -> list[Layer]:
+        tower, *rest = super().embedding_layers(modality, projected)
+        pooling = pooling_of(self.pooling, modality)
+        return [PooledTower(tower, modality, pooling, self.padding_id), *rest]
 
     def _build_fusion(self, shapes: dict[str, Shape]) -> None:
         # In `call`, since Keras traces nothing else when it loads a model.
@@ -288,11 +298,3 @@ class FusionTrainer(ContrastiveTrainer):
             for part in ("fusion", "matching", "masked_language")
         }
         return super().from_config({**config, **parts}, custom_objects)
-
-
-def _check_matching(matching: Any) -> None:
-    if not isinstance(matching, (bool, ImageTextMatching)) and matching is not None:
-        raise TypeError(
-            "`matching` must be `True`, `None` or a `keras_contrastive.fusion.ImageTextMatching`. "
-            f"Received: matching={matching!r}."
-        )

@@ -1,6 +1,6 @@
 """Deep feature separation: features of the information that only one modality contains."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Unpack
 
 import keras
@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._engine import LOWEST, Batch, Contrast, log_gaussian_potential
-from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
+from keras_contrastive._typing import Config, Layer, LayerArguments, Shape, Tensor
 from keras_contrastive._view_names import INDEPENDENT, modality_name
 from keras_contrastive.layers._modality import Modality, mean_over_present
 from keras_contrastive.layers._view_regularizer import ViewRegularizer
@@ -166,6 +166,9 @@ class DeepFeatureSeparation(ViewRegularizer):
             name + INDEPENDENT: self.heads[modality_name(name)](source[name]) for name in names
         }
         return {**views, **independent}
+
+    def output_heads(self, modalities: Sequence[str]) -> dict[str, tuple[str, Layer | None]]:
+        return {name + INDEPENDENT: (self.source, self.heads.get(name)) for name in modalities}
 
     def compute_output_spec(
         self,

@@ -1,6 +1,6 @@
 """The base class of regularizers of multi-modal embeddings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import keras
@@ -9,7 +9,7 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import Batch, as_presence, check_has_rows
 from keras_contrastive._keras import repr_from_config
-from keras_contrastive._typing import Config, LayerArguments, Shape, Tensor
+from keras_contrastive._typing import Config, Layer, LayerArguments, Shape, Tensor
 from keras_contrastive._view_names import INDEPENDENT, modality_name
 from keras_contrastive.layers._modality import (
     Modality,
@@ -119,6 +119,21 @@ class ViewRegularizer(keras.layers.Layer):
     ) -> dict[str, Tensor]:
         """Returns the views and the features that this layer computes from them."""
         return views
+
+    def output_heads(self, modalities: Sequence[str]) -> dict[str, tuple[str, Layer | None]]:
+        """Returns the layers behind the features that `extended` adds to the modalities.
+
+        An embedder of a trainer consists of them. Override it together with `extended`.
+
+        Args:
+            modalities: Names of the modalities.
+
+        Returns:
+            Dict from names of added features to `(source, layer)`. The layer gets the output of the
+            encoder if `source` is `"features"`, and that of the projector if it is `"embedding"`.
+            It is `None` before the regularizer is built.
+        """
+        return {}
 
     @staticmethod
     def is_independent(name: str) -> bool:

@@ -27,6 +27,26 @@ def check_inputs(inputs: Any, names: Sequence[str]) -> None:
         )
 
 
+def check_some_inputs(inputs: Any, names: Sequence[str], others: Collection[str] | None = None) -> None:
+    """Raises unless `inputs` is a dict with at least one of these names.
+
+    Args:
+        inputs: The value to check.
+        names: Names of modalities.
+        others: `None`, or the other names that `inputs` may have if a modality is missing. Further
+            ones raise, since they may be misspelled.
+    """
+    if not isinstance(inputs, dict) or set(names) <= set(inputs):
+        check_inputs(inputs, names)
+        return
+    is_unknown = others is not None and not set(inputs) <= {*names, *others}
+    if is_unknown or not any(name in inputs for name in names):
+        raise ValueError(
+            f"`x` must have the inputs {', '.join(names)}, or some of them and no others. "
+            f"Received: {', '.join(map(str, inputs)) or 'none'}."
+        )
+
+
 def check_loss(loss: Any) -> None:
     """Raises unless `loss` is a contrastive loss that is reduced to a number."""
     if not isinstance(loss, ContrastiveLoss):

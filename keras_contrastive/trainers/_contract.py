@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_contrastive._engine import ids_of_array, to_numpy, without_column_axis
 from keras_contrastive._typing import ArrayLike, Structure
-from keras_contrastive.trainers._checks import check_inputs
+from keras_contrastive.trainers._checks import check_inputs, check_some_inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,8 @@ class DataContract:
     Args:
         inputs: Names that `x` must have, or `None` if `x` is the input of one encoder.
         presence_inputs: Names of inputs that say which rows have a modality.
+        optional_inputs: `None`, or the names that `x` may have besides `inputs`. Some of `inputs`
+            are then enough.
         vocabularies: Sizes of the vocabularies of inputs that are token ids, by name.
         num_items: `None`, or the number of items that the loss stores state for.
         needs_ids: Whether each batch must have ids.
@@ -32,6 +34,7 @@ class DataContract:
 
     inputs: tuple[str, ...] | None = None
     presence_inputs: tuple[str, ...] = ()
+    optional_inputs: tuple[str, ...] | None = None
     vocabularies: tuple[tuple[str, int], ...] = ()
     num_items: int | None = None
     needs_ids: bool = False
@@ -97,12 +100,15 @@ class DataContract:
         return x, y, sample_weight
 
     def _check_structure(self, x: Structure) -> None:
-        if self.inputs is not None:
+        if self.inputs is not None and self.optional_inputs is not None:
+            check_some_inputs(x, self.inputs, self.optional_inputs)
+        elif self.inputs is not None:
             check_inputs(x, self.inputs)
 
     def _check_tokens(self, x: Structure) -> None:
         for name, size in self.vocabularies:
-            ids = to_numpy(x[name]) if hasattr(x[name], "shape") else np.zeros(0, int)
+            tokens = x if self.inputs is None else x.get(name)
+            ids = to_numpy(tokens) if hasattr(tokens, "shape") else np.zeros(0, int)
             if ids.size and ids.dtype.kind in "iu" and not 0 <= ids.min() <= ids.max() < size:
                 raise ValueError(
                     f"`{name}` must be token ids in [0, {size}), the vocabulary of its encoder. "
@@ -146,6 +152,7 @@ def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataC
     return dataclasses.replace(
         prediction_contract(trainer),
         inputs=(*trainer.modalities, *extra) if trainer.has_towers else None,
+        optional_inputs=None,
         presence_inputs=tuple(trainer.present),
         num_items=num_items if training else None,
         needs_ids=training and num_items is not None,
@@ -157,9 +164,10 @@ def prediction_contract(trainer: Any) -> DataContract:
     """Returns the data contract of a trainer that predicts."""
     if not trainer.has_towers:
         return DataContract()
-    sizes = {name: _vocabulary_size(tower) for name, tower in trainer.encoders.items()}
+    sizes = {name: vocabulary_size(tower) for name, tower in trainer.encoders.items()}
     return DataContract(
         inputs=trainer.modalities,
+        optional_inputs=(*trainer.hard_negatives, *trainer.present),
         vocabularies=tuple((name, size) for name, size in sizes.items() if size is not None),
     )
 
@@ -225,7 +233,7 @@ def _check_count(name: str, what: str, found: int, rows: int) -> None:
         )
 
 
-def _vocabulary_size(tower: Any) -> int | None:
+def vocabulary_size(tower: Any) -> int | None:
     """Returns the size of the vocabulary of a tower, or `None` if it is unknown."""
     size = getattr(tower, "vocabulary_size", None)
     layers = tower.layers if isinstance(tower, keras.Sequential) else []

@@ -14,15 +14,15 @@ from keras_contrastive.trainers import _checks
 from keras_contrastive.trainers import _doors as doors
 from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
 from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbacks
+from keras_contrastive.trainers._embedder_source import EmbedderSource
 from keras_contrastive.trainers._loss_layers import LossLayers
-from keras_contrastive.trainers._objective import ObjectiveModel
 from keras_contrastive.trainers._resume import TrainingProgress
 from keras_contrastive.trainers._scalar_logs import with_scalar_logs
 from keras_contrastive.trainers._weight_decay import keep_from_decay
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class ContrastiveTrainer(ObjectiveModel):
+class ContrastiveTrainer(EmbedderSource):
     """Trains encoders with a contrastive loss.
 
     Embeddings of matching inputs are pulled together, others are pushed apart.
@@ -41,7 +41,8 @@ class ContrastiveTrainer(ObjectiveModel):
     one encoder embeds an augmentation. Everything else works as in `keras.Model`.
 
     Subclasses can override the hooks `encode`, `project`, `embed_all`, `second_view` and
-    `extra_losses`, and call `declare_losses`. `kc.fusion.FusionTrainer` is an example.
+    `extra_losses`, and call `declare_losses`. If they embed in another way, they override
+    `embedding_layers`. `kc.fusion.FusionTrainer` is an example.
 
     Args:
         encoders: A Keras layer or model, or a dict of them by modality. Each returns
@@ -234,7 +235,10 @@ class ContrastiveTrainer(ObjectiveModel):
             return super().evaluate(*bound.args, **bound.kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Returns embeddings as `keras.Model.predict`: a dict by modality, or an array."""
+        """Returns embeddings as `keras.Model.predict`: a dict by modality, or an array.
+
+        `x` may contain some of the modalities only.
+        """
         return super().predict(doors.prepare_predict(self, x), *args, **kwargs)
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -8,9 +8,10 @@ import keras
 from keras_contrastive._keras import evaluation_draws
 from keras_contrastive._portable import PortableModel
 from keras_contrastive._replicas import across_processes
-from keras_contrastive._typing import Layer, Layers, Shape, Structure, Tensor
+from keras_contrastive._typing import Config, Layer, Layers, Shape, Structure, Tensor
 from keras_contrastive.layers import MomentumTeacher, ViewRegularizer
-from keras_contrastive.trainers._checks import check_inputs
+from keras_contrastive.trainers._checks import check_inputs, check_some_inputs
+from keras_contrastive.trainers._input_specs import specs_of, symbolic
 from keras_contrastive.trainers._micro_batches import apply_in_micro_batches, fits_one_micro_batch
 from keras_contrastive.trainers._second_views import (
     FIRST_VIEW,
@@ -57,15 +58,22 @@ class EmbeddingModel(PortableModel):
         self._second_views: SecondViews = (
             AugmentedViews() if teacher is None else TeacherViews(teacher)
         )
+        # Not as an attribute, which Keras would search for weights.
+        self.__dict__["input_specs"] = {}
 
     def call(self, inputs: Structure, training: bool | None = None) -> Any:
         with across_processes() if training else contextlib.nullcontext():
-            inputs = self.inputs_by_modality(inputs)
+            inputs = self.inputs_by_modality(inputs, complete=bool(training))
+            modalities = {name: inputs[name] for name in self.modalities if name in inputs}
+            self.input_specs.update(
+                {name: specs_of(x, self.variable_dtype) for name, x in modalities.items()}
+            )
             self._build_augmenters(inputs)
             if training and not self.has_towers:
                 inputs = {FIRST_VIEW: self.augment(FIRST_VIEW, inputs[FIRST_VIEW])}
             embeddings, extras = self.embed_all(inputs, training)
-            if self.teacher is not None and not self.teacher.built:
+            is_complete = len(modalities) == len(self.modalities)
+            if self.teacher is not None and not self.teacher.built and is_complete:
                 self.teacher.follow(self._parts_of_the_towers())
         if not self.has_towers:
             return embeddings[FIRST_VIEW]
@@ -79,14 +87,18 @@ class EmbeddingModel(PortableModel):
         """Embeds all modalities. A hook for subclasses.
 
         Args:
-            inputs: Inputs by modality.
+            inputs: Inputs by modality. Outside of training, some modalities may be missing.
             training: Whether this is a training step.
 
         Returns:
             `(embeddings, extras)`: embeddings by name, and other tensors that `extra_losses` needs.
             In training, `call` returns both as one dict. Otherwise, it returns the embeddings.
         """
-        features = {name: self.encode(name, inputs[name], training) for name in self.modalities}
+        features = {
+            name: self.encode(name, inputs[name], training)
+            for name in self.modalities
+            if name in inputs
+        }
         return self.embeddings_of(features, training), {}
 
     def encode(self, name: str, inputs: Structure, training: bool | None) -> Tensor:
@@ -132,8 +144,12 @@ class EmbeddingModel(PortableModel):
     ) -> dict[str, Tensor]:
         """Projects features by modality, and adds the features of regularizers."""
         embeddings = {
-            name: self.project(name, features[name], training) for name in self.modalities
+            name: self.project(name, features[name], training)
+            for name in self.modalities
+            if name in features
         }
+        if len(embeddings) < len(self.modalities):
+            return self.add_features(embeddings, features)
         shapes = {name: embedding.shape for name, embedding in embeddings.items()}
         shapes |= {view: shapes[name] for name, view in self.second_view_names.items()}
         if not self.has_towers:
@@ -185,11 +201,19 @@ class EmbeddingModel(PortableModel):
         """Returns the embedding of a modality, `(batch, dim)`."""
         return self.project(name, self.encode(name, inputs, training), training)
 
-    def inputs_by_modality(self, inputs: Structure) -> dict[str, Structure]:
-        """Returns the inputs as a dict. Raises if a modality is missing."""
+    def inputs_by_modality(self, inputs: Structure, complete: bool = True) -> dict[str, Structure]:
+        """Returns the inputs as a dict. Raises if a modality is missing.
+
+        Args:
+            inputs: The inputs of the model.
+            complete: Whether all modalities are needed, or one is enough.
+        """
         if not self.has_towers:
             return {FIRST_VIEW: inputs}
-        check_inputs(inputs, self.modalities)
+        if complete:
+            check_inputs(inputs, self.modalities)
+        else:
+            check_some_inputs(inputs, self.modalities)
         return inputs
 
     def split_outputs(self, y_pred: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -206,10 +230,22 @@ class EmbeddingModel(PortableModel):
 
     # Building
 
+    def get_build_config(self) -> Config | None:
+        if not self.input_specs:
+            return super().get_build_config()
+        return {"inputs": symbolic(self.input_specs)}
+
+    def build_from_config(self, config: Config) -> None:
+        if "inputs" not in config:  # a file of an earlier version
+            super().build_from_config(config)
+            return
+        specs = keras.saving.deserialize_keras_object(config["inputs"])
+        self(specs if self.has_towers else specs[FIRST_VIEW])
+
     def _build_augmenters(self, inputs: dict[str, Structure]) -> None:
         augmenters = self.augmenters if self.has_towers else {FIRST_VIEW: self.augmenters}
         for name, augmenter in (augmenters or {}).items():
-            if augmenter is not None and not augmenter.built:
+            if augmenter is not None and not augmenter.built and name in inputs:
                 # The scope drops the step that a call takes.
                 with keras.StatelessScope():
                     augmenter(inputs[name], training=True)

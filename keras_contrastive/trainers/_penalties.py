@@ -47,7 +47,8 @@ class Penalties:
     def extend(self, views: dict[str, Tensor], features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Returns the views, and features that regularizers add to them."""
         for regularizer in self.regularizers:
-            if isinstance(regularizer, ViewRegularizer):
+            # Predictions of some modalities do not build it.
+            if isinstance(regularizer, ViewRegularizer) and regularizer.built:
                 views = regularizer.extended(views, features)
         return views
 
