@@ -27,7 +27,9 @@ def check_inputs(inputs: Any, names: Sequence[str]) -> None:
         )
 
 
-def check_some_inputs(inputs: Any, names: Sequence[str], others: Collection[str] | None = None) -> None:
+def check_some_inputs(
+    inputs: Any, names: Sequence[str], others: Collection[str] | None = None
+) -> None:
     """Raises unless `inputs` is a dict with at least one of these names.
 
     Args:

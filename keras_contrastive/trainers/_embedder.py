@@ -9,6 +9,7 @@ from keras_contrastive._engine import unit_rows
 from keras_contrastive._keras import serialize
 from keras_contrastive._portable import PortableModel
 from keras_contrastive._typing import Config, Layer, Structure, Tensor
+from keras_contrastive.trainers import _torch_export as torch_export
 from keras_contrastive.trainers._contract import DataContract, vocabulary_size
 from keras_contrastive.trainers._data_sets import checked
 from keras_contrastive.trainers._epoch_data import is_rows
@@ -44,15 +45,12 @@ class Embedder(PortableModel):
         self.truncate = truncate
         self.preprocessor = preprocessor
 
-    @property
-    def preprocessor(self) -> Any:
-        """`None`, or the function that `predict` applies to raw rows."""
-        return self.__dict__["_preprocessor"]
-
-    @preprocessor.setter
-    def preprocessor(self, value: Any) -> None:
-        # Not as an attribute, since Keras adds no layer to a model that is built.
-        self.__dict__["_preprocessor"] = check_preprocessor(value)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "preprocessor":
+            # Keras would track a layer, and adds none to a model that is built.
+            self.__dict__[name] = check_preprocessor(value)
+        else:
+            super().__setattr__(name, value)
 
     def call(self, inputs: Structure, training: bool | None = None) -> Tensor:
         # A loaded model is built from these, not from the shapes that Keras stores.
@@ -137,7 +135,7 @@ class Embedder(PortableModel):
     ) -> None:
         """Exports a program as `keras.Model.export`, for batches of any size.
 
-        It needs neither Keras nor this package where it is loaded.
+        This package is not needed where the program is loaded.
 
         Args:
             filepath: See `keras.Model.export`.
@@ -162,20 +160,14 @@ class Embedder(PortableModel):
                 "`input_signature` must be given if the shapes of the inputs are unknown. "
                 "Received: input_signature=None. Or call `fit` of the trainer, or `predict`, first."
             )
-        if input_signature is None:
-            input_signature = signature_of(specs)
+        signature = signature_of(specs) if input_signature is None else input_signature
+        if input_signature is None and keras.backend.backend() == "torch":
+            if format == "onnx":
+                torch_export.export_onnx(self, filepath, signature, **kwargs)
+                return
             if format == "torch":
-                kwargs.setdefault("dynamic_shapes", _any_batch_size(specs))
-        super().export(filepath, format, verbose, input_signature, **kwargs)
-
-
-def _any_batch_size(specs: Structure) -> Any:
-    """Returns `dynamic_shapes` of `torch.export`: all inputs share an unknown number of rows."""
-    import torch
-
-    batch = torch.export.Dim("batch")
-    # A tuple of arguments inside of the list for `*args`.
-    return [(keras.tree.map_structure(lambda _: {0: batch}, specs),)]
+                kwargs.setdefault("dynamic_shapes", torch_export.dynamic_shapes(signature))
+        super().export(filepath, format, verbose, signature, **kwargs)
 
 
 def _check_truncate(truncate: int, dim: int | None) -> None:

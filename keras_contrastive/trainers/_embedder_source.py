@@ -41,9 +41,9 @@ class EmbedderSource(ObjectiveModel):
 
         * `predict(x)` takes the input of one encoder, as arrays or a data set, without a dict.
         * `save` writes a file for `keras.models.load_model`, which needs this package.
-        * `export` writes a program that needs neither Keras nor this package: `"tf_saved_model"` on
-          TensorFlow and JAX, `"torch"` and `"onnx"` on PyTorch, `"litert"` on TensorFlow. It takes
-          batches of any size.
+        * `export` writes a program that does not need this package and takes batches of any size:
+          `"tf_saved_model"` on TensorFlow, and on JAX if TensorFlow is installed; `"litert"` on
+          TensorFlow; `"torch"` on PyTorch, and `"onnx"` if onnx and onnxscript are installed.
 
         Args:
             modality: The name of an output of `predict`: a modality, or a part that a regularizer
@@ -82,6 +82,10 @@ class EmbedderSource(ObjectiveModel):
         (2, 4)
         """
         self._check_embedding_layers()
+        if modality is not None and not isinstance(modality, str):
+            raise TypeError(
+                f"`modality` must be `None` or a string. Received: modality={modality!r}."
+            )
         for name, value in (("projected", projected), ("normalize", normalize)):
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"`{name}` must be a bool. Received: {name}={value!r}.")

@@ -10,9 +10,9 @@ from keras_contrastive.layers import MomentumTeacher
 from keras_contrastive.losses import InfoNCE, NTXent
 from tests.contracts import augmenter_cases, encoder_cases
 from tests.helpers import towers
-from tests.helpers.export import EXPORTS, exported_outputs
+from tests.helpers.export import exported_outputs, exporting
 
-pytestmark = pytest.mark.skipif(not EXPORTS, reason="Keras 3.12 does not export on PyTorch")
+pytestmark = exporting
 
 PADDED = {
     "token_ids": np.array([[1, 2, 3, 0], [4, 5, 0, 0]], "int32"),

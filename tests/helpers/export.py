@@ -5,6 +5,15 @@ import numpy as np
 import pytest
 
 EXPORTS = keras.backend.backend() != "torch" or keras.__version__ >= "3.13"
+exporting = pytest.mark.skipif(not EXPORTS, reason="Keras 3.12 does not export on PyTorch")
+
+# Each format that Keras and the packages of an environment export. JAX needs TensorFlow, which the
+# environments of the towers hold, and ONNX needs the extra `onnx`, as in `full-torch`.
+FORMATS = {
+    "torch": ["torch", pytest.param("onnx", marks=pytest.mark.full)],
+    "tensorflow": ["tf_saved_model", pytest.param("litert", marks=pytest.mark.full)],
+    "jax": [pytest.param("tf_saved_model", marks=pytest.mark.towers)],
+}[keras.backend.backend()]
 
 
 def exported_outputs(model, folder, x):
