@@ -525,7 +525,7 @@ def test_another_model_without_embed_raises(make):
 def test_unknown_modality_raises(make):
     callback = make(towers.pairs())
     callback.set_model(two_towers())
-    with pytest.raises(ValueError, match=r"must be one of image, text\. Received: 'audio'"):
+    with pytest.raises(ValueError, match=r"must be one of image, text\. Received: modality='audio'"):
         callback.evaluate()
 
 

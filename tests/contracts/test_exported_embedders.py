@@ -57,6 +57,8 @@ TRAINERS = [two_towers, *(pytest.param(f, marks=pytest.mark.full) for f in (one_
 
 
 @exporting
+# Keras passes it to JAX.
+@pytest.mark.filterwarnings("ignore:The `native_serialization` parameter:DeprecationWarning")
 @pytest.mark.parametrize("make", TRAINERS)
 @pytest.mark.parametrize("format", FORMATS)
 def test_programs_need_no_package_and_take_any_number_of_rows(tmp_path, format, make):

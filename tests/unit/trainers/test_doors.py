@@ -54,7 +54,7 @@ def unequal(rows=15):
 # Wrong data, the error and words of its message: what is wrong, and what to do.
 WRONG_INPUTS = {
     "unequal rows": (unequal(), ValueError, ["`image` has 24 rows", "`text` has 15", "image_ids"]),
-    "one modality": ({"image": pairs()["image"]}, ValueError, ["text"]),
+    "no modality": ({"images": pairs()["image"]}, ValueError, ["image, text", "images"]),
     "a tuple": ((pairs()["image"], pairs()["text"]), TypeError, ["image, text", "tuple"]),
     "no rows": ({k: v[:0] for k, v in pairs().items()}, ValueError, ["no rows"]),
     "a number": ({**pairs(), "text": 3.0}, ValueError, ["`text`", "3.0"]),
@@ -98,6 +98,12 @@ def test_wrong_inputs_are_refused(model, door, mistake):
     x, error, words = WRONG_INPUTS[mistake]
     words = [*words, *(["validation_data"] if door == "validation_data" else [])]
     assert_refused(lambda: INPUT_DOORS[door](model, x), error, words)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_training_and_evaluation_need_all_modalities(model, door):
+    x = {"image": pairs()["image"]}
+    assert_refused(lambda: INPUT_DOORS[door](model, x), ValueError, ["Add text"])
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -259,14 +259,9 @@ def test_a_name_that_may_be_misspelled_raises(name):
         separated().predict({"text": x["text"], name: x["image"]}, verbose=0)
 
 
-def test_training_needs_all_modalities():
-    model, x = separated(), {"image": towers.pairs(3)["image"]}
-    model.compile("sgd", InfoNCE())
-    for method in (model.fit, model.evaluate):
-        with pytest.raises(ValueError, match=r"`x` must have the inputs .* Add text"):
-            method(x, verbose=0)
-    with pytest.raises(ValueError, match=r"Add text"):
-        model(x, training=True)
+def test_a_training_step_needs_all_modalities():
+    with pytest.raises(ValueError, match="Add text"):
+        separated()({"image": towers.pairs(3)["image"]}, training=True)
 
 
 # Mistakes

@@ -210,9 +210,8 @@ def test_fit_requires_compile():
 
 
 def test_missing_inputs_are_named():
-    image = {"image": pairs()["image"]}
     with pytest.raises(ValueError, match="Add text"):
-        trainer().predict(image, verbose=0)
+        trainer().fit({"image": pairs()["image"]}, verbose=0)
     with pytest.raises(TypeError, match="`x` must be a dict with the modalities image, text"):
         ContrastiveTrainer(towers())(pairs()["image"])
     with pytest.raises(ValueError, match="Add wrong_text"):
