@@ -525,7 +525,9 @@ def test_another_model_without_embed_raises(make):
 def test_unknown_modality_raises(make):
     callback = make(towers.pairs())
     callback.set_model(two_towers())
-    with pytest.raises(ValueError, match=r"must be one of image, text\. Received: modality='audio'"):
+    with pytest.raises(
+        ValueError, match=r"must be one of image, text\. Received: modality='audio'"
+    ):
         callback.evaluate()
 
 
