@@ -74,10 +74,7 @@ def fixed_features(epochs):
     model = kc.ContrastiveTrainer(towers)
     model.compile(keras.optimizers.Adam(1e-3), kc.losses.InfoNCE(0.1))
     model.fit(x, batch_size=64, epochs=epochs, verbose=0)
-    return {
-        name: z / np.linalg.norm(z, axis=1, keepdims=True)
-        for name, z in model.predict(x, verbose=0).items()
-    }
+    return {name: model.embedder(name).predict(x[name], verbose=0) for name in x}
 
 
 def head():

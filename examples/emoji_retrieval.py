@@ -224,14 +224,12 @@ def train(data, languages, loss_name, batch_size, epochs, seed, verbose):
 
 def embed(model, data, language):
     """Returns unit vectors of all drawings and names."""
-    x = {
-        "drawing": data.images[:, 0],
-        "other drawing": data.images[:, 1],
-        "text": encode_names(data.texts[language]),
+    drawings, texts = model.embedder("drawing"), model.embedder("text")
+    return {
+        "twemoji": drawings.predict(data.images[:, 0], batch_size=256, verbose=0),
+        "openmoji": drawings.predict(data.images[:, 1], batch_size=256, verbose=0),
+        "text": texts.predict(encode_names(data.texts[language]), batch_size=256, verbose=0),
     }
-    vectors = model.predict(x, batch_size=256, verbose=0)
-    units = {name: v / np.linalg.norm(v, axis=1, keepdims=True) for name, v in vectors.items()}
-    return {"twemoji": units["drawing"], "openmoji": units["other drawing"], "text": units["text"]}
 
 
 def evaluate(model, data, languages):

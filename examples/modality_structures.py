@@ -205,10 +205,7 @@ def zero_shot(model, spaces, data, labels):
     """Returns the share of drawings whose label is among the nearest 1, 3 and 5 prompts."""
     names = np.unique(labels)
     prompts = [name.replace("-and-", " and ").replace("-", " ") for name in names]
-    blank = np.repeat(data.images[:1, 0], len(prompts), axis=0)
-    words = units(
-        model.predict({"drawing": blank, "name": encode_names(prompts)}, verbose=0)["name"]
-    )
+    words = model.embedder("name").predict(encode_names(prompts), verbose=0)
     ranks = []
     for vectors in spaces:
         similarity = vectors["drawing"] @ words.T

@@ -225,12 +225,12 @@ def evaluate_drawings(way, training, test, seed):
     compile_model(model, arguments.epochs * len(batches))
     model.fit(batches, epochs=arguments.epochs, verbose=0)
     names = encode_names(test.texts["en"])
-    vectors = []
-    for artist in range(2):
-        x = {**dict.fromkeys(modalities, test.images[:, artist]), "name": names}
-        found = model.predict(x, batch_size=len(test), verbose=0)
-        vectors.append({k: v / np.linalg.norm(v, axis=1, keepdims=True) for k, v in found.items()})
-    (twemoji, name), (openmoji, _) = ((v["drawing"], v["name"]) for v in vectors)
+    drawings = model.embedder("drawing")
+    twemoji, openmoji = (
+        drawings.predict(test.images[:, artist], batch_size=len(test), verbose=0)
+        for artist in range(2)
+    )
+    name = model.embedder("name").predict(names, batch_size=len(test), verbose=0)
     pairs = {
         "Twemoji, name": (twemoji, name),
         "OpenMoji, name": (openmoji, name),
