@@ -7,14 +7,9 @@
 * `score_tiles.py`: cosines of a corpus, for evaluations.
 """
 
-from keras_contrastive._engine.batch import (
-    MISSING_ID,
-    NO_ITEM_ID,
-    Batch,
-    Candidates,
-    zero_where_missing,
-)
+from keras_contrastive._engine.batch import Batch, zero_where_missing
 from keras_contrastive._engine.candidate_sampling import expected_candidates, largest_negatives
+from keras_contrastive._engine.candidates import MISSING_ID, NO_ITEM_ID, Candidates
 from keras_contrastive._engine.contrast import Contrast
 from keras_contrastive._engine.groups import groups_by_id, sum_over_group
 from keras_contrastive._engine.ids import (

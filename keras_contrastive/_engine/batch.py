@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
+from keras_contrastive._engine.candidates import FIRST_PRIVATE_ID
 from keras_contrastive._engine.normalize import normalize
 from keras_contrastive._engine.targets import (
     as_embeddings,
@@ -18,11 +19,6 @@ from keras_contrastive._engine.targets import (
 )
 from keras_contrastive._replicas import Replicas, current_replicas
 from keras_contrastive._typing import ArrayLike, Tensor
-
-# Ids that are not ids of items. Items have ids from 0 on.
-NO_ITEM_ID = -1  # a candidate that is a positive of no anchor
-MISSING_ID = -2  # a candidate that does not exist
-FIRST_PRIVATE_ID = -3  # ids <= -3 mark anchors without an id; no candidate has them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -235,20 +231,6 @@ class Batch:
             return self._once((kind, target, id(view)), lambda: (view, function(view, target)))[1]
 
         return self.with_views({name: once(view) for name, view in self.views.items()})
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Candidates:
-    """Candidates that are not rows of the batch, such as hard negatives or a queue.
-
-    Args:
-        embeddings: Float `(candidates, dim)`.
-        ids: int32 `(candidates,)`, or `None` if none of them is a positive. `NO_ITEM_ID` marks a
-            candidate that is always a negative, `MISSING_ID` one that does not exist.
-    """
-
-    embeddings: Tensor
-    ids: Tensor | None = None
 
 
 def zero_where_missing(view: Tensor, present: Tensor | None) -> Tensor:

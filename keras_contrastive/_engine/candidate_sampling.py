@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_contrastive._engine.batch import MISSING_ID
+from keras_contrastive._engine.candidates import MISSING_ID
 from keras_contrastive._engine.tiles import Side, for_each_tile
 from keras_contrastive._typing import Tensor
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from keras import ops
 
-from keras_contrastive._engine.batch import MISSING_ID, Batch, Candidates
+from keras_contrastive._engine.batch import Batch
 from keras_contrastive._engine.cached import LocklessCachedProperty
+from keras_contrastive._engine.candidates import MISSING_ID, Candidates
 from keras_contrastive._engine.direction_sums import DirectionSums
 from keras_contrastive._engine.groups import products_with_others_of_the_group
 from keras_contrastive._engine.logit_terms import (
@@ -215,7 +216,11 @@ class Contrast:
         view = batch.views[name]
         if batch.ids is None:  # no row has a positive
             return ops.zeros_like(view[:, :1])
-        extra = [candidates for candidates in self._extra[name] if candidates.ids is not None]
+        extra = [
+            candidates
+            for candidates in self._extra[name]
+            if candidates.ids is not None and not candidates.only_negatives
+        ]
         other_rows: list[Tensor] = []
         other_ids: list[Tensor] = []
         if batch.replicas is not None:

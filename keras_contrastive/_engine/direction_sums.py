@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from keras import ops
 
-from keras_contrastive._engine.batch import FIRST_PRIVATE_ID, Batch, Candidates
+from keras_contrastive._engine.batch import Batch
+from keras_contrastive._engine.candidates import FIRST_PRIVATE_ID, Candidates, exists
 from keras_contrastive._engine.logit_sums import logit_sums
 from keras_contrastive._engine.logit_terms import LogitTerms, LogSumExp
-from keras_contrastive._engine.pair_counts import exists
 from keras_contrastive._engine.pair_masks import PairMasks
 from keras_contrastive._typing import Tensor
 
@@ -232,12 +232,15 @@ class DirectionSums:
     def _masks_of_extra(self, extra: Candidates, mask_same_ids: bool) -> PairMasks:
         if extra.ids is None:
             return PairMasks()
-        # A pair with equal positions is left out. All anchors have position 0, and so has a
+        # A pair with equal positions is left out. Here, all anchors have position 0, and so has a
         # candidate that does not exist.
         rows = self._batch.rows
+        anchor_ids = self._batch.ids
+        if anchor_ids is None:
+            anchor_ids = ops.full_like(rows, FIRST_PRIVATE_ID)
+        if extra.only_negatives:
+            return PairMasks(positions=(anchor_ids, extra.ids), present=(None, exists(extra)))
         positions = ops.zeros_like(rows), ops.cast(exists(extra), "int32")
         if not mask_same_ids:
             return PairMasks(positions=positions)
-        ids = self._batch.ids
-        ids = ops.full_like(rows, FIRST_PRIVATE_ID) if ids is None else ids
-        return PairMasks(ids=(ids, extra.ids), positions=positions)
+        return PairMasks(ids=(anchor_ids, extra.ids), positions=positions)

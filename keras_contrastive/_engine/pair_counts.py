@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from keras import ops
 
-from keras_contrastive._engine.batch import MISSING_ID, Batch, Candidates
+from keras_contrastive._engine.batch import Batch
 from keras_contrastive._engine.cached import LocklessCachedProperty
+from keras_contrastive._engine.candidates import MISSING_ID, Candidates, exists
 from keras_contrastive._engine.groups import count_equal
 from keras_contrastive._typing import Tensor
 
@@ -47,7 +48,10 @@ class PairCounts:
     @LocklessCachedProperty
     def num_positives(self) -> Tensor:
         """Number of positives of each anchor of a single view, as float `(batch, 1)`."""
-        return self._count(lambda view: self._num_same(view) - 1, self._num_same_among)
+        return self._count(
+            lambda view: self._num_same(view) - 1,
+            lambda extra: self._num_same_among(extra) * int(not extra.only_negatives),
+        )
 
     @LocklessCachedProperty
     def complete(self) -> Tensor | None:
@@ -110,10 +114,3 @@ class PairCounts:
         if self._batch.ids is None or extra.ids is None:
             return ops.zeros_like(self._batch.rows)
         return count_equal(self._batch.ids, extra.ids)
-
-
-def exists(extra: Candidates) -> Tensor:
-    """Returns which of these candidates exist, bool `(candidates,)`."""
-    if extra.ids is None:
-        return ops.ones_like(extra.embeddings[:, 0]) > 0
-    return extra.ids != MISSING_ID

@@ -8,9 +8,8 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Candidates, dtype_name, view_name
-from keras_contrastive._replicas import current_replicas
-from keras_contrastive._typing import ArrayLike, Layer, Reduction, Tensor
+from keras_contrastive._engine import view_name
+from keras_contrastive._typing import Layer, Reduction, Tensor
 
 
 def value_with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -49,50 +48,6 @@ def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, s
         f"the candidates, to weights. The views are {', '.join(map(str, names))}. "
         f"Received: directions={directions}."
     )
-
-
-def hard_negatives_by_view(hard_negatives: Any) -> Mapping[Any, ArrayLike]:
-    """Returns hard negatives by view. Raises a `TypeError` unless they are a dict or `None`."""
-    if hard_negatives is None:
-        return {}
-    if not isinstance(hard_negatives, Mapping):
-        raise TypeError(
-            "`hard_negatives` must be `None` or a dict from views to embeddings `(any, dim)`. "
-            f"Received: hard_negatives of type {type(hard_negatives).__name__}. Pass for example "
-            "`{1: embeddings}` for candidates of the second view."
-        )
-    return hard_negatives
-
-
-def as_hard_negatives(key: Any, given: Any, dim: int) -> Candidates:
-    """Returns hard negatives of all replicas as candidates.
-
-    Args:
-        key: The view, for messages.
-        given: Embeddings, or `Candidates` whose ids say which of them exist.
-        dim: Size of the embeddings.
-
-    Raises:
-        TypeError: If they are not floating point.
-        ValueError: If they are not `(any, dim)`.
-    """
-    rows, ids = (given.embeddings, given.ids) if isinstance(given, Candidates) else (given, None)
-    dtype = dtype_name(rows)
-    if not dtype.startswith(("float", "bfloat")):
-        raise TypeError(
-            "Hard negatives must be floating-point embeddings `(any, dim)`. "
-            f"Received: hard_negatives[{key!r}] with dtype {dtype}. Leave out a view without any."
-        )
-    rows = ops.convert_to_tensor(rows)
-    if len(rows.shape) != 2 or rows.shape[1] != dim:
-        raise ValueError(
-            "Hard negatives must have the shape `(any, dim)`, with the size of the embeddings. "
-            f"Received: hard_negatives[{key!r}] {tuple(rows.shape)}, dim={dim}."
-        )
-    replicas = current_replicas(rows)
-    if replicas is None:
-        return Candidates(rows, ids)
-    return Candidates(replicas.gather(rows), None if ids is None else replicas.gather(ids))
 
 
 def check_layers(loss: str, layers: Sequence[Layer], training: bool | None) -> None:

@@ -1,5 +1,6 @@
 """ContrastiveLoss, the base of all losses: views, ids, temperature, weights, reduction, state."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,14 +15,13 @@ from keras_contrastive._replicas import warn_if_local
 from keras_contrastive._typing import ArrayLike, Config, Directions, Layer, Reduction, Tensor
 from keras_contrastive.losses._arguments import (
     Identity,
-    as_hard_negatives,
     check_layers,
     check_memory,
     checked_temperature,
-    hard_negatives_by_view,
     named_directions,
     snake_case,
 )
+from keras_contrastive.losses._hard_negatives import as_hard_negatives, hard_negatives_by_view
 from keras_contrastive.losses._stateless import StatelessLoss, check_state_can_change
 
 
@@ -64,8 +64,10 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         directions: `None`, or a dict from directions to weights that sum to 1. A direction is a
             pair of view names or indices: the view of the anchors and that of the candidates. See
             `directions` for the default.
-        hard_negatives: `None`, or a dict from view names or indices to embeddings `(any, dim)`.
-            They join the candidates of that view, for all anchors, and are never positives.
+        hard_negatives: `None`, or a dict from view names or indices to embeddings `(any, dim)` or
+            `(batch, n, dim)`, or to pairs `(embeddings, ids)` with ids `(any,)` or `(batch, n)`.
+            They join the candidates of that view, for all anchors, and are never positives. An
+            anchor leaves out those with its id, such as its own positive.
         present: `None`, or a dict from view names or indices to bool `(batch,)`. It is False where
             a row lacks that view. Such a row is neither an anchor nor a candidate there. A queue
             stores only rows that have all views.
@@ -155,7 +157,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         sample_weight: ArrayLike | None = None,
         training: bool | None = None,
         directions: Mapping[Any, float] | None = None,
-        hard_negatives: Mapping[Any, ArrayLike] | None = None,
+        hard_negatives: Mapping[Any, Any] | None = None,
         present: Mapping[Any, ArrayLike] | None = None,
     ) -> Tensor:
         self._check_layers(training)
@@ -168,7 +170,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         y_pred: ArrayLike,
         training: bool | None = None,
         directions: Mapping[Any, float] | None = None,
-        hard_negatives: Mapping[Any, ArrayLike] | None = None,
+        hard_negatives: Mapping[Any, Any] | None = None,
         present: Mapping[Any, ArrayLike] | None = None,
     ) -> Tensor:
         """Computes the loss of each anchor, `(batch,)`, before weights and reduction."""
@@ -180,7 +182,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         self,
         batch: Batch,
         directions: Mapping[Any, float] | None = None,
-        hard_negatives: Mapping[Any, ArrayLike] | None = None,
+        hard_negatives: Mapping[Any, Any] | None = None,
         training: bool | None = None,
     ) -> Tensor:
         """Computes the reduced loss of a `kc.extend.Batch`. See the call arguments."""
@@ -191,7 +193,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         self,
         batch: Batch,
         directions: Mapping[Any, float] | None = None,
-        hard_negatives: Mapping[Any, ArrayLike] | None = None,
+        hard_negatives: Mapping[Any, Any] | None = None,
         training: bool | None = None,
     ) -> Tensor:
         """Computes the loss of each anchor of a batch, `(batch,)`, before weights and reduction."""
@@ -270,17 +272,16 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         return ops.sum(losses * weights, axis=1)
 
     def _extra_candidates(
-        self, hard_negatives: Mapping[Any, ArrayLike] | None, batch: Batch
+        self, hard_negatives: Mapping[Any, Any] | None, batch: Batch
     ) -> dict[str, list[Candidates]]:
         """Returns hard negatives and the queue as candidates of each view."""
         extra: dict[str, list[Candidates]] = {name: [] for name in batch.names}
-        dim = next(iter(batch.views.values())).shape[1]
-        for key, rows in hard_negatives_by_view(hard_negatives).items():
+        for key, given in hard_negatives_by_view(hard_negatives).items():
             name = view_name("hard_negatives", key, batch.names)
-            hard = as_hard_negatives(key, rows, dim)
+            hard = as_hard_negatives(key, given, batch)
             if hard.embeddings.shape[0] != 0:
                 prepared = self.prepared(Batch({name: hard.embeddings})).views[name]
-                extra[name].append(Candidates(prepared, hard.ids))
+                extra[name].append(dataclasses.replace(hard, embeddings=prepared))
         if self.memory is not None:
             stored = self.memory.candidates(list(batch.views.values()))
             for name, candidates in zip(batch.names, stored, strict=True):
