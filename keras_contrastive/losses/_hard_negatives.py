@@ -69,8 +69,8 @@ def _as_embeddings(argument: str, given: Any, dim: int) -> Tensor:
     embeddings = ops.convert_to_tensor(given)
     if len(embeddings.shape) not in (2, 3) or embeddings.shape[-1] != dim:
         raise ValueError(
-            "Hard negatives must have the shape `(any, dim)` or `(batch, n, dim)`, with the size of "
-            f"the embeddings. Received: {argument} {tuple(embeddings.shape)}, dim={dim}."
+            "Hard negatives must have the shape `(any, dim)` or `(batch, n, dim)`, with the size "
+            f"of the embeddings. Received: {argument} {tuple(embeddings.shape)}, dim={dim}."
         )
     return embeddings
 

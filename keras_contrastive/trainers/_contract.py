@@ -15,6 +15,7 @@ import numpy as np
 from keras_contrastive._engine import ids_of_array, to_numpy, without_column_axis
 from keras_contrastive._typing import ArrayLike, Structure
 from keras_contrastive.trainers._checks import check_inputs, check_some_inputs
+from keras_contrastive.trainers._hard_negatives import checked_hard_negatives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,9 @@ class DataContract:
             are then enough.
         vocabularies: Sizes of the vocabularies of inputs that are token ids, by name.
         num_items: `None`, or the number of items that the loss stores state for.
-        needs_ids: Whether each batch must have ids.
+        hard_negatives: Names of inputs that are hard negatives, and their modalities.
+        hard_negative_ids: Names of inputs that are ids, and of the hard negatives that have them.
+        ids_reason: Why each batch must have ids, or "" if it need not, for messages.
         source: The argument that the data belongs to, for messages, such as `"validation_data"`.
     """
 
@@ -37,7 +40,9 @@ class DataContract:
     optional_inputs: tuple[str, ...] | None = None
     vocabularies: tuple[tuple[str, int], ...] = ()
     num_items: int | None = None
-    needs_ids: bool = False
+    hard_negatives: tuple[tuple[str, str], ...] = ()
+    hard_negative_ids: tuple[tuple[str, str], ...] = ()
+    ids_reason: str = ""
     source: str = ""
 
     def arrays(
@@ -55,6 +60,7 @@ class DataContract:
             rows = _num_rows(x)
             self._check_tokens(x)
             x = self._with_presence(x)
+            x = checked_hard_negatives(x, dict(self.hard_negatives), dict(self.hard_negative_ids))
             if y is not None:
                 y = ids_of_array(as_arrays(y, "y"), "y", self.num_items)
                 _check_count("y", "id", len(y), rows)
@@ -75,12 +81,16 @@ class DataContract:
         with self.named():
             x, y, _ = self._unpack(spec)
             self._check_structure(x)
-            if y is not None and not y.dtype.is_integer:
-                kind = "strings" if y.dtype.name == "string" else f"dtype {y.dtype.name}"
-                raise TypeError(
-                    "`y` must hold integer ids or labels, one for each row. Received: "
-                    f"{kind}. Map them to integers with `np.unique(y, return_inverse=True)[1]`."
-                )
+            ids = {} if y is None else {"y": y}
+            ids |= {name: x[name] for name, _ in self.hard_negative_ids}
+            for name, values in ids.items():
+                if not values.dtype.is_integer:
+                    kind = f"dtype {values.dtype.name}".replace("dtype string", "strings")
+                    raise TypeError(
+                        f"`{name}` must hold integer ids or labels, one for each row. Received: "
+                        f"{kind}. Map them to integers with "
+                        f"`np.unique({name}, return_inverse=True)[1]`."
+                    )
 
     def _unpack(self, batch: Structure) -> tuple[Structure, Any, Any]:
         parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
@@ -91,11 +101,11 @@ class DataContract:
                 f"Received: {_kind(batch)}."
             )
         x, y, sample_weight = (*parts, None, None)[:3]
-        if y is None and self.needs_ids:
+        if y is None and self.ids_reason:
             raise ValueError(
-                f"The loss has `num_items={self.num_items}`, so each batch of a "
-                "data set must have the ids of its items. Received: batches without ids. Make the "
-                "data set return `(x, ids)`."
+                "Each batch of a data set must have the ids of its items, since "
+                f"{self.ids_reason}. Received: batches without ids. Make the data set return "
+                "`(x, ids)`."
             )
         return x, y, sample_weight
 
@@ -147,15 +157,20 @@ class DataContract:
 
 def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataContract:
     """Returns the data contract of a trainer that trains or evaluates."""
-    extra = (*trainer.hard_negatives, *trainer.present) if trainer.has_towers else ()
-    num_items = getattr(trainer.loss, "num_items", None)
+    extra = (*trainer.hard_negatives, *trainer.hard_negative_ids, *trainer.present)
+    num_items = getattr(trainer.loss, "num_items", None) if training else None
+    ids_reason = "hard negatives have ids" if trainer.hard_negative_ids else ""
+    if num_items is not None:
+        ids_reason = f"the loss has num_items={num_items}"
     return dataclasses.replace(
         prediction_contract(trainer),
         inputs=(*trainer.modalities, *extra) if trainer.has_towers else None,
         optional_inputs=None,
         presence_inputs=tuple(trainer.present),
-        num_items=num_items if training else None,
-        needs_ids=training and num_items is not None,
+        num_items=num_items,
+        hard_negatives=tuple(trainer.hard_negatives.items()),
+        hard_negative_ids=tuple(trainer.hard_negative_ids.items()),
+        ids_reason=ids_reason,
         source=source,
     )
 

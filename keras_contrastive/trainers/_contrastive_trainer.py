@@ -15,6 +15,7 @@ from keras_contrastive.trainers import _doors as doors
 from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
 from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbacks
 from keras_contrastive.trainers._embedder_source import EmbedderSource
+from keras_contrastive.trainers._hard_negatives import check_hard_negative_ids
 from keras_contrastive.trainers._loss_layers import LossLayers
 from keras_contrastive.trainers._resume import TrainingProgress
 from keras_contrastive.trainers._scalar_logs import with_scalar_logs
@@ -60,8 +61,13 @@ class ContrastiveTrainer(EmbedderSource):
             the augmented views, `"<modality>_augmented"`. For one encoder, it has `"view_1"` and
             `"view_2"`.
         hard_negatives: `None`, or a dict from names of extra inputs in `x` to the modalities that
-            embed them, such as `{"wrong_text": "text"}`. They are candidates of all anchors and
-            never positives. `predict` does not need them.
+            embed them, such as `{"wrong_text": "text"}`. An input has the shape of that modality,
+            or `(batch, n, ...)` for n hard negatives of each row. They are candidates of all
+            anchors and never positives. `predict` does not need them.
+        hard_negative_ids: `None`, or a dict from names of extra inputs in `x`, integer `(batch,)`
+            or `(batch, n)`, to names of `hard_negatives`, such as `{"wrong_id": "wrong_text"}`. An
+            anchor leaves out hard negatives with its own id. The ids of the rows are `y`, or row
+            numbers if `y` is `None` and `x` is arrays.
         present: `None`, or a dict from names of extra inputs in `x`, bool `(batch,)`, to
             modalities, such as `{"has_text": "text"}`. Where the input is False, the row lacks the
             modality: it is no anchor, no candidate and part of no penalty there, and neither are
@@ -110,6 +116,7 @@ class ContrastiveTrainer(EmbedderSource):
         projectors: Layers | None = None,
         regularizers: Sequence[Layer] = (),
         hard_negatives: Mapping[str, str] | None = None,
+        hard_negative_ids: Mapping[str, str] | None = None,
         present: Mapping[str, str] | None = None,
         in_modal_weight: float | Mapping[str, float] = 0.5,
         micro_batch_size: int | None = None,
@@ -119,6 +126,7 @@ class ContrastiveTrainer(EmbedderSource):
         _checks.check_parts(encoders, augmenters, projectors, regularizers)
         warn_of_preprocessing(augmenters)
         _checks.check_extra_inputs("hard_negatives", hard_negatives, encoders)
+        check_hard_negative_ids(hard_negative_ids, hard_negatives, encoders)
         _checks.check_extra_inputs("present", present, encoders)
         excluded = {"augmenters": augmenters if isinstance(encoders, dict) else None}
         _checks.check_teacher(teacher, {**excluded, "hard_negatives": hard_negatives})
@@ -129,6 +137,7 @@ class ContrastiveTrainer(EmbedderSource):
             teacher=teacher,
             regularizers=regularizers,
             hard_negatives=hard_negatives,
+            hard_negative_ids=hard_negative_ids,
             present=present,
             in_modal_weight=in_modal_weight,
             micro_batch_size=optional_positive_int("micro_batch_size", micro_batch_size),
@@ -276,6 +285,7 @@ class ContrastiveTrainer(EmbedderSource):
             "projectors": projectors,
             "regularizers": [serialize(regularizer) for regularizer in self.regularizers],
             "hard_negatives": self.hard_negatives,
+            "hard_negative_ids": self.hard_negative_ids,
             "present": self.present,
             "in_modal_weight": self.in_modal_weight,
             "micro_batch_size": self.micro_batch_size,

@@ -104,9 +104,11 @@ def _checked_tf_data(dataset: Any, contract: DataContract) -> Any:
     limit = LARGEST_ID if contract.num_items is None else contract.num_items - 1
 
     def check(x: Any, y: Any, *rest: Any) -> Any:
-        ids = tf.cast(y, tf.int64)
-        in_range = tf.reduce_all((ids >= 0) & (ids <= limit))
-        tf.debugging.Assert(in_range, [OUT_OF_RANGE.format(limit=limit)])
+        extra = [(name, x[name], LARGEST_ID) for name, _ in contract.hard_negative_ids]
+        for name, ids, highest in [("y", y, limit), *extra]:
+            ids = tf.cast(ids, tf.int64)
+            in_range = tf.reduce_all((ids >= 0) & (ids <= highest))
+            tf.debugging.Assert(in_range, [OUT_OF_RANGE.format(name=name, limit=highest)])
         return (x, y, *rest)
 
     return dataset.map(check)
@@ -114,8 +116,8 @@ def _checked_tf_data(dataset: Any, contract: DataContract) -> Any:
 
 # In an error of TensorFlow, this text marks an error of ours.
 OUT_OF_RANGE = (
-    "`y` must hold ids in [0, {limit}]. Received: other ids. Map keys to row numbers first, for "
-    "example with `np.unique(keys, return_inverse=True)[1]`."
+    "`{name}` must hold ids in [0, {limit}]. Received: other ids. Map keys to row numbers first, "
+    "for example with `np.unique(keys, return_inverse=True)[1]`."
 )
 
 
@@ -133,9 +135,10 @@ def errors_in_our_words() -> Iterator[None]:
 
 
 def _wrapped_error(text: str) -> Exception | None:
-    start, end = OUT_OF_RANGE.split("{limit}")
-    if start in text and end in text:
-        return ValueError(text[text.index(start) : text.index(end) + len(end)])
+    pattern = re.escape(OUT_OF_RANGE.format(name="NAME", limit="LIMIT"))
+    found = re.search(pattern.replace("NAME", r"\w+").replace("LIMIT", r"\d+"), text)
+    if found is not None:
+        return ValueError(found[0])
     found = re.search(r"\b(ValueError|TypeError): (.+)", text)
     if found is None or "keras_contrastive" not in text:
         return None

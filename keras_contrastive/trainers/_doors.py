@@ -9,12 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_contrastive import _checks
 from keras_contrastive._replicas import num_processes, process_index
 from keras_contrastive._typing import ArrayLike, Structure
-from keras_contrastive.losses import SupCon
 from keras_contrastive.trainers._augmenter_checks import warn_of_values
 from keras_contrastive.trainers._contract import (
     DataContract,
@@ -35,6 +32,7 @@ from keras_contrastive.trainers._epoch_data import (
     row_numbers,
     split_off,
 )
+from keras_contrastive.trainers._likely_mistakes import warn_of_likely_mistakes
 from keras_contrastive.trainers._resume import (
     ResumeCallback,
     TrainingProgress,
@@ -67,9 +65,9 @@ def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, A
     contract = contract_of(trainer, training=True)
     _check_data(arguments, contract)
     x, y = arguments["x"], arguments["y"]
-    _warn_of_likely_mistakes(trainer, y, arguments["batch_size"])
+    warn_of_likely_mistakes(trainer, x, y, arguments["batch_size"])
     warn_of_values(trainer.augmenters, x)
-    if y is None and (contract.needs_ids or getattr(trainer.loss, "memory", None) is not None):
+    if y is None and (contract.ids_reason or getattr(trainer.loss, "memory", None) is not None):
         y = row_numbers(x, contract.num_items)
     arguments["y"] = ids_for_weights(x, y, arguments["sample_weight"])
     _check_validation(trainer, arguments)
@@ -92,9 +90,10 @@ def prepare_evaluate(trainer: Any, arguments: dict[str, Any]) -> None:
     """
     if arguments["kwargs"]:  # `fit` calls `evaluate` with data that it has prepared
         return
-    _check_data(arguments, contract_of(trainer))
+    contract = contract_of(trainer)
+    _check_data(arguments, contract)
     x, weights = arguments["x"], arguments["sample_weight"]
-    y = ids_for_weights(x, arguments["y"], weights, new=True)
+    y = ids_for_weights(x, _needed_ids(x, arguments["y"], contract), weights, new=True)
     batch_size = arguments["batch_size"] or _BATCH_SIZE
     x, y, weights = _evaluated_rows(x, y, weights, batch_size)
     arguments["x"], arguments["y"], arguments["sample_weight"] = x, y, weights
@@ -122,10 +121,9 @@ def prepare_batch(trainer: Any, arguments: dict[str, Any], training: bool) -> No
     """
     _check_class_weight(arguments)
     contract = contract_of(trainer, training)
-    if contract.needs_ids and arguments["y"] is None:
+    if contract.ids_reason and arguments["y"] is None:
         raise ValueError(
-            f"`y` must hold the ids of the rows, since the loss has num_items={contract.num_items}."
-            " Received: y=None."
+            f"`y` must hold the ids of the rows, since {contract.ids_reason}. Received: y=None."
         )
     _check_data(arguments, contract)
 
@@ -145,25 +143,6 @@ def _check_class_weight(arguments: dict[str, Any]) -> None:
         )
 
 
-def _warn_of_likely_mistakes(trainer: Any, ids: np.ndarray | None, batch_size: Any) -> None:
-    """Warns of data that trains, and most likely not what the user wants."""
-    has_positives = isinstance(trainer.loss, SupCon)
-    if ids is not None and not trainer.has_towers and not has_positives:
-        distinct = len(np.unique(ids))
-        if 10 * distinct <= len(ids):
-            _checks.warn(
-                f"`y` has {distinct} distinct ids for {len(ids)} rows. Rows with the same id are "
-                "never negatives of each other. If these are class labels, leave `y` out for "
-                "self-supervised training, or train with `SupCon`."
-            )
-    has_candidates = getattr(trainer.loss, "memory", None) is not None or trainer.hard_negatives
-    if batch_size == 1 and not has_candidates:
-        _checks.warn(
-            "`batch_size` is 1, so no row has a negative, and the loss does not train the encoders."
-            " Pass a larger `batch_size`."
-        )
-
-
 def _check_data(arguments: dict[str, Any], contract: DataContract) -> None:
     """Checks arrays now, and data sets when their batches are served."""
     x = arguments["x"]
@@ -174,6 +153,11 @@ def _check_data(arguments: dict[str, Any], contract: DataContract) -> None:
         arguments["x"] = checked(x, contract)
 
 
+def _needed_ids(x: Structure, y: ArrayLike | None, contract: DataContract) -> ArrayLike | None:
+    """Returns ids of evaluated rows: row numbers if there are none, and the trainer needs them."""
+    return row_numbers(x) if y is None and contract.ids_reason else y
+
+
 def _check_validation(trainer: Any, arguments: dict[str, Any]) -> None:
     validation = arguments["validation_data"]
     if validation is None:
@@ -182,7 +166,8 @@ def _check_validation(trainer: Any, arguments: dict[str, Any]) -> None:
     if isinstance(validation, (tuple, list)):
         parts = dict(zip(("x", "y", "sample_weight"), (*validation, None, None), strict=False))
         _check_data(parts, contract)
-        arguments["validation_data"] = tuple(parts.values())[: len(validation)]
+        parts["y"] = _needed_ids(parts["x"], parts["y"], contract)
+        arguments["validation_data"] = tuple(parts.values())[: max(len(validation), 2)]
     elif is_rows(validation):
         raise TypeError(
             "`validation_data` must be a tuple `(x, ids)` or `(x,)`, or a data set. Received: "

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import MISSING_ID, NO_ITEM_ID, Batch, Candidates, zero_where_missing
+from keras_contrastive._engine import Batch, zero_where_missing
 from keras_contrastive._replicas import across_processes, num_processes, torch_processes
 from keras_contrastive._typing import ArrayLike, Directions, Layer, Shape, Structure, Tensor
 from keras_contrastive._view_names import INDEPENDENT
@@ -19,6 +19,7 @@ from keras_contrastive.trainers._absent_rows import (
 from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
 from keras_contrastive.trainers._directions import modal_directions
 from keras_contrastive.trainers._embedding import EmbeddingModel
+from keras_contrastive.trainers._hard_negatives import hard_candidates
 from keras_contrastive.trainers._penalties import Penalties
 from keras_contrastive.trainers._soft_targets import soft_target_difference
 from keras_contrastive.trainers._view_metrics import ViewMetrics
@@ -33,6 +34,7 @@ class ObjectiveModel(EmbeddingModel):
         encoders: See `ContrastiveTrainer`, also for the other arguments.
         regularizers: Layers with a method `penalty(views)`.
         hard_negatives: Modalities by names of inputs.
+        hard_negative_ids: Names of hard negatives by names of inputs.
         present: Modalities by names of inputs.
         in_modal_weight: Weight of the contrast between modalities and their second views.
         **kwargs: See `EmbeddingModel`.
@@ -46,6 +48,7 @@ class ObjectiveModel(EmbeddingModel):
         encoders: Any,
         regularizers: Sequence[Layer] = (),
         hard_negatives: Mapping[str, str] | None = None,
+        hard_negative_ids: Mapping[str, str] | None = None,
         present: Mapping[str, str] | None = None,
         in_modal_weight: float | Mapping[str, float] = 0.5,
         **kwargs: Any,
@@ -54,6 +57,7 @@ class ObjectiveModel(EmbeddingModel):
         check_in_modal_weight(in_modal_weight, self.second_view_names)
         self.regularizers = list(regularizers)
         self.hard_negatives = dict(hard_negatives or {})
+        self.hard_negative_ids = dict(hard_negative_ids or {})
         self.present = dict(present or {})
         self.in_modal_weight = in_modal_weight
         self._penalties = Penalties(self.regularizers, teacher=self.teacher is not None)
@@ -213,7 +217,7 @@ class ObjectiveModel(EmbeddingModel):
         value = self.loss.of_batch(
             batch,
             directions=directions or None,
-            hard_negatives=self._embed_hard_negatives(batch, x, training),
+            hard_negatives=hard_candidates(self, batch, x, training),
             training=bool(training),
         )
         if soft_targets is not None:
@@ -223,22 +227,6 @@ class ObjectiveModel(EmbeddingModel):
             reported = value if replicas is None else value / replicas.loss_scale
             self._extra_means["contrast"].update_state(reported)
         return self.contrast_weight * value
-
-    def _embed_hard_negatives(self, batch: Batch, x: Structure, training: bool) -> dict[str, Any]:
-        """Returns embeddings or `Candidates` by the modality whose candidates they join."""
-        if self.hard_negatives:
-            check_inputs(x, (*self.modalities, *self.hard_negatives))
-        parts: dict[str, list[Tensor]] = {}
-        for name, modality in self.hard_negatives.items():
-            parts.setdefault(modality, []).append(self.embed(modality, x[name], training))
-        candidates: dict[str, Any] = {}
-        for modality, embeddings in parts.items():
-            candidates[modality] = ops.concatenate(embeddings)
-            if modality in batch.present:
-                ids = ops.where(batch.present[modality], NO_ITEM_ID, MISSING_ID)
-                ids = ops.concatenate([ops.cast(ids, "int32")] * len(embeddings))
-                candidates[modality] = Candidates(candidates[modality], ids)
-        return candidates
 
     def _add_extra_losses(
         self, total: Tensor, batch: Batch, extras: dict[str, Tensor], x: Structure, training: bool

@@ -68,9 +68,16 @@ def _missing(x):
 
 
 def _hard_negatives(x):
-    model = ContrastiveTrainer(towers(), hard_negatives={"wrong": "text"})
+    model = ContrastiveTrainer(
+        towers(),
+        hard_negatives={"wrong": "text", "others": "text"},
+        hard_negative_ids={"other_ids": "others"},
+    )
     compile_arguments = {"loss": losses.InfoNCE(0.5), "metrics": [metrics.Uniformity()]}
-    return model, compile_arguments, {**x, "wrong": x["text"][::-1].copy()}, None, None
+    rows = np.arange(len(x["text"]), dtype="int32")
+    other_ids = np.stack([rows, (rows + 1) % len(rows)], axis=1)  # the positive, and another row
+    x = {**x, "wrong": x["text"][::-1].copy(), "others": x["text"][other_ids]}
+    return model, compile_arguments, {**x, "other_ids": other_ids}, None, None
 
 
 def _labeled(x):

@@ -8,10 +8,12 @@ import pytest
 
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive import augmentation as aug
-from keras_contrastive.layers import LearnableTemperature
+from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
 from keras_contrastive.losses import InfoNCE, NTXent, SupCon
 from keras_contrastive.trainers._augmenter_checks import warn_of_values
-from tests.helpers.towers import settle, tower, towers
+from keras_contrastive.trainers._likely_mistakes import warn_of_likely_mistakes
+from tests.helpers.backend import COMPILE_LEAST
+from tests.helpers.towers import pairs, settle, tower, towers
 
 layers = keras.layers
 
@@ -135,6 +137,59 @@ def test_the_arrays_of_a_trainer_are_checked():
             (simclr(), iter([x])),
         ):
             warn_of_values(augmenters, inputs)
+
+
+# Hard negatives and labels
+
+
+def warn_of_data(x, ids=None, loss=None, encoders=None, **kwargs):
+    model = ContrastiveTrainer(encoders or towers(), **kwargs)
+    model.loss = loss or InfoNCE()
+    warn_of_likely_mistakes(model, x, ids, batch_size=8)
+
+
+def test_the_own_positive_as_a_hard_negative_is_told():
+    x, extra = pairs(8), {"hard_negatives": {"wrong": "text"}}
+    wrong = np.roll(x["text"], 1, axis=0)
+    wrong[2:4] = x["text"][2:4]
+    several = np.stack([np.roll(x["text"], 2, axis=0), wrong], axis=1)
+    message = r"`wrong` contains the row's own `text` in 2 of the first 8 rows\..*hard_negative_ids"
+    for hard in (wrong, several):
+        with told(message):
+            warn_of_data({**x, "wrong": hard}, **extra)
+    rows = np.arange(8, dtype="int32")
+    present = {"has_text": (rows > 3).astype("int32")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_data({**x, "wrong": np.roll(x["text"], 1, axis=0)}, **extra)
+        warn_of_data({**x, "wrong": x["text"][:, :2]}, **extra)
+        absent = {"present": {"has_text": "text"}, **extra}  # its rows 2 and 3 are placeholders
+        warn_of_data({**x, "wrong": wrong, **present}, **absent)
+        with_ids = {"hard_negative_ids": {"wrong_id": "wrong"}, **extra}
+        warn_of_data({**x, "wrong": wrong, "wrong_id": rows}, **with_ids)
+
+
+def test_fit_tells_of_the_own_positive_as_a_hard_negative():
+    model = ContrastiveTrainer(towers(), hard_negatives={"wrong": "text"})
+    model.compile("sgd", InfoNCE(), **COMPILE_LEAST)
+    with told("`wrong` contains the row's own `text` in 8 of the first 8 rows") as record:
+        model.fit({**pairs(8), "wrong": pairs(8)["text"]}, verbose=0)
+    ours = [warning for warning in record if "own `text`" in str(warning.message)]
+    assert [warning.filename for warning in ours] == [__file__]
+
+
+def test_labels_that_are_all_distinct_are_told_if_there_is_one_view():
+    x, encoders = {"image": pairs(8)["image"]}, {"image": towers()["image"]}
+    distinct = np.arange(8, dtype="int32")
+    for loss in (SupCon(), InfoNCE()):
+        with told(r"`y` has 8 labels for 8 rows, all distinct\..*always 0"):
+            warn_of_data(x, distinct, loss, encoders)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_data(x, distinct // 2, SupCon(), encoders)
+        warn_of_data(x, distinct, SupCon(memory=EmbeddingQueue(8, 4)), encoders)
+        warn_of_data(pairs(8), distinct, SupCon())
+        warn_of_data(x, distinct, SupCon(), encoders, augmenters={"image": layers.Identity()})
 
 
 # `tf.data`

@@ -1,0 +1,87 @@
+"""Warnings about data that trains, and most likely not as its user expects."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_contrastive import _checks
+from keras_contrastive._engine import to_numpy
+from keras_contrastive._typing import Structure
+from keras_contrastive.losses import SupCon
+from keras_contrastive.trainers._epoch_data import is_rows
+from keras_contrastive.trainers._hard_negatives import num_per_row
+
+_COMPARED_ROWS = 4096  # enough to find a column that was passed twice
+
+
+def warn_of_likely_mistakes(
+    trainer: Any, x: Structure, ids: np.ndarray | None, batch_size: int | None
+) -> None:
+    """Warns, on the host, of data that trains, and most likely not what the user wants.
+
+    Args:
+        trainer: The model.
+        x: Checked inputs. Values of arrays are looked at, data sets are not.
+        ids: Checked ids, or `None`.
+        batch_size: The argument of `fit`.
+    """
+    if ids is not None:
+        _warn_of_ids(trainer, ids)
+    if is_rows(x):
+        _warn_of_positives_as_negatives(trainer, x)
+    has_candidates = getattr(trainer.loss, "memory", None) is not None or trainer.hard_negatives
+    if batch_size == 1 and not has_candidates:
+        _checks.warn(
+            "`batch_size` is 1, so no row has a negative, and the loss does not train the encoders."
+            " Pass a larger `batch_size`."
+        )
+
+
+def _warn_of_ids(trainer: Any, ids: np.ndarray) -> None:
+    distinct = len(np.unique(ids))
+    has_positives = isinstance(trainer.loss, SupCon)
+    if 10 * distinct <= len(ids) and not trainer.has_towers and not has_positives:
+        _checks.warn(
+            f"`y` has {distinct} distinct ids for {len(ids)} rows. Rows with the same id are "
+            "never negatives of each other. If these are class labels, leave `y` out for "
+            "self-supervised training, or train with `SupCon`."
+        )
+    has_one_view = len(trainer.modalities) + len(trainer.second_view_names) == 1
+    if has_one_view and distinct == len(ids) and trainer.loss.memory is None:
+        _checks.warn(
+            f"`y` has {distinct} labels for {len(ids)} rows, all distinct. With one view, the "
+            "positives are other rows with the same label. No row has one, and the loss is always "
+            "0. Pass class labels as `y`, or add an augmenter, whose view is the positive."
+        )
+
+
+def _warn_of_positives_as_negatives(trainer: Any, x: Structure) -> None:
+    for name, modality in trainer.hard_negatives.items():
+        if name in trainer.hard_negative_ids.values():
+            continue
+        equal = _equal_rows(x[name], x[modality], num_per_row(name, x, modality))
+        for presence_input, absent_modality in trainer.present.items():
+            if absent_modality == modality:  # absent rows have placeholders
+                equal &= to_numpy(x[presence_input][: len(equal)]).reshape(-1).astype(bool)
+        if equal.any():
+            _checks.warn(
+                f"`{name}` contains the row's own `{modality}` in {equal.sum()} of the first "
+                f"{len(equal)} rows. A positive is then a negative as well. Leave these out, or "
+                f'pass ids with `hard_negative_ids={{"{name}_id": "{name}"}}`.'
+            )
+
+
+def _equal_rows(hard: Structure, positives: Structure, num_per_row: int | None) -> np.ndarray:
+    """Returns in which of the first rows a hard negative equals the row's own input."""
+    axis = 1 if num_per_row is None else 2  # the first axis of the features
+    leaves = zip(keras.tree.flatten(hard), keras.tree.flatten(positives), strict=True)
+    equal = np.ones((1, 1), bool)
+    for pair in leaves:
+        candidates, rows = (to_numpy(leaf[:_COMPARED_ROWS]) for leaf in pair)
+        rows = rows if num_per_row is None else rows[:, None]
+        if candidates.shape[axis:] != rows.shape[axis:]:
+            return np.zeros(len(rows), bool)
+        same = (candidates == rows).all(axis=tuple(range(axis, candidates.ndim)))
+        equal = equal & same.reshape(len(rows), -1)
+    return np.asarray(equal.any(axis=1))
