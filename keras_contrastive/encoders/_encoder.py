@@ -10,6 +10,7 @@ from keras_contrastive._checks import is_integer, optional_positive_int
 from keras_contrastive._keras import set_trainable
 from keras_contrastive._tokens import POOLINGS
 from keras_contrastive._typing import Config, Layer, Structure, Tensor
+from keras_contrastive.encoders._backbone_checks import check_no_application, check_no_classifier
 from keras_contrastive.encoders._backbone_families import pooling_for
 from keras_contrastive.encoders._blocks import blocks, train_only
 from keras_contrastive.encoders._inputs import BackboneInputs, inputs_and_outputs
@@ -57,8 +58,8 @@ class Encoder(keras.Model):
     Raises:
         TypeError: If `backbone` is not a Keras model, or if a backbone with several inputs gets a
             single tensor.
-        ValueError: If the inputs, outputs or family of the backbone are unknown, or if an input is
-            missing. For an unknown family, pass `pooling`.
+        ValueError: If the inputs, outputs or family of the backbone are unknown, if it ends with a
+            classifier, or if an input is missing. For an unknown family, pass `pooling`.
         ImportError: If `backbone` is the name of a preset and keras-hub is not installed.
 
     Example:
@@ -82,6 +83,7 @@ class Encoder(keras.Model):
         super().__init__(**kwargs)
         backbone = load_backbone(backbone)
         _, outputs = inputs_and_outputs(backbone)
+        check_no_classifier(backbone)
         self.backbone = backbone
         self.pooling = pooling
         self.projection_dim = optional_positive_int("projection_dim", projection_dim)
@@ -199,6 +201,7 @@ def load_backbone(backbone: Any) -> Any:
     """Loads the backbone of a keras-hub preset. Returns anything but a string unchanged."""
     if not isinstance(backbone, str):
         return backbone
+    check_no_application(backbone)
     try:
         import keras_hub
     except ImportError as error:

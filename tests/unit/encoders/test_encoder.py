@@ -198,6 +198,38 @@ def test_a_preset_without_keras_hub_raises_with_the_command(monkeypatch):
         Encoder("bert_tiny")
 
 
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "ResNet50", "efficientnet_b0", "resnet50v2"])
+def test_a_name_of_keras_applications_raises_with_the_call(name):
+    with pytest.raises(ValueError, match=r"Pass `keras.applications.\w+\(include_top=False\)`"):
+        Encoder(name)
+
+
+def classifier(*last):
+    return keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), *last])
+
+
+CLASSIFIERS = {
+    "dense": lambda: classifier(keras.layers.Dense(3, activation="softmax")),
+    "softmax": lambda: classifier(keras.layers.Dense(3), keras.layers.Softmax()),
+    "activation": lambda: classifier(keras.layers.Activation("softmax")),
+    "logits": lambda: classifier(keras.layers.Dense(3, name="predictions")),
+}
+
+
+@pytest.mark.parametrize("make", CLASSIFIERS.values(), ids=CLASSIFIERS.keys())
+def test_a_backbone_with_a_classifier_on_top_raises(make):
+    with pytest.raises(ValueError, match=r"not classes.*`include_top=False`.*layers\[-2\]"):
+        Encoder(make())
+
+
+def test_a_classifier_of_keras_hub_raises_with_its_backbone():
+    class TextClassifier(keras.Sequential):
+        backbone = classifier()
+
+    with pytest.raises(ValueError, match=r"Received: `TextClassifier`.*its `backbone` attribute"):
+        Encoder(TextClassifier([keras.Input((4, 4, 3)), keras.layers.Flatten()]))
+
+
 def names(weights):
     return {weight.path.split("/")[0] for weight in weights}
 
