@@ -16,7 +16,6 @@ import argparse
 import math
 import os
 import pathlib
-import textwrap
 import time
 import zlib
 
@@ -288,77 +287,49 @@ def _with_error(values, digits):
 
 
 def draw_found_names(model, data, language, path, queries=8):
-    """Draws the five nearest names of some held-out drawings. The true name is green."""
+    """Draws the five nearest names of some held-out drawings, of both artists in turn."""
     vectors = embed(model, data, language)
     rows = np.linspace(0, len(data) - 1, queries).astype(int)
-    sheet = Sheet(queries, width=440, title="Held-out emoji and the names found for them")
-    for place, row in enumerate(rows):
-        style = place % 2
-        nearest = np.argsort(-vectors["text"] @ vectors[kc.datasets.STYLES[style]][row])[:5]
-        sheet.add_image(place, 0, data.images[row, style])
-        for n, hit in enumerate(nearest):
-            sheet.text(place, 96, n, f"{n + 1}. {data.texts[language][hit]}", right=hit == row)
-    sheet.save(path)
+    styles = np.arange(queries) % 2
+    by_style = np.stack([vectors[style] for style in kc.datasets.STYLES], axis=1)
+    scores, found = kc.evaluation.search(by_style[rows, styles], vectors["text"], k=5)
+    figure = kc.viz.neighbors(
+        data.images[rows, styles],
+        list(data.texts[language]),
+        found,
+        scores,
+        query_ids=rows,
+        corpus_ids=np.arange(len(data)),
+        title="Held-out emoji and the names found for them",
+    )
+    save(figure, path)
 
 
 def draw_found_emoji(model, data, languages, path, queries=8):
-    """Draws the six nearest held-out drawings of some names. The right emoji has a green frame."""
+    """Draws the six nearest held-out drawings of some names, in all languages in turn."""
     rows = np.linspace(3, len(data) - 4, queries).astype(int)
-    sheet = Sheet(queries, width=760, title="Names and the held-out emoji found for them")
     vectors = {language: embed(model, data, language) for language in languages}
-    for place, row in enumerate(rows):
-        language = languages[place % len(languages)]
-        similarity = vectors[language]["text"][row] @ vectors[language]["twemoji"].T
-        sheet.text(
-            place,
-            12,
-            2,
-            textwrap.shorten(f"{language}: {data.texts[language][row]}", 32, placeholder=" …"),
-        )
-        for n, hit in enumerate(np.argsort(-similarity)[:6]):
-            sheet.add_image(place, 240 + 86 * n, data.images[hit, 0], right=hit == row)
-    sheet.save(path)
+    chosen = [languages[place % len(languages)] for place in range(queries)]
+    pairs = list(zip(chosen, rows, strict=True))
+    names = np.stack([vectors[language]["text"][row] for language, row in pairs])
+    scores, found = kc.evaluation.search(names, vectors[languages[0]]["twemoji"], k=6)
+    figure = kc.viz.neighbors(
+        [f"{language}: {data.texts[language][row]}" for language, row in pairs],
+        data.images[:, 0],
+        found,
+        scores,
+        query_ids=rows,
+        corpus_ids=np.arange(len(data)),
+        title="Names and the held-out emoji found for them",
+    )
+    save(figure, path)
 
 
-class Sheet:
-    """A sheet with rows of images and text."""
-
-    height, line, top = 92, 17, 44
-
-    def __init__(self, rows, width, title):
-        import matplotlib
-        from PIL import Image, ImageDraw, ImageFont
-
-        # The font of Pillow has no accents. The font of Matplotlib covers most alphabets.
-        font = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-        self.image = Image.new("RGB", (width, self.top + rows * self.height + 30), "white")
-        self.canvas = ImageDraw.Draw(self.image)
-        self.font = ImageFont.truetype(font, 13)
-        self.canvas.text((12, 12), title, "black", ImageFont.truetype(font, 16))
-        self.canvas.text(
-            (12, self.image.height - 22),
-            kc.datasets.ATTRIBUTION,
-            "gray",
-            ImageFont.truetype(font, 10),
-        )
-
-    def add_image(self, row, left, pixels, right=False):
-        from PIL import Image
-
-        corner = (left + 8, self.top + row * self.height + 8)
-        self.image.paste(Image.fromarray(pixels).resize((72, 72), Image.Resampling.BICUBIC), corner)
-        if right:
-            box = (corner[0] - 4, corner[1] - 4, corner[0] + 75, corner[1] + 75)
-            self.canvas.rectangle(box, outline="green", width=3)
-
-    def text(self, row, left, line, words, right=False):
-        where = (left, self.top + row * self.height + line * self.line)
-        self.canvas.text(where, words, "green" if right else "black", self.font)
-
-    def save(self, path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.image.save(path)
-        print(f"wrote {path}")
+def save(figure, path):
+    figure.text(0.02, 4 / figure.bbox.height, kc.datasets.ATTRIBUTION, size=7, color="gray")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    print(f"wrote {path}")
 
 
 def main():
