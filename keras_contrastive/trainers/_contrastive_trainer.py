@@ -221,19 +221,17 @@ class ContrastiveTrainer(EmbedderSource):
 
         Callbacks of `keras_contrastive.evaluation` run before the others, and the progress bar
         shows their main measures. Callbacks with the mode `"auto"` that monitor a metric or a
-        measure of this package get its mode.
-
-        The logs of an epoch have the learnable `temperature` and `bias` of the loss.
+        measure of this package get its mode. The logs of an epoch have the learnable `temperature`
+        and `bias` of the loss.
         """
         with doors.errors_in_our_words():
             bound = doors.bind(super().fit, x, y, *args, **kwargs)
             parts = {mean.name: 1.0 for mean in self._penalty_means} | self._extra_weights
             modes = monitor_modes([*self._view_metrics.plain, *self._view_metrics.weighted], parts)
-            callbacks = prepare_callbacks(
-                bound.arguments["callbacks"], modes, bound.arguments["verbose"]
-            )
-            bound.arguments["callbacks"] = with_scalar_logs(self, callbacks)
-            doors.prepare_fit(self, self._progress, bound.arguments)
+            arguments = bound.arguments
+            callbacks = prepare_callbacks(arguments["callbacks"], modes, arguments["verbose"])
+            arguments["callbacks"] = with_scalar_logs(self, callbacks)
+            doors.prepare_fit(self, self._progress, arguments)
             return super().fit(*bound.args, **bound.kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
