@@ -200,12 +200,11 @@ def _draw_pictures(
         for place, (_, members) in enumerate(groups)
         for row in np.arange(len(points))[members]
     }
-    drawn: list[Array] = []
+    drawn = np.full((1, 2), np.inf)
     for row, (place, picture) in enumerate(zip(places, pictures, strict=True)):
-        distances = [np.abs(place - other).max() for other in drawn]
-        if distances and min(distances) < 1.2 * side * figure.dpi / 72:
+        if np.abs(drawn - place).max(axis=1).min() < 1.2 * side * figure.dpi / 72:
             continue
-        drawn.append(place)
+        drawn = np.concatenate([drawn, place[None]])
         image = OffsetImage(picture, zoom=side / max(picture.shape[:2]))
         frame = {"edgecolor": colors[row] if len(groups) > 1 else FAINT, "linewidth": 1.2}
         axes.add_artist(AnnotationBbox(image, points[row], frameon=True, pad=0.1, bboxprops=frame))

@@ -3,7 +3,10 @@
 import functools
 import unicodedata
 from collections.abc import Iterable
-from typing import Any
+
+import numpy as np
+
+from keras_contrastive._typing import Array
 
 _BASE = "DejaVu Sans"  # comes with matplotlib
 _FLAG_LETTER = "REGIONAL INDICATOR SYMBOL LETTER "
@@ -37,28 +40,38 @@ def _replacement(character: str) -> str:
 @functools.cache
 def _font_with(character: str) -> str | None:
     """Returns the family of the first font that has a character, or `None`."""
-    return next((name for name, font in _fonts() if font.get_char_index(ord(character))), None)
+    code = ord(character)
+    return next((name for name, path in _font_files().items() if _has(path, code)), None)
 
 
 @functools.cache
-def _fonts() -> list[tuple[str, Any]]:
-    """Returns the installed regular fonts by family, the base font first."""
-    from matplotlib import font_manager, ft2font
+def _font_files() -> dict[str, str]:
+    """Returns the files of the installed regular fonts by family, the base font first."""
+    from matplotlib import font_manager
 
-    entries: dict[str, str] = {}
-    for entry in font_manager.fontManager.ttflist:
-        if entry.style == "normal" and entry.weight in (400, "normal", "regular"):
-            entries.setdefault(entry.name, entry.fname)
-    entries[_BASE] = font_manager.findfont(_BASE)
-    fonts = []
-    for name in sorted(entries, key=lambda name: (name != _BASE, name)):
+    files: dict[str, str] = {_BASE: str(font_manager.findfont(_BASE))}
+    for entry in sorted(font_manager.fontManager.ttflist, key=lambda entry: entry.name):
+        is_regular = entry.style == "normal" and entry.weight in (400, "normal", "regular")
         # The last resort font draws boxes. Fonts of colored emoji hold pictures of fixed size.
-        if "Last Resort" in name or "Emoji" in name:
-            continue
-        try:
-            font = ft2font.FT2Font(entries[name])
-        except (RuntimeError, OSError):
-            continue
-        if font.scalable:
-            fonts.append((name, font))
-    return fonts
+        if is_regular and "Last Resort" not in entry.name and "Emoji" not in entry.name:
+            files.setdefault(entry.name, entry.fname)
+    return files
+
+
+def _has(path: str, code: int) -> bool:
+    codes = _codes_of(path)
+    place = int(np.searchsorted(codes, code))
+    return place < len(codes) and int(codes[place]) == code
+
+
+@functools.cache
+def _codes_of(path: str) -> Array:
+    """Returns the characters of a font as sorted code points. The file is not kept open."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(path)
+    except (RuntimeError, OSError):
+        return np.zeros(0, "uint32")
+    codes = sorted(font.get_charmap()) if font.scalable else []
+    return np.array(codes, "uint32")
