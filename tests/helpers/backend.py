@@ -21,6 +21,23 @@ def gradients(function, *inputs, compiled=False, variables=()):
     return value_and_gradients(function, *inputs, compiled=compiled, variables=variables)[1]
 
 
+def gradient_function(function):
+    """Returns a function of arrays that returns the gradients. JAX compiles it once."""
+    if keras.backend.backend() != "jax":
+        return lambda *inputs: gradients(function, *inputs)
+    import jax
+
+    jitted: dict = {}
+
+    def evaluate(*inputs):
+        count = len(inputs)
+        if count not in jitted:
+            jitted[count] = jax.jit(jax.grad(function, argnums=tuple(range(count))))
+        return [to_numpy(grad) for grad in jitted[count](*inputs)]
+
+    return evaluate
+
+
 def compiled(function):
     """Compiles a function of `(batch, dim)` tensors for batches of any size.
 
