@@ -81,8 +81,8 @@ class FusionTrainer(ContrastiveTrainer):
             encoder is pooled like the text.
         padding_id: Integer, the id after the last token of a text that has no mask.
         in_modal_weight: Weight of the contrast of each modality with its own second view.
-        **kwargs: `augmenters`, `hard_negatives`, `present` and `micro_batch_size` of
-            `ContrastiveTrainer`, and arguments of `keras.Model`.
+        **kwargs: `augmenters`, `hard_negatives`, `hard_negative_ids`, `present` and
+            `micro_batch_size` of `ContrastiveTrainer`, and arguments of `keras.Model`.
 
     Raises:
         TypeError: If a part has the wrong type.

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
+from keras_contrastive.evaluation import mine_hard_negatives
 from keras_contrastive.losses import InfoNCE
 from tests.helpers.backend import COMPILE_LEAST, DATA_KINDS
 from tests.helpers.towers import pairs, towers
@@ -105,6 +106,15 @@ def test_data_sets_need_the_ids_of_the_rows(kind):
     wrong = {**x, "wrong_id": x["wrong_id"] - 1000}
     with pytest.raises(ValueError, match=r"`wrong_id` must (be|hold ids) in \[0, 2"):
         model.evaluate(DATA_KINDS[kind]((wrong, IDS), 6), verbose=0)
+
+
+def test_mined_rows_are_hard_negatives_and_their_own_ids():
+    x, model = pairs(ROWS), trainer()
+    embedded = model.predict(x, verbose=0)
+    rows = mine_hard_negatives(embedded["image"], embedded["text"], num_negatives=3, skip=0)
+    x = {**x, "wrong": x["text"][rows], "wrong_id": rows}
+    expected = expected_loss(model, x, np.arange(ROWS))
+    assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
 WRONG = {
