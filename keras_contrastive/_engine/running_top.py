@@ -17,8 +17,11 @@ class RunningTop:
         self._k = k
         self._scores = np.full((num_queries, k), -np.inf, "float32")
         self._rows = np.full((num_queries, k), -1, "int64")
-        self._pending: list[tuple[Array, Array, Array]] = []
-        self._num_pending = 0
+        # Later candidates. They are copied here, since small arrays that live long would fragment
+        # the memory between the tiles.
+        size = num_queries * k
+        self._later = np.empty(size, "int64"), np.empty(size, "float32"), np.empty(size, "int64")
+        self._num_later = 0
 
     def add(self, scores: Array, first_row: int) -> None:
         """Adds the scores of the next rows.
@@ -33,26 +36,33 @@ class RunningTop:
         if num_rows > self._k and np.count_nonzero(is_better) > 2 * self._scores.size:
             kth = np.partition(scores, num_rows - self._k, axis=1)[:, num_rows - self._k]
             is_better &= scores >= kth[:, None]
-        queries, columns = np.nonzero(is_better)
-        self._pending.append((queries, scores[queries, columns], first_row + columns))
-        self._num_pending += len(queries)
-        if self._num_pending >= self._scores.size:
-            self._merge()
+        # In two dimensions, `np.nonzero` takes longer than the product of the tile.
+        queries, columns = np.divmod(np.flatnonzero(is_better), num_rows)
+        found = queries, scores[queries, columns], first_row + columns
+        end = self._num_later + len(queries)
+        if end > len(self._later[0]):
+            self._merge(found)
+            return
+        for buffer, part in zip(self._later, found, strict=True):
+            buffer[self._num_later : end] = part
+        self._num_later = end
 
     def result(self) -> tuple[Array, Array]:
         """Returns scores, float32 `(num_queries, k)`, and rows, int64. Missing ones are -inf, -1.
 
         The scores of a query are in descending order.
         """
-        self._merge()
+        self._merge(tuple(buffer[:0] for buffer in self._later))
         return self._scores, self._rows
 
-    def _merge(self) -> None:
+    def _merge(self, found: tuple[Array, ...]) -> None:
+        """Merges the known rows, the later ones and those that are found last."""
         queries, columns = np.nonzero(self._rows >= 0)
         known = queries, self._scores[queries, columns], self._rows[queries, columns]
-        parts = zip(known, *self._pending, strict=True)
+        later = [buffer[: self._num_later] for buffer in self._later]
+        parts = zip(known, later, found, strict=True)
         queries, scores, rows = (np.concatenate(part) for part in parts)
-        self._pending, self._num_pending = [], 0
+        self._num_later = 0
         # The sort is stable, and of each query, the earlier rows come first.
         order = np.lexsort((-scores, queries))
         queries, scores, rows = queries[order], scores[order], rows[order]

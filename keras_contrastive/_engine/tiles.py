@@ -14,6 +14,8 @@ from keras_contrastive.config import get_tile_shape
 # On a CPU, a tile of logits and its rows stay in the cache. On an accelerator, a tile must be worth
 # a kernel launch.
 _CPU_TILE, _ACCELERATOR_TILE = (1024, 512), (4096, 4096)
+# As many rows as columns: JAX then compiles one normalization for both.
+_CPU_EAGER_TILE = (1024, 1024)
 # So few logits are cheaper to store than to compute again.
 _ALWAYS_ONE_TILE = 2**20
 # Without XLA, TensorFlow copies the whole accumulator whenever a block of rows changes, so it gets
@@ -45,7 +47,7 @@ def eager_tile_shape() -> tuple[int, int]:
     chosen = get_tile_shape()
     if chosen:
         return chosen
-    return _CPU_TILE if _is_on_cpu(ops.zeros((1,))) else _ACCELERATOR_TILE
+    return _CPU_EAGER_TILE if _is_on_cpu(ops.zeros((1,))) else _ACCELERATOR_TILE
 
 
 def fits_one_tile(a: Tensor, b: Tensor) -> bool:

@@ -50,13 +50,13 @@ def mine_hard_negatives(
 
     Returns:
         Row numbers, int64 `(num_queries, num_negatives)`, the nearest first. No row has the id of
-        its query, and no row occurs twice for one query.
+        its query, and no row occurs twice for one query. If too few rows remain for a query, the
+        last ones are -1, with a warning.
 
     Raises:
         TypeError: If an argument has the wrong type, or ids are not integers.
-        ValueError: If shapes do not match, an embedding is NaN or infinite, or a query has fewer
-            than `num_negatives` remaining rows. With `relative_margin`, also if no row has the id
-            of a query.
+        ValueError: If shapes do not match, or an embedding is NaN or infinite. With
+            `relative_margin`, also if no row has the id of a query.
 
     Reference:
         - [Moreira et al., 2024](https://arxiv.org/abs/2407.15831), Sec. 3, for `relative_margin`
@@ -94,11 +94,11 @@ def mine_hard_negatives(
     rows = np.concatenate(
         [_pool_of(block, tiles, relevance, pool, skip, relative_margin) for block in blocks]
     )
-    _check_counts((rows >= 0).sum(axis=1), num_negatives)
     if sampling == "random":
         keys = np.where(rows >= 0, np.random.default_rng(seed).random(rows.shape), 2.0)
         places = np.sort(np.argsort(keys, axis=1)[:, :num_negatives], axis=1)
         rows = np.take_along_axis(rows, places, axis=1)
+    _warn_of_missing_rows(rows)
     return rows
 
 
@@ -128,11 +128,11 @@ def _pool_of(
     return np.take_along_axis(rows, first + np.arange(pool), axis=1)
 
 
-def _check_counts(counts: Array, num_negatives: int) -> None:
-    if counts.min() < num_negatives:
-        raise ValueError(
-            f"`num_negatives` must be at most {counts.min()}, the number of remaining rows of "
-            f"query {np.argmin(counts)}. Received: num_negatives={num_negatives}, too many for "
-            f"{np.count_nonzero(counts < num_negatives)} of {len(counts)} queries. "
-            "Pass a smaller `skip` or `relative_margin`, or leave out these queries."
+def _warn_of_missing_rows(rows: Array) -> None:
+    missing = int(np.count_nonzero((rows < 0).any(axis=1)))
+    if missing:
+        _checks.warn(
+            f"{missing} of {len(rows)} queries have fewer than {rows.shape[1]} remaining rows, and "
+            "-1 stands for the missing ones. Pass a smaller `skip` or `relative_margin`, or train "
+            "with the other queries: `kept = (rows >= 0).all(axis=1)`."
         )

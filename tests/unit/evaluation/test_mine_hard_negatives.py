@@ -1,5 +1,7 @@
 """Mined rows equal those of a sort of all cosines, and never have the id of the query."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -30,14 +32,21 @@ def test_mining_equals_brute_force(rng, tiles):
             remaining_rows(query, i, corpus, ids, skip, margin)
             for query, i in zip(queries, query_ids, strict=True)
         ]
-        count = min(3, *map(len, expected))
-        arguments = queries, corpus, query_ids, ids
-        if not count:
-            with pytest.raises(ValueError, match="`num_negatives` must be at most 0"):
-                mine_hard_negatives(*arguments, 1, skip=skip, relative_margin=margin)
-            continue
-        found = mine_hard_negatives(*arguments, count, skip=skip, relative_margin=margin)
-        np.testing.assert_array_equal(found, [row[:count] for row in expected], f"case {case}")
+        expected = [[*rows, -1, -1, -1][:3] for rows in expected]
+        too_few = np.min(expected) < 0
+        expectation = pytest.warns(UserWarning, match="-1 stands") if too_few else nullcontext()
+        with expectation:
+            found = mine_hard_negatives(
+                queries, corpus, query_ids, ids, 3, skip=skip, relative_margin=margin
+            )
+        np.testing.assert_array_equal(found, expected, f"case {case}")
+
+
+def test_missing_rows_are_the_last_of_random_ones_too():
+    corpus, ids = np.eye(4), [0, 1, 2, 3]
+    with pytest.warns(UserWarning, match=r"4 of 4 queries have fewer than 3 .*`kept = "):
+        rows = mine_hard_negatives(corpus, corpus, ids, ids, 3, skip=1, sampling="random")
+    assert ((rows >= 0) == [True, True, False]).all()
 
 
 def test_one_set_of_labeled_rows(rng):
@@ -78,7 +87,6 @@ def test_random_rows_are_different_ones_of_the_nearest(rng):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"num_negatives": 4, "skip": 1}, ValueError, r"at most 3, .* query 0.* 2 of 2 queries\."),
         ({"num_negatives": 0}, ValueError, "`num_negatives` must be a positive integer"),
         ({"skip": -1}, ValueError, "`skip` must be "),
         ({"relative_margin": 1.5}, ValueError, "`relative_margin` must be "),
