@@ -67,12 +67,13 @@ def _as_rows(rows: Any) -> Any:
         rows = rows.to_numpy()
     if isinstance(rows, np.ndarray) and rows.dtype.kind in "UO":
         rows = rows.tolist()
-    is_text = isinstance(rows, (str, bytes))
-    if is_text or not hasattr(rows, "__len__") or not hasattr(rows, "__getitem__") or not len(rows):
-        kind = repr(rows) if is_text else type(rows).__name__
+    is_list = isinstance(rows, (list, tuple)) or getattr(rows, "shape", None)
+    if not is_list or not len(rows):
+        kind = repr(rows) if isinstance(rows, str) else type(rows).__name__
         raise TypeError(
             "`x` must be a list or an array of raw rows, at least one, for an embedder with a "
-            f"preprocessor. Received: {kind}."
+            f"preprocessor. Received: {kind}. For a data set, preprocess its batches, and use an "
+            "embedder without preprocessor."
         )
     return rows
 

@@ -186,6 +186,17 @@ def test_strings_are_tokenized_inside_tf_data():
     assert loss == pytest.approx(expected, rel=1e-4)
 
 
+def test_an_embedder_takes_strings_and_is_saved_with_its_tokenizer(tmp_path):
+    model, tokens = text_trainer(), tokenized()
+    model({"image": backbones.images(), "text": tokens})
+    expected = model.embedder("text").predict(tokens, verbose=0)
+    embedder = model.embedder("text", preprocessor=preprocessor())
+    np.testing.assert_allclose(embedder.predict(SENTENCES, 5, verbose=0), expected, atol=1e-5)
+    embedder.save(tmp_path / "embedder.keras")
+    loaded = keras.models.load_model(tmp_path / "embedder.keras")
+    np.testing.assert_allclose(loaded.predict(SENTENCES, verbose=0), expected, atol=1e-5)
+
+
 def keras_cv_backbone():
     import keras_cv
 

@@ -108,6 +108,13 @@ def test_it_holds_the_weights_of_its_tower_only():
     assert [id(weight) for weight in model.embedder("text").weights] == expected
 
 
+def test_dropout_does_not_run_in_it():
+    tower = keras.Sequential([keras.Input((6,)), keras.layers.Dropout(0.9)])
+    embedder = ContrastiveTrainer({"image": tower}).embedder("image", normalize=False)
+    x = towers.pairs(5)["image"]
+    assert numbers(embedder(x, training=True)) == near(x)
+
+
 def test_it_embeds_before_the_trainer_is_called():
     model, x = ContrastiveTrainer(towers.towers()), towers.pairs(5)
     vectors = model.embedder("text").predict(x["text"].tolist(), verbose=0)
@@ -349,7 +356,7 @@ def test_wrong_inputs_raise(x, error, message):
         separated().embedder("image").predict(x, verbose=0)
 
 
-@pytest.mark.parametrize("x", ["a word", [], iter(WORDS)])
+@pytest.mark.parametrize("x", ["a word", [], iter(WORDS), {"text": WORDS}, np.array([])])
 def test_wrong_raw_rows_raise(x):
     embedder = separated().embedder("text", preprocessor=lengths_of)
     with pytest.raises(TypeError, match="`x` must be a list or an array of raw rows"):
