@@ -76,7 +76,10 @@ def test_rows_of_zeros_stay_zero():
 def test_a_float16_model_has_float32_vectors_of_unit_length():
     keras.config.set_dtype_policy("mixed_float16")
     model = ContrastiveTrainer({"image": towers.tower(6)})
-    vectors = model.embedder("image")(towers.pairs(5)["image"])
+    embedder = model.embedder("image")
+    vectors = embedder(towers.pairs(5)["image"])
+    # Its program takes what `predict` takes.
+    assert embedder.get_build_config()["inputs"].dtype == "float32"
     assert keras.backend.standardize_dtype(vectors.dtype) == "float32"
     assert np.linalg.norm(numbers(vectors), axis=1) == near(np.ones(5))
 
