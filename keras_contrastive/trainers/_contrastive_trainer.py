@@ -39,12 +39,11 @@ class ContrastiveTrainer(EmbedderSource):
     `InfoNCE(0.07, memory=EmbeddingQueue(65536, dim=128))`.
 
     `call` returns the embeddings: a dict by modality, or one tensor for one encoder. In training,
-    one encoder embeds an augmentation. `embedder` returns a model for one of the embeddings, to
-    save, export and serve. Everything else works as in `keras.Model`.
+    one encoder embeds an augmentation. `embedder` returns a model for one of the embeddings. All
+    else works as in `keras.Model`.
 
-    Subclasses can override the hooks `encode`, `project`, `embed_all`, `second_view` and
-    `extra_losses`, and call `declare_losses`. If they embed in another way, they override
-    `embedding_layers`. `kc.fusion.FusionTrainer` is an example.
+    Subclasses can override the hooks `encode`, `project`, `embed_all` (with `embedding_layers`),
+    `second_view` and `extra_losses`, and call `declare_losses`. See `kc.fusion.FusionTrainer`.
 
     Args:
         encoders: A Keras layer or model, or a dict of them by modality. Each returns

@@ -75,7 +75,8 @@ def test_programs_need_no_package_and_take_any_number_of_rows(tmp_path, format, 
         np.savez(tmp_path / f"{name}_inputs.npz", **inputs)
     run_elsewhere(tmp_path, paths)
     for path, vectors in expected.items():
-        found = np.load(f"{path}_outputs.npz")
+        with np.load(f"{path}_outputs.npz") as outputs:
+            found = dict(outputs)
         np.testing.assert_allclose(found["all"], vectors, rtol=0, atol=1e-5)
         np.testing.assert_allclose(found["first"], vectors[:1], rtol=0, atol=1e-5)
 
