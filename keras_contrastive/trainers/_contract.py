@@ -157,14 +157,13 @@ class DataContract:
 
 def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataContract:
     """Returns the data contract of a trainer that trains or evaluates."""
-    extra = (*trainer.hard_negatives, *trainer.hard_negative_ids, *trainer.present)
     num_items = getattr(trainer.loss, "num_items", None) if training else None
     ids_reason = "hard negatives have ids" if trainer.hard_negative_ids else ""
     if num_items is not None:
         ids_reason = f"the loss has num_items={num_items}"
     return dataclasses.replace(
         prediction_contract(trainer),
-        inputs=(*trainer.modalities, *extra) if trainer.has_towers else None,
+        inputs=(*trainer.modalities, *_extra_inputs(trainer)) if trainer.has_towers else None,
         optional_inputs=None,
         presence_inputs=tuple(trainer.present),
         num_items=num_items,
@@ -182,9 +181,13 @@ def prediction_contract(trainer: Any) -> DataContract:
     sizes = {name: vocabulary_size(tower) for name, tower in trainer.encoders.items()}
     return DataContract(
         inputs=trainer.modalities,
-        optional_inputs=(*trainer.hard_negatives, *trainer.present),
+        optional_inputs=_extra_inputs(trainer),
         vocabularies=tuple((name, size) for name, size in sizes.items() if size is not None),
     )
+
+
+def _extra_inputs(trainer: Any) -> tuple[str, ...]:
+    return (*trainer.hard_negatives, *trainer.hard_negative_ids, *trainer.present)
 
 
 def as_arrays(x: Structure, name: str = "x") -> Structure:

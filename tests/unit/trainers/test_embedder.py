@@ -262,6 +262,18 @@ def test_a_row_that_lacks_the_modality_is_zero():
     assert (np.linalg.norm(numbers(found), axis=1) > 0).tolist() == [True, False, True]
 
 
+def test_inputs_for_training_may_stay():
+    model = ContrastiveTrainer(
+        towers.towers(),
+        hard_negatives={"wrong": "text"},
+        hard_negative_ids={"wrong_id": "wrong"},
+        present={"has_text": "text"},
+    )
+    x, rows = towers.pairs(3), np.arange(3)
+    x = {"image": x["image"], "wrong": x["text"], "wrong_id": rows, "has_text": rows > 0}
+    assert list(model.predict(x, verbose=0)) == ["image"]
+
+
 @pytest.mark.parametrize("name", ["images", "label"])
 def test_a_name_that_may_be_misspelled_raises(name):
     x = towers.pairs(3)
