@@ -28,7 +28,9 @@ def normalize(embeddings: Tensor) -> Tensor:
     True
     """
     if 0 in embeddings.shape:  # a replica without rows: `ops.max` of nothing raises on PyTorch
-        return embeddings
+        # Another tensor, as for rows: `Batch` gathers each tensor once, and all replicas must
+        # gather equally often.
+        return ops.copy(embeddings)
     return _normalize(embeddings)
 
 

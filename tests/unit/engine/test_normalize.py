@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import normalize
+from keras_contrastive._engine import Batch, normalize
+from keras_contrastive._replicas import Replicas
 from keras_contrastive.losses import InfoNCE
 from tests.helpers.backend import compiled, gradients
 from tests.reference.differences import numeric_gradient
@@ -114,3 +115,13 @@ def test_gradient_is_finite_and_moderate_at_extreme_lengths(length):
 def test_compiled_equals_eager(length):
     x = ops.convert_to_tensor((length * DIRECTION[None]).astype("float32"))
     np.testing.assert_allclose(ops.convert_to_numpy(compiled(normalize)(x)), [DIRECTION], rtol=1e-6)
+
+
+def test_a_replica_without_rows_gathers_as_often_as_the_others():
+    # A batch gathers each tensor once. Replicas with another number of gathers wait forever.
+    gathered = []
+    replicas = Replicas(0, 0, 1.0, lambda x: gathered.append(x) or x, lambda x: x)
+    batch = Batch({"a": ops.zeros((0, 4))}, replicas=replicas)
+    batch.gather(batch.views["a"])
+    batch.gather(batch.unit().views["a"])
+    assert len(gathered) == 2
