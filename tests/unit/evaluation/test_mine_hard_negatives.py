@@ -49,6 +49,14 @@ def test_missing_rows_are_the_last_of_random_ones_too():
     assert ((rows >= 0) == [True, True, False]).all()
 
 
+def test_margin_of_a_negative_cosine():
+    cosines = np.array([-0.5, -0.51, -0.53, -0.49])
+    corpus = np.stack([cosines, np.sqrt(1 - cosines**2)], axis=1)
+    # At most -0.5 - 0.05 * 0.5.
+    arguments = [[1.0, 0.0]], corpus, [0], range(4), 1
+    assert mine_hard_negatives(*arguments, skip=0, relative_margin=0.05).tolist() == [[2]]
+
+
 def test_one_set_of_labeled_rows(rng):
     rows, labels = rng.normal(size=(30, 4)), np.arange(30) % 3
     found = mine_hard_negatives(
