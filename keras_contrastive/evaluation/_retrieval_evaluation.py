@@ -182,8 +182,9 @@ class RetrievalEvaluation(CorpusEvaluation):
             embeddings = self.embeddings(x if modality is None else {modality: x})
         elif modality is not None:
             return {modality: self.embeddings(x, modality)}
-        elif self._needs_towers(x):
-            return {name: self.embeddings(x[name], name) for name in self._modalities(x)}
+        elif _sizes_differ(x):  # `predict` takes equal numbers of rows
+            present = getattr(self.model, "present", None) or {}
+            return {name: self.embeddings(x[name], name) for name in x if name not in present}
         else:
             embeddings = self.model.predict(x, batch_size=self.batch_size, verbose=0)
         if not isinstance(embeddings, dict):
@@ -196,19 +197,6 @@ class RetrievalEvaluation(CorpusEvaluation):
             return embeddings
         # A model may also return independent features. Only names of inputs are modalities.
         return {name: rows for name, rows in embeddings.items() if name in x} or embeddings
-
-    def _needs_towers(self, x: Structure) -> bool:
-        """Returns whether `predict` does not take `x`, which has some modalities or sizes."""
-        if not isinstance(x, Mapping):
-            return False
-        encoders = getattr(self.model, "encoders", None)
-        names = self._modalities(x)
-        sizes = {rows_of(x[name], name) for name in names}
-        return len(sizes) > 1 or (isinstance(encoders, dict) and not set(encoders) <= set(names))
-
-    def _modalities(self, x: Mapping[str, Any]) -> list[str]:
-        present = getattr(self.model, "present", None) or {}
-        return [name for name in x if name not in present]
 
     def _warn_of_repeated_inputs(self, sides: Mapping[str, Side]) -> None:
         for name, side in sides.items() if self._warns else ():
@@ -230,3 +218,7 @@ def _check_known_ids(ids: Array, others: Array, a: str, b: str) -> None:
             f"`ids` must have each id of the modality {a!r} in {b!r} too. "
             f"Received: id {unknown[0]} of {a!r}, which no row of {b!r} has."
         )
+
+
+def _sizes_differ(x: Structure) -> bool:
+    return isinstance(x, Mapping) and len({rows_of(x[name], name) for name in x}) > 1

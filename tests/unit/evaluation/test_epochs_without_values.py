@@ -148,6 +148,23 @@ def test_mistakes_are_raised_before_training(make):
     with pytest.raises(Exception, match=r".+"):
         model.fit(X, callbacks=[make(), watch], verbose=0)
     assert batches == []
+    model.fit(X, verbose=0)
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_errors_of_predict_leave_the_model_in_order(validates):
+    probe = KNNProbe(X["image"], LABELS, X["image"], LABELS, modality="image")
+    good, bad = probe.train, (X["text"], LABELS)
+    change = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: setattr(probe, "train", bad if epoch == 1 else good)
+    )
+    data = {"validation_data": (X, None)} if validates else {}
+    with pytest.warns(UserWarning, match="`KNNProbe` could not evaluate"):
+        history = trainer().fit(X, epochs=3, callbacks=[probe, change], verbose=0, **data).history
+    assert np.isfinite(history["loss"]).all()
+    assert [math.isnan(value) for value in history["val_knn_top_1_accuracy"]] == [
+        *(False, True, False)
+    ]
 
 
 def test_progress_bar_shows_main_measures_and_logs_have_all(capsys):
