@@ -96,6 +96,19 @@ def test_data_sets_of_images_and_of_captions(rows, kind):
     assert measures(data, embed=identity) == protocol(*rows)
 
 
+def test_different_inputs_with_equal_embeddings_are_different_rows(rows):
+    images, texts = rows
+
+    def embed(model, x):
+        return {name: np.round(inputs / 3) + 0.1 for name, inputs in x.items()}
+
+    ids = {"image": np.arange(ITEMS), "text": IDS}
+    expected = protocol(*embed(None, {"image": images, "text": texts}).values())
+    assert measures({"image": images, "text": texts}, ids, embed=embed) == expected
+    data = Batches({"image": images[IDS], "text": texts}, IDS)
+    assert measures(data, embed=embed) == expected
+
+
 def test_rows_of_a_data_set_without_ids_are_items(rows):
     images, texts = rows[0], rows[1][::CAPTIONS]
     data = Batches({"image": images, "text": texts})
