@@ -53,7 +53,7 @@ class RetrievalEvaluation(CorpusEvaluation):
         prefix: See `CorpusEvaluation`.
         embed: See `CorpusEvaluation`. It gets `x` (one batch of a data set, or `{name: inputs}` if
             there is one for each modality) and returns the dict of embeddings to search. By
-            default, `predict` does.
+            default, the embedders of a `ContrastiveTrainer` do, or `predict` of another model.
 
     Raises:
         TypeError, ValueError: If an argument is invalid. Raises when `fit` starts if the embeddings
@@ -182,9 +182,9 @@ class RetrievalEvaluation(CorpusEvaluation):
             embeddings = self.embeddings(x if modality is None else {modality: x})
         elif modality is not None:
             return {modality: self.embeddings(x, modality)}
-        elif _sizes_differ(x):  # `predict` takes equal numbers of rows
-            present = getattr(self.model, "present", None) or {}
-            return {name: self.embeddings(x[name], name) for name in x if name not in present}
+        elif getattr(self.model, "has_towers", False) and isinstance(x, Mapping):
+            names = [name for name in x if name not in self.model.extra_inputs]
+            return {name: self.embeddings(x[name], name) for name in names}
         else:
             embeddings = self.model.predict(x, batch_size=self.batch_size, verbose=0)
         if not isinstance(embeddings, dict):
@@ -195,7 +195,7 @@ class RetrievalEvaluation(CorpusEvaluation):
             )
         if self.embed is not None or not isinstance(x, Mapping):
             return embeddings
-        # A model may also return independent features. Only names of inputs are modalities.
+        # A model may also return other features. Only names of inputs are modalities.
         return {name: rows for name, rows in embeddings.items() if name in x} or embeddings
 
     def _warn_of_repeated_inputs(self, sides: Mapping[str, Side]) -> None:
@@ -218,7 +218,3 @@ def _check_known_ids(ids: Array, others: Array, a: str, b: str) -> None:
             f"`ids` must have each id of the modality {a!r} in {b!r} too. "
             f"Received: id {unknown[0]} of {a!r}, which no row of {b!r} has."
         )
-
-
-def _sizes_differ(x: Structure) -> bool:
-    return isinstance(x, Mapping) and len({rows_of(x[name], name) for name in x}) > 1

@@ -163,7 +163,7 @@ def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataC
         ids_reason = f"the loss has num_items={num_items}"
     return dataclasses.replace(
         prediction_contract(trainer),
-        inputs=(*trainer.modalities, *_extra_inputs(trainer)) if trainer.has_towers else None,
+        inputs=(*trainer.modalities, *trainer.extra_inputs) if trainer.has_towers else None,
         optional_inputs=None,
         presence_inputs=tuple(trainer.present),
         num_items=num_items,
@@ -181,13 +181,9 @@ def prediction_contract(trainer: Any) -> DataContract:
     sizes = {name: vocabulary_size(tower) for name, tower in trainer.encoders.items()}
     return DataContract(
         inputs=trainer.modalities,
-        optional_inputs=_extra_inputs(trainer),
+        optional_inputs=trainer.extra_inputs,
         vocabularies=tuple((name, size) for name, size in sizes.items() if size is not None),
     )
-
-
-def _extra_inputs(trainer: Any) -> tuple[str, ...]:
-    return (*trainer.hard_negatives, *trainer.hard_negative_ids, *trainer.present)
 
 
 def as_arrays(x: Structure, name: str = "x") -> Structure:

@@ -66,6 +66,11 @@ class ObjectiveModel(EmbeddingModel):
         self._extra_means: dict[str, keras.metrics.Mean] = {}
         self._view_metrics = ViewMetrics(name="view_metrics")
 
+    @property
+    def extra_inputs(self) -> tuple[str, ...]:
+        """Names of inputs besides the modalities, which `predict` does not need."""
+        return (*self.hard_negatives, *self.hard_negative_ids, *self.present)
+
     # Outputs
 
     def call(self, inputs: Structure, training: bool | None = None) -> Any:
