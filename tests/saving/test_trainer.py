@@ -131,6 +131,7 @@ def test_weights_can_be_saved_alone(tmp_path):
         assert np.array_equal(mine, theirs)
 
 
+@pytest.mark.slow_to_compile
 def test_metrics_and_weighted_metrics_are_restored(tmp_path):
     model = ContrastiveTrainer(towers())
     model.compile(
@@ -177,6 +178,7 @@ def test_model_of_one_encoder_is_restored(tmp_path):
     )
 
 
+@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("by_modality", [True, False])
 def test_weights_of_an_augmenter_are_restored(by_modality, tmp_path):
     x = {"image": pairs()["image"]} if by_modality else pairs()["image"]

@@ -67,6 +67,7 @@ def test_interrupted_training_continues_with_the_next_views(tmp_path):
 
 
 # Keras warns about unbuilt state if it cannot trace a layer that reads the value of a tensor.
+@pytest.mark.slow_to_compile
 @pytest.mark.filterwarnings("error:.*looks like it has unbuilt state")
 def test_a_trainer_accepts_augmenters_of_images_and_of_tokens():
     augmenters = {"image": aug.SimCLRImageAugmenter(), "text": aug.EDATokenAugmenter(mask_id=99)}

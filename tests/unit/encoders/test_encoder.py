@@ -360,6 +360,7 @@ def trained():
     return Trained()
 
 
+@pytest.mark.slow_to_compile
 def test_a_modality_can_be_a_dict_of_arrays(trained):
     assert np.isfinite(trained.history["loss"] + trained.history["val_loss"]).all()
 

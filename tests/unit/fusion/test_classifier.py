@@ -119,6 +119,7 @@ def test_frozen_layers_stay_frozen_in_copies_and_files(tmp_path):
     assert not loaded.encoders["text"].trainable_weights + loaded.fusion.trainable_weights
 
 
+@pytest.mark.slow_to_compile
 def test_from_pretrained_inherits_arguments():
     model = classifier(num_images=2, separate=True, hidden_dim=6, dropout=0.5)
     copy = FusionClassifier.from_pretrained(model, 3)

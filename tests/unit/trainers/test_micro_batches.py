@@ -62,6 +62,7 @@ def test_micro_batches_work_with_one_encoder():
     np.testing.assert_allclose(losses(5), losses(None), rtol=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_inputs_can_be_structures():
     def encoders():
         ids, mask = keras.Input((5,), name="ids"), keras.Input((5,), name="mask")
