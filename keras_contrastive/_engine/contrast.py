@@ -19,6 +19,8 @@ from keras_contrastive._engine.logit_terms import (
     positive_polynomial,
 )
 from keras_contrastive._engine.pair_counts import PairCounts
+from keras_contrastive._engine.triplet_mining import Mining
+from keras_contrastive._engine.triplet_sums import TripletRule, sides_of_direction, triplet_sums
 from keras_contrastive._typing import Tensor
 
 
@@ -83,6 +85,14 @@ class Contrast:
     def num_negatives(self) -> Tensor:
         """Number of negatives of each anchor, as float."""
         return self._counts.num_negatives
+
+    @property
+    def num_positives(self) -> Tensor:
+        """Number of positives of each anchor, as float."""
+        if self._single:
+            return self._counts.num_positives
+        ones = ops.ones_like(self.num_negatives)
+        return ones if self.complete is None else ops.cast(self.complete, ones.dtype)
 
     @property
     def log_num_negatives(self) -> Tensor:
@@ -208,6 +218,28 @@ class Contrast:
         reference = ops.where(has_negatives, log_sum, ops.zeros_like(log_sum))
         mean = reference + self._sums.sum(NegativeEntropy, reference)
         return ops.stop_gradient(ops.where(has_negatives, mean, 0.0))
+
+    def triplets(self, margin: float, mining: Mining, squared: bool) -> tuple[Tensor, Tensor]:
+        """Sum over triplets of `distance to positive - distance to negative + margin`, where that
+        is positive, and the number of these triplets.
+
+        The candidates of a direction are the rows of its second view. Distances are Euclidean, and
+        `Contrast` scales no distance.
+
+        Args:
+            margin: Positive float.
+            mining: `"hard"`, `"semi_hard"` or `"all"`, see `kc.losses.Triplet`.
+            squared: Whether distances are squared.
+        """
+        rule = TripletRule(margin, mining, squared, self._single)
+        sums, counts = zip(
+            *(
+                triplet_sums(rule, *sides_of_direction(self.batch, pair, self._extra[pair[1]]))
+                for pair in self.directions
+            ),
+            strict=True,
+        )
+        return ops.stack(sums, axis=1), ops.stack(counts, axis=1)
 
     def _mean_positive_logit(self) -> Tensor:
         """Returns the mean logit of the positives in a single view."""

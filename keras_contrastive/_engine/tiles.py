@@ -21,6 +21,8 @@ _ALWAYS_ONE_TILE = 2**20
 # Without XLA, TensorFlow copies the whole accumulator whenever a block of rows changes, so it gets
 # few blocks of rows.
 _TENSORFLOW_BLOCKS, _TENSORFLOW_COLUMNS = 8, 1024
+# So many pairs of rows are sorted at once.
+_SORTED_PAIRS = 2**21
 
 Side = dict[str, Tensor]
 Spans = Sequence[tuple[Any, Any, Any]]
@@ -59,8 +61,22 @@ def fits_one_tile(a: Tensor, b: Tensor) -> bool:
     return a.shape[0] * b.shape[0] <= limit
 
 
+def rows_per_block(a: Tensor, b: Tensor) -> Any:
+    """Returns how many rows of `a` are compared with all rows of `b` at one moment."""
+    chosen = get_tile_shape()
+    limit = chosen[0] * chosen[1] if chosen else _SORTED_PAIRS
+    if None in (a.shape[0], b.shape[0]):
+        return ops.maximum(limit // ops.maximum(ops.shape(b)[0], 1), 1)
+    return max(limit // max(b.shape[0], 1), 1)
+
+
 def for_each_tile(
-    body: TileBody, rows: Side, columns: Side, row_results: Side, column_results: Side
+    body: TileBody,
+    rows: Side,
+    columns: Side,
+    row_results: Side,
+    column_results: Side,
+    shape: tuple[Any, Any] | None = None,
 ) -> tuple[Side, Side]:
     """Visits all tiles and accumulates results for each row and each column.
 
@@ -72,11 +88,13 @@ def for_each_tile(
         row_results: Dict of tensors `(num_rows, ...)`, the start of the accumulation. The caller
             gives them away: they may be changed in place.
         column_results: Dict of tensors `(num_columns, ...)`, likewise. It may be empty.
+        shape: Numbers of rows and columns of a tile, `tile_shape` by default. `None` columns are
+            all columns.
 
     Returns:
         `(row_results, column_results)`, accumulated over all tiles.
     """
-    row_size, column_size = tile_shape(rows["z"])
+    row_size, column_size = shape or tile_shape(rows["z"])
     if num_data_shards() > 1:
         return _loop_over_shards(body, rows, columns, row_results, column_results, column_size)
     row_spans, column_spans = _spans(rows["z"], row_size), _spans(columns["z"], column_size)
@@ -95,9 +113,11 @@ def _devices() -> Sequence[str]:
     return keras.distribution.list_devices()
 
 
-def _spans(x: Tensor, size: int) -> Spans:
+def _spans(x: Tensor, size: Any) -> Spans:
     """Returns `(start, size, count)` of the full blocks, and of the rest."""
     length = x.shape[0]
+    if size is None:
+        return [(0, ops.shape(x)[0], 1)]
     if length is None:
         length = ops.shape(x)[0]
         # A loop that never runs must not slice more rows than exist.
@@ -116,7 +136,7 @@ def _loop_over_shards(
     columns: Side,
     row_results: Side,
     column_results: Side,
-    column_size: int,
+    column_size: int | None,
 ) -> tuple[Side, Side]:
     # Each device has its rows in one block, and all columns. Fetching columns would take a message
     # per tile.

@@ -8,6 +8,7 @@ from keras_contrastive.losses._info_nce import InfoNCE
 from keras_contrastive.losses._nt_xent import NTXent
 from keras_contrastive.losses._sigmoid_contrastive import SigmoidContrastive
 from keras_contrastive.losses._sup_con import SupCon
+from keras_contrastive.losses._triplet import Triplet
 
 __all__ = [
     "ContrastiveLoss",
@@ -18,6 +19,7 @@ __all__ = [
     "NTXent",
     "SigmoidContrastive",
     "SupCon",
+    "Triplet",
 ]
 
 

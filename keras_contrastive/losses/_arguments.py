@@ -27,6 +27,16 @@ class Identity(keras.losses.Loss):
         return y_pred
 
 
+def without_temperature(loss: str, arguments: Any, instead: str) -> Any:
+    """Returns the arguments of a loss. Raises a `TypeError` if they contain a temperature."""
+    if "temperature" in arguments:
+        raise TypeError(
+            f"`{loss}` has no argument `temperature`. Received: "
+            f"temperature={arguments['temperature']!r}. Set `{instead}` instead."
+        )
+    return arguments
+
+
 def snake_case(name: str) -> str:
     """Returns a class name as Keras names its objects: `info_nce` for `InfoNCE`."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)

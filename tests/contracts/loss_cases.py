@@ -21,6 +21,9 @@ class Case:
     objective: Callable
     directed: bool = True
     monotone: bool = True  # whether a closer positive costs less, all else being equal
+    tempered: bool = True  # whether the loss has a temperature
+    smooth: bool = True  # whether all candidates count, without ties that rounding decides
+    separable: bool = True  # whether the loss of an anchor depends on its own candidates only
 
 
 def _case(make, value, objective=None, **kwargs):
@@ -30,6 +33,20 @@ def _case(make, value, objective=None, **kwargs):
 _across = {"all_views": False}
 _jackknifed_infonce = functools.partial(reference.jackknifed, include_positive=True)
 _decoupled_of_all_views = functools.partial(reference.decoupled, all_views=True)
+
+
+def _triplet(margin, mining, distance="euclidean", separable=True, monotone=False):
+    return _case(
+        lambda temperature=None, **kwargs: losses.Triplet(margin, mining, distance, **kwargs),
+        functools.partial(
+            reference.triplet, margin=margin, mining=mining, squared=distance != "euclidean"
+        ),
+        tempered=False,
+        smooth=False,
+        separable=separable,
+        monotone=monotone,
+    )
+
 
 # One case for each loss.
 LOSSES = {
@@ -44,6 +61,7 @@ LOSSES = {
     "SigmoidContrastive": _case(losses.SigmoidContrastive, reference.sigmoid),
     "DecoupledContrastive": _case(losses.DecoupledContrastive, _decoupled_of_all_views),
     "GammaContrastive": _case(losses.GammaContrastive, reference.decoupled, reference.jackknifed),
+    "Triplet": _triplet(0.7, "all", separable=False),
 }
 # One case for each option that changes the value or the gradient.
 VARIANTS = {
@@ -80,6 +98,9 @@ VARIANTS = {
         _decoupled_of_all_views,
         functools.partial(reference.jackknifed, all_views=True),
     ),
+    "Triplet, hard": _triplet(1.0, "hard", monotone=True),
+    "Triplet, semi-hard": _triplet(1.0, "semi_hard"),
+    "Triplet, squared": _triplet(1.5, "semi_hard", "squared_euclidean"),
 }
 EVERY = LOSSES | VARIANTS
 # Losses that always need state. They have tests of their own.

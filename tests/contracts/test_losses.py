@@ -166,7 +166,7 @@ def test_gradients_of_hard_pairs_are_finite_and_not_zero(case, temperature, dtyp
     assert value > 0
     assert np.all(np.isfinite(found))
     # d(loss) / d(cosine) of a positive is 1 / temperature for each of 4 anchors, averaged.
-    assert np.linalg.norm(found[0]) > 0.1 / temperature
+    assert np.linalg.norm(found[0]) > 0.1 / (temperature if case.tempered else 1)
 
 
 @pytest.mark.one_case_in(5)
@@ -264,7 +264,8 @@ def test_configuration_survives_a_round_trip(case):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(again) is type(loss)
     assert again.get_config() == loss.get_config()
-    assert (again.temperature, again.name, again.dtype) == (0.3, "mine", "float32")
+    assert (again.name, again.dtype) == ("mine", "float32")
+    assert again.temperature == (0.3 if case.tempered else 1)
     assert again.symmetric is not case.directed
 
 

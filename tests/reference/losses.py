@@ -64,6 +64,48 @@ def sigmoid(views, ids, temperature, symmetric=True, bias=-10.0, **candidates):
     )
 
 
+def triplet(
+    views, ids, temperature, symmetric=True, margin=1.0, mining="semi_hard", squared=False, **extra
+):
+    """Schroff et al., 2015, and Hermans et al., 2017, with the fallback of TensorFlow Addons.
+
+    The published formula of `tfa.losses.TripletSemiHardLoss` is the mean over positive pairs.
+    """
+
+    def distance(a, b):
+        length = np.linalg.norm(a - b)
+        return length**2 if squared else length
+
+    columns = []
+    for distances, is_positive, is_negative in directions(
+        views, ids, 1.0, symmetric, product=distance, **extra
+    ):
+        costs = []  # the costs of the triplets of each anchor
+        num_pairs = 0
+        for row, positive, negative in zip(distances, is_positive, is_negative, strict=True):
+            near, far = row[positive], row[negative]
+            if not len(near) or not len(far):
+                pairs = []
+            elif mining == "hard":
+                pairs = [(near.max(), far.min())]
+            elif mining == "all":
+                pairs = list(itertools.product(near, far))
+            else:
+                # Rounding separates equal rows by less than 1e-6.
+                farther = [far[far > p + 1e-6] for p in near]
+                pairs = [
+                    (p, outside.min() if len(outside) else far.max())
+                    for p, outside in zip(near, farther, strict=True)
+                ]
+            costs.append([max(p - n + margin, 0.0) for p, n in pairs])
+            num_pairs += len(pairs)
+        totals = np.array([sum(of_anchor) for of_anchor in costs])
+        if mining == "all":
+            num_pairs = sum(cost > 0 for of_anchor in costs for cost in of_anchor)
+        columns.append(totals if mining == "hard" else totals * len(ids) / max(num_pairs, 1))
+    return np.mean(columns, axis=0)
+
+
 def jackknifed(views, ids, temperature, symmetric=True, include_positive=False, **candidates):
     """The jackknife: m f(S) - (m - 1) / m * sum of f(S without negative k) - positive logit."""
 
@@ -113,7 +155,14 @@ def log_mean_partitions(views, ids, temperature, symmetric=True):
 
 
 def directions(
-    views, ids, temperature, symmetric=True, all_views=False, extra=None, all_positives=False
+    views,
+    ids,
+    temperature,
+    symmetric=True,
+    all_views=False,
+    extra=None,
+    all_positives=False,
+    product=np.dot,
 ):
     """Yields logits, positives and negatives of each direction, `(batch, candidates)` each.
 
@@ -135,7 +184,10 @@ def directions(
                 rows = normalized(embeddings)
                 blocks += [(None, None, own_id, rows[row]) for row, own_id in enumerate(own_ids)]
         logits = np.array(
-            [[float(anchor @ block[3]) / temperature for block in blocks] for anchor in views[a]]
+            [
+                [float(product(anchor, block[3])) / temperature for block in blocks]
+                for anchor in views[a]
+            ]
         )
         same = np.array([[block[2] == own for block in blocks] for own in ids])
         is_self = np.array(

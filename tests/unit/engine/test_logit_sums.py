@@ -115,7 +115,7 @@ def test_tiles_have_the_value_and_gradients_of_one_tile(case):
 
 @pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
-    "name", ["InfoNCE", "NTXent", "SigmoidContrastive", "GammaContrastive", "SupCon"]
+    "name", ["InfoNCE", "NTXent", "SigmoidContrastive", "GammaContrastive", "SupCon", "Triplet"]
 )
 def test_compiled_tiles_accept_batches_of_any_size(name):
     loss = LOSSES[name].make(temperature=0.2, reduction=None)
@@ -153,7 +153,7 @@ def test_the_plain_formula_stores_the_logits():
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
 @pytest.mark.one_case_in(5)
 def test_no_loss_stores_the_logits(case, with_ids):
-    set_tile_shape((32, 16))
+    set_tile_shape((64, 32))
     ids = np.arange(300, dtype="int32") // 2 if with_ids else None
     loss = case.make(temperature=0.1)
     largest = largest_tensor(lambda a, b: loss(ids, (a, b)), *normal(2, 300, 4))

@@ -28,7 +28,11 @@ def expected_losses(function, views, hard, ids=IDS, hard_ids=HARD_IDS):
 
 
 @pytest.mark.parametrize("single", [False, True], ids=["pairs", "labels"])
-@pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
+@pytest.mark.parametrize(
+    "case",
+    [case for case in EVERY.values() if case.separable],
+    ids=[name for name, case in EVERY.items() if case.separable],
+)
 def test_an_anchor_leaves_out_hard_negatives_with_its_id(case, single):
     views = list(normal(1 if single else 2, 5, 3))
     loss = case.make(temperature=0.5, reduction=None)
@@ -73,7 +77,7 @@ def test_gradient_equals_differences(name, tiles):
         np.testing.assert_allclose(gradient, expected, atol=3e-5)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [name for name, case in EVERY.items() if case.separable])
 def test_an_anchors_positive_given_as_a_hard_negative_changes_nothing(name):
     a, b = normal(2, 4, 3)
     b = (a + 0.1 * b).astype("float32")
@@ -82,7 +86,7 @@ def test_an_anchors_positive_given_as_a_hard_negative_changes_nothing(name):
     found = to_numpy(loss(ids, (a, b), hard_negatives={1: (b[:1], ids[:1])}))
     unknown = to_numpy(loss(ids, (a, b), hard_negatives={1: b[:1]}))
     assert found[0] == pytest.approx(without[0], rel=1e-5, abs=1e-6)
-    assert abs(unknown[0] - without[0]) > 1e-3
+    assert not EVERY[name].smooth or abs(unknown[0] - without[0]) > 1e-3
 
 
 def test_several_for_each_row_are_flattened():
