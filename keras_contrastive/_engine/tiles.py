@@ -22,7 +22,7 @@ _ALWAYS_ONE_TILE = 2**20
 # few blocks of rows.
 _TENSORFLOW_BLOCKS, _TENSORFLOW_COLUMNS = 8, 1024
 # So many pairs of rows are sorted at once.
-_SORTED_PAIRS = 2**21
+_SORTED_PAIRS = 2**20
 
 Side = dict[str, Tensor]
 Spans = Sequence[tuple[Any, Any, Any]]

@@ -68,14 +68,16 @@ def _hard(pairs: Pairs, margin: float) -> tuple[Tensor, Tensor]:
 
 def _semi_hard(pairs: Pairs, margin: float) -> tuple[Tensor, Tensor]:
     squares, num_negatives = pairs.squares, _count(pairs.negative)
-    negatives = ops.where(pairs.negative, squares, _FARTHEST)
-    by_distance = ops.argsort(negatives, axis=1)  # negatives first
     # A positive comes after the negatives that are closer, or as close up to rounding.
-    order = ops.argsort(ops.where(pairs.positive, squares + pairs.slack, negatives), axis=1)
-    num_closer = ops.cumsum(_int(_take(pairs.negative, order)), axis=1)
-    # The negative after these is the nearest one that is farther. Without one, take the last.
-    rank = ops.maximum(ops.minimum(num_closer, num_negatives - 1), 0)
-    negative = _take(by_distance, rank)
+    keys = ops.where(pairs.negative, squares, _FARTHEST)
+    keys = ops.where(pairs.positive, squares + pairs.slack, keys)
+    order = ops.cast(ops.argsort(keys, axis=1), "int32")
+    is_negative = _int(_take(pairs.negative, order))
+    num_closer = ops.cumsum(is_negative, axis=1)
+    by_distance = _put(order * is_negative, ops.maximum(num_closer - 1, 0))  # the negatives
+    # The negative after the closer ones is the nearest that is farther. Without one, take the last.
+    last = ops.maximum(num_negatives - 1, 0)
+    negative = _take(by_distance, ops.minimum(num_closer, last))
     violates = _take(pairs.distances, order) - _take(pairs.distances, negative) + margin > 0
     counts = ops.logical_and(_take(pairs.positive, order), num_negatives > 0)
     counted = _number(ops.logical_and(counts, violates), squares)

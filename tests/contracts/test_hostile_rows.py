@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.contracts.loss_cases import EVERY
+from tests.contracts.loss_cases import EVERY, MINED
 from tests.contracts.regularizer_cases import NAMES, REGULARIZERS, built, random_views
 from tests.contracts.test_metrics import CASES as METRICS
 from tests.helpers.backend import compiled
@@ -61,13 +61,14 @@ def compare(function, reference, dtype, count=2, limits=None, **tolerance):
 
 @pytest.mark.one_case_in(5)
 @sizes_and_tiles
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EVERY | MINED)
 def test_losses(name, dtype, tile, tile_shape):
     tile_shape(tile)
-    loss = EVERY[name].make(temperature=0.5, reduction=None)
+    case = (EVERY | MINED)[name]
+    loss = case.make(temperature=0.5, reduction=None)
     compare(
         lambda a, b: loss(IDS, (a, b), training=False),
-        lambda views: EVERY[name].value(views, IDS, 0.5),
+        lambda views: case.value(views, IDS, 0.5),
         dtype,
         rtol=1e-4,
         atol=1e-4,

@@ -87,6 +87,11 @@ def _labeled(x):
     return model, compile_arguments, x["image"], np.arange(len(x["image"]), dtype="int32") % 7, None
 
 
+def _triplets(x):
+    ids = np.arange(len(x["image"]), dtype="int32") % 7
+    return _two_towers(lambda: losses.Triplet(0.7, "all"))(x)[:3] + (ids, None)
+
+
 class _Noise(keras.layers.Layer):
     """A regularizer that a user wrote."""
 
@@ -246,6 +251,7 @@ CASES = {
     ),
     "decoupled": _core(_two_towers(lambda: losses.DecoupledContrastive(0.5, weight_sigma=0.5))),
     "sigmoid": _core(_two_towers(_sigmoid), more_replicas=True),
+    "triplet": _core(_triplets, more_replicas=True),
     "queue": _core(_two_towers(_queue), more_replicas=True),
     "micro_batches": _core(_structures(micro_batch_size=3)),
     "jackknife": Case(_two_towers(lambda: losses.InfoNCE(0.5, bias_correction="jackknife"))),
@@ -262,6 +268,7 @@ CASES = {
     "few_left": Case(_few(_two_towers(_gamma())), more_replicas=True),
     "tiled": Case(_tiled(_two_towers(losses.InfoNCE)), more_replicas=True),
     "tiled_gamma": Case(_tiled(_two_towers(_gamma(draws=1, all_views=True)))),
+    "tiled_triplet": Case(_tiled(_triplets)),
     "tiled_sup_con": Case(_tiled(_labeled)),
     "mixed_precision": Case(_two_towers(_gamma()), "mixed_bfloat16"),
 }

@@ -34,7 +34,8 @@ def test_hard_negatives_are_never_positives(case):
     np.testing.assert_allclose(
         found, case.value((a, b), IDS, 0.5, extra=extra), rtol=1e-4, atol=1e-5
     )
-    assert np.all(found != to_numpy(loss(np.array(IDS), (a, b))))
+    differs = found != to_numpy(loss(np.array(IDS), (a, b)))
+    assert np.all(differs) or (not case.smooth and np.any(differs))
 
 
 @pytest.mark.parametrize(
