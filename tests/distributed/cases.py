@@ -88,8 +88,8 @@ def _labeled(x):
 
 
 def _triplets(x):
-    ids = np.arange(len(x["image"]), dtype="int32") % 7
-    return _two_towers(lambda: losses.Triplet(0.7, "all"))(x)[:3] + (ids, None)
+    model, compile_arguments, x, _, weights = _two_towers(lambda: losses.Triplet(0.7, "all"))(x)
+    return model, compile_arguments, x, np.arange(len(x["image"]), dtype="int32") % 7, weights
 
 
 class _Noise(keras.layers.Layer):
