@@ -14,6 +14,7 @@ from keras_contrastive._engine.logit_terms import (
     LogComplements,
     LogSumExp,
     NegativeEntropy,
+    PositiveLogSumExp,
     PositiveSoftplus,
     SigmoidCrossEntropy,
     positive_polynomial,
@@ -140,6 +141,17 @@ class Contrast:
     def log_partition(self) -> Tensor:
         """Log of the sum of exp(logit) over all candidates except the anchor itself."""
         return self._sums.sum(LogSumExp, mask_same_ids=False)
+
+    def log_sum_positives(self, scale: float) -> Tensor:
+        """Log of the sum of exp(scale * product) over the positives. It is very low without any.
+
+        Args:
+            scale: Float other than 0, in place of the scale of the logits. It may be negative.
+        """
+        if not self._single:
+            return self.positive_logit * (scale / self._scale)
+        sums = DirectionSums(self._masked_batch, self.directions, scale, False, self._extra)
+        return sums.sum(PositiveLogSumExp)
 
     @LocklessCachedProperty
     def positive_logit(self) -> Tensor:

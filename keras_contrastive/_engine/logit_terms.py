@@ -134,6 +134,16 @@ class PositiveSoftplus(LogitTerms):
         return -ops.sigmoid(-x)
 
 
+class PositiveLogSumExp(LogSumExp):
+    """Log of the sum of exp(logit) over the positives."""
+
+    counts_same = True
+
+    @staticmethod
+    def mask(x: Tensor, same: Tensor | None, dropped: Tensor | None) -> Tensor:
+        return -PositiveSoftplus.mask(-x, same, dropped)
+
+
 @functools.cache
 def positive_polynomial(coefficients: tuple[float, ...]) -> type[PositiveSoftplus]:
     """Returns terms: a polynomial without a constant of 1 / (1 + exp(x)) of the positives.

@@ -5,6 +5,7 @@ from keras_contrastive.losses._decoupled_contrastive import DecoupledContrastive
 from keras_contrastive.losses._gamma_contrastive import GammaContrastive
 from keras_contrastive.losses._global_contrastive import GlobalContrastive
 from keras_contrastive.losses._info_nce import InfoNCE
+from keras_contrastive.losses._multi_similarity import MultiSimilarity
 from keras_contrastive.losses._nt_xent import NTXent
 from keras_contrastive.losses._sigmoid_contrastive import SigmoidContrastive
 from keras_contrastive.losses._sup_con import SupCon
@@ -16,6 +17,7 @@ __all__ = [
     "GammaContrastive",
     "GlobalContrastive",
     "InfoNCE",
+    "MultiSimilarity",
     "NTXent",
     "SigmoidContrastive",
     "SupCon",

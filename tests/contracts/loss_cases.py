@@ -59,6 +59,11 @@ LOSSES = {
     "SigmoidContrastive": _case(losses.SigmoidContrastive, reference.sigmoid),
     "DecoupledContrastive": _case(losses.DecoupledContrastive, _decoupled_of_all_views),
     "GammaContrastive": _case(losses.GammaContrastive, reference.decoupled, reference.jackknifed),
+    "MultiSimilarity": _case(
+        lambda temperature=None, **kwargs: losses.MultiSimilarity(beta=10.0, **kwargs),
+        functools.partial(reference.multi_similarity, beta=10.0),
+        tempered=False,
+    ),
     "Triplet": _triplet(0.7, "all"),
 }
 # One case for each option that changes the value or the gradient.

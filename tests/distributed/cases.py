@@ -87,6 +87,11 @@ def _labeled(x):
     return model, compile_arguments, x["image"], np.arange(len(x["image"]), dtype="int32") % 7, None
 
 
+def _similar(x):
+    model, _, x, labels, weights = _labeled(x)
+    return model, {"loss": losses.MultiSimilarity(beta=10.0)}, x, labels, weights
+
+
 def _triplets(x):
     model, compile_arguments, x, _, weights = _two_towers(lambda: losses.Triplet(0.7, "all"))(x)
     return model, compile_arguments, x, np.arange(len(x["image"]), dtype="int32") % 7, weights
@@ -265,6 +270,7 @@ CASES = {
     "structures": Case(_structures(), more_replicas=True),
     "fusion": Case(_fusion()),
     "fusion_in_micro_batches": Case(_fusion(micro_batch_size=3)),
+    "multi_similarity": Case(_similar),
     "few_left": Case(_few(_two_towers(_gamma())), more_replicas=True),
     "tiled": Case(_tiled(_two_towers(losses.InfoNCE)), more_replicas=True),
     "tiled_gamma": Case(_tiled(_two_towers(_gamma(draws=1, all_views=True)))),

@@ -64,6 +64,19 @@ def sigmoid(views, ids, temperature, symmetric=True, bias=-10.0, **candidates):
     )
 
 
+def multi_similarity(
+    views, ids, temperature, symmetric=True, alpha=2.0, beta=50.0, base=0.5, **candidates
+):
+    """Wang et al., 2019, Eq. 15."""
+
+    def value(positives, negatives):
+        pull = sum(math.exp(-alpha * (p - base)) for p in positives)
+        push = sum(math.exp(beta * (n - base)) for n in negatives)
+        return math.log1p(pull) / alpha + math.log1p(push) / beta
+
+    return _mean_over_directions(views, ids, 1.0, symmetric, value, **candidates)
+
+
 def triplet(
     views, ids, temperature, symmetric=True, margin=1.0, mining="semi_hard", squared=False, **extra
 ):
