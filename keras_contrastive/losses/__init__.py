@@ -5,6 +5,7 @@ from keras_contrastive.losses._decoupled_contrastive import DecoupledContrastive
 from keras_contrastive.losses._gamma_contrastive import GammaContrastive
 from keras_contrastive.losses._global_contrastive import GlobalContrastive
 from keras_contrastive.losses._info_nce import InfoNCE
+from keras_contrastive.losses._matryoshka import Matryoshka
 from keras_contrastive.losses._multi_similarity import MultiSimilarity
 from keras_contrastive.losses._nt_xent import NTXent
 from keras_contrastive.losses._sigmoid_contrastive import SigmoidContrastive
@@ -17,6 +18,7 @@ __all__ = [
     "GammaContrastive",
     "GlobalContrastive",
     "InfoNCE",
+    "Matryoshka",
     "MultiSimilarity",
     "NTXent",
     "SigmoidContrastive",

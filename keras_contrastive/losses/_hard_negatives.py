@@ -26,7 +26,18 @@ def hard_negatives_by_view(hard_negatives: Any) -> Mapping[Any, Any]:
 
 
 def as_hard_negatives(key: Any, given: Any, batch: Batch) -> Candidates:
-    """Returns hard negatives of all replicas as candidates.
+    """Returns hard negatives of all replicas as candidates. See `local_hard_negatives`."""
+    local = local_hard_negatives(key, given, batch)
+    embeddings, ids = local.embeddings, local.ids
+    replicas = current_replicas(embeddings)
+    if replicas is not None:
+        embeddings = replicas.gather(embeddings)
+        ids = None if ids is None else replicas.gather(ids)
+    return Candidates(embeddings, ids, only_negatives=ids is not None)
+
+
+def local_hard_negatives(key: Any, given: Any, batch: Batch) -> Candidates:
+    """Returns the hard negatives of this replica, checked, as `(any, dim)` with ids or `None`.
 
     Args:
         key: The view, for messages.
@@ -51,12 +62,7 @@ def as_hard_negatives(key: Any, given: Any, batch: Batch) -> Candidates:
     embeddings = _as_embeddings(argument, given, next(iter(batch.views.values())).shape[1])
     if ids is not None:
         ids = _as_ids(argument, ids, embeddings)
-    embeddings = ops.reshape(embeddings, (-1, embeddings.shape[-1]))
-    replicas = current_replicas(embeddings)
-    if replicas is not None:
-        embeddings = replicas.gather(embeddings)
-        ids = None if ids is None else replicas.gather(ids)
-    return Candidates(embeddings, ids, only_negatives=ids is not None)
+    return Candidates(ops.reshape(embeddings, (-1, embeddings.shape[-1])), ids)
 
 
 def _as_embeddings(argument: str, given: Any, dim: int) -> Tensor:

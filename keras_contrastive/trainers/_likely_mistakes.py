@@ -8,7 +8,7 @@ import numpy as np
 from keras_contrastive import _checks
 from keras_contrastive._engine import to_numpy
 from keras_contrastive._typing import Structure
-from keras_contrastive.losses import SupCon
+from keras_contrastive.losses import Matryoshka, SupCon
 from keras_contrastive.trainers._epoch_data import is_rows
 from keras_contrastive.trainers._hard_negatives import num_per_row
 
@@ -40,7 +40,8 @@ def warn_of_likely_mistakes(
 
 def _warn_of_ids(trainer: Any, ids: np.ndarray) -> None:
     distinct = len(np.unique(ids))
-    has_positives = isinstance(trainer.loss, SupCon)
+    loss = trainer.loss.loss if isinstance(trainer.loss, Matryoshka) else trainer.loss
+    has_positives = isinstance(loss, SupCon)
     if 10 * distinct <= len(ids) and not trainer.has_towers and not has_positives:
         _checks.warn(
             f"`y` has {distinct} distinct ids for {len(ids)} rows. Rows with the same id are "

@@ -13,13 +13,14 @@ class Case:
     """A loss, the reference of its value, and the reference of the function that it differentiates.
 
     `make` takes the arguments that all losses share; `directed` tells whether `symmetric` is one of
-    them.
+    them, and `stored` whether a queue is.
     """
 
     make: Callable
     value: Callable
     objective: Callable
     directed: bool = True
+    stored: bool = True
     monotone: bool = True  # whether a closer positive costs less, all else being equal
     tempered: bool = True  # whether the loss has a temperature
     smooth: bool = True  # whether all candidates count, without ties that rounding decides
@@ -46,6 +47,10 @@ def _triplet(margin, mining):
     )
 
 
+def _matryoshka(name=None, **kwargs):
+    return losses.Matryoshka(losses.InfoNCE(**kwargs), (3, 2), (3.0, 1.0), name=name)
+
+
 # One case for each loss.
 LOSSES = {
     "InfoNCE": _case(losses.InfoNCE, reference.info_nce),
@@ -65,6 +70,11 @@ LOSSES = {
         tempered=False,
     ),
     "Triplet": _triplet(0.7, "all"),
+    "Matryoshka": _case(
+        _matryoshka,
+        functools.partial(reference.matryoshka, loss=reference.info_nce, weights={3: 3, 2: 1}),
+        stored=False,
+    ),
 }
 # One case for each option that changes the value or the gradient.
 VARIANTS = {
@@ -108,5 +118,6 @@ MINED = {
     "Triplet, semi-hard": _triplet(1.0, "semi_hard"),
     "Triplet, hard": _triplet(1.0, "hard"),
 }
+STORED = [name for name, case in EVERY.items() if case.stored]
 # Losses that always need state. They have tests of their own.
 REMEMBERING = {"GlobalContrastive": losses.GlobalContrastive}

@@ -271,11 +271,9 @@ def test_configuration_survives_a_round_trip(case):
 
 @each_loss
 def test_dtype_is_part_of_the_configuration(case):
-    assert (
-        case.make(dtype="float64").get_config()["dtype"]
-        == case.make(dtype="float64").dtype
-        == "float64"
-    )
+    loss = case.make(dtype="float64")
+    assert loss.dtype == "float64"
+    assert type(loss).from_config(loss.get_config()).dtype == "float64"
 
 
 @pytest.mark.one_case_in(4)

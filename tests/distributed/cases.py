@@ -80,6 +80,12 @@ def _hard_negatives(x):
     return model, compile_arguments, {**x, "other_ids": other_ids}, None, None
 
 
+def _matryoshka(x):
+    model, compile_arguments, *data = _hard_negatives(x)
+    loss = losses.InfoNCE(LearnableTemperature(0.5))
+    return model, {**compile_arguments, "loss": losses.Matryoshka(loss, (2, DIM), (1, 2))}, *data
+
+
 def _labeled(x):
     encoder = settle(tower(6))
     model = ContrastiveTrainer(encoder, keras.layers.Identity())
@@ -267,6 +273,7 @@ CASES = {
         _two_towers(lambda: losses.InfoNCE(LearnableTemperature(0.5, per_direction=True)))
     ),
     "hard_negatives": Case(_hard_negatives),
+    "matryoshka": Case(_matryoshka),
     "structures": Case(_structures(), more_replicas=True),
     "fusion": Case(_fusion()),
     "fusion_in_micro_batches": Case(_fusion(micro_batch_size=3)),

@@ -153,6 +153,21 @@ def exponential(views, ids, temperature, weights, symmetric=True):
     )
 
 
+def matryoshka(views, ids, temperature, symmetric=True, *, loss, weights, extra=None):
+    """Kusupati et al., 2022, Eq. 1, with weights by dimension that are divided by their sum."""
+    total = 0.0
+    for dim, weight in weights.items():
+        shorter = [np.asarray(view)[:, :dim] for view in views]
+        others = {
+            view: [(np.asarray(rows).reshape(-1, len(views[0][0]))[:, :dim], own)]
+            for view, parts in (extra or {}).items()
+            for rows, own in parts
+        }
+        arguments = {"extra": others} if extra else {}
+        total = total + weight * loss(shorter, ids, temperature, symmetric, **arguments)
+    return total / sum(weights.values())
+
+
 def log_mean_partitions(views, ids, temperature, symmetric=True):
     """Log of the mean of exp(logit) over the negatives, `(batch, directions)`."""
     columns = []
