@@ -12,6 +12,7 @@ from keras_contrastive import (
     layers,
     losses,
     metrics,
+    samplers,
     trainers,
     viz,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "layers",
     "losses",
     "metrics",
+    "samplers",
     "trainers",
     "viz",
 ]

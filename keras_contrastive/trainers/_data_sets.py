@@ -28,7 +28,7 @@ def checked(data: Any, contract: DataContract) -> Any:
     """
     check = contract.checked_batch
     if isinstance(data, keras.utils.PyDataset):
-        return MappedDataset(data, check)
+        return mapped(data, check)
     if inspect.isgenerator(data):
         return (check(batch) for batch in data)
     if _is_a("tensorflow", "data.Dataset", data):
@@ -69,6 +69,24 @@ class MappedDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self.dataset.on_epoch_end()
+
+
+class OrderedDataset(MappedDataset):
+    """A `MappedDataset` of a data set whose order depends on the epoch, such as `ClassBalanced`."""
+
+    @property
+    def num_batches(self) -> int:
+        return int(self.dataset.num_batches)
+
+    def start_epoch(self, epoch: int, skipped: int, seed: int) -> None:
+        """Sets the order of an epoch. See `keras_contrastive.samplers.ClassBalanced`."""
+        self.dataset.start_epoch(epoch, skipped, seed)
+
+
+def mapped(dataset: Any, function: Callable[[Structure], Structure]) -> MappedDataset:
+    """Returns a `keras.utils.PyDataset` with a function that is applied to each batch."""
+    kind = OrderedDataset if hasattr(dataset, "start_epoch") else MappedDataset
+    return kind(dataset, function)
 
 
 @dataclasses.dataclass(frozen=True)

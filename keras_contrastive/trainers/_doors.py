@@ -19,10 +19,11 @@ from keras_contrastive.trainers._contract import (
     prediction_contract,
 )
 from keras_contrastive.trainers._data_sets import (
-    MappedDataset,
+    OrderedDataset,
     TakeShard,
     checked,
     errors_in_our_words,
+    mapped,
 )
 from keras_contrastive.trainers._epoch_data import (
     ArrayBatches,
@@ -73,7 +74,7 @@ def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, A
     _check_validation(trainer, arguments)
     _prepare_validation(arguments)
     batches = _prepare_batches(arguments)
-    _build_before_restore(trainer, x, arguments["callbacks"])
+    _build_before_fit(trainer, x, arguments["callbacks"])
     tracked = None if arguments["steps_per_epoch"] else batches
     callback = ResumeCallback(progress, tracked, arguments["initial_epoch"])
     arguments["callbacks"] = _with_resume(callback, arguments["callbacks"])
@@ -177,13 +178,16 @@ def _check_validation(trainer: Any, arguments: dict[str, Any]) -> None:
         arguments["validation_data"] = checked(validation, contract)
 
 
-def _prepare_batches(arguments: dict[str, Any]) -> ArrayBatches | None:
-    """Replaces arrays by batches in a known order. Returns them, or `None` for other data."""
+def _prepare_batches(arguments: dict[str, Any]) -> ArrayBatches | OrderedDataset | None:
+    """Replaces arrays by batches in a known order. Returns those, or `None` for other data."""
     x, y, weights = arguments["x"], arguments["y"], arguments["sample_weight"]
     shard = process_index(), num_processes()
     if not is_rows(x):
-        arguments["x"] = _shard_dataset(x, shard)
-        return None
+        arguments["x"] = x = _shard_dataset(x, shard)
+        if not isinstance(x, OrderedDataset):
+            return None
+        arguments["shuffle"] = False
+        return x
     batch_size = arguments["batch_size"] or _BATCH_SIZE
     ordered = bool(arguments["shuffle"]) and not arguments["steps_per_epoch"]
     if not ordered and shard[1] == 1:
@@ -232,7 +236,7 @@ def _shard_dataset(x: Any, shard: tuple[int, int]) -> Any:
     if shard[1] == 1:
         return x
     if isinstance(x, keras.utils.PyDataset):
-        return x if isinstance(x, ArrayBatches) else MappedDataset(x, TakeShard(shard))
+        return x if isinstance(x, ArrayBatches) else mapped(x, TakeShard(shard))
     if type(getattr(x, "sampler", None)).__name__ in ("RandomSampler", "SequentialSampler"):
         warnings.warn(
             f"Each of {shard[1]} processes reads this whole `DataLoader` and treats its batches as "
@@ -259,13 +263,17 @@ def _with_resume(callback: ResumeCallback, callbacks: Any) -> Any:
     return [callback, *callbacks, callback.resume]
 
 
-def _build_before_restore(trainer: Any, x: Structure, callbacks: Any) -> None:
+def _build_before_fit(trainer: Any, x: Structure, callbacks: Any) -> None:
+    is_ordered = isinstance(x, OrderedDataset)
     # `BackupAndRestore` restores weights before the first step, so the model must have them.
     restores = any(isinstance(c, keras.callbacks.BackupAndRestore) for c in _as_list(callbacks))
-    if restores and not trainer.built and is_rows(x):
+    # To build a model, Keras starts the workers, and serves their batches in the first epoch.
+    has_workers = is_ordered and (x.workers > 1 or x.use_multiprocessing)
+    if not trainer.built and (is_ordered or is_rows(x)) and (restores or has_workers):
+        rows = x[0][0] if is_ordered else x
         strategy = getattr(trainer, "distribute_strategy", None)
         with strategy.scope() if strategy is not None else contextlib.nullcontext():
-            trainer(keras.tree.map_structure(lambda array: array[:1], x), training=False)
+            trainer(keras.tree.map_structure(lambda array: array[:1], rows), training=False)
 
 
 def _as_list(callbacks: Any) -> Sequence[Any]:

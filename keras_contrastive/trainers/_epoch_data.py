@@ -35,13 +35,13 @@ class ArrayBatches(keras.utils.PyDataset):
         self.order = np.arange(self.num_rows)
         self.skipped = 0
 
-    def start_epoch(self, seed: int, epoch: int, skipped: int = 0) -> None:
+    def start_epoch(self, epoch: int, skipped: int, seed: int) -> None:
         """Sets the order of an epoch.
 
         Args:
-            seed: Seed of the run.
             epoch: Number of the epoch.
             skipped: Number of leading batches that a resumed run leaves out.
+            seed: Seed of the run.
         """
         if self.shuffle:
             self.order = np.random.default_rng((seed, epoch)).permutation(self.num_rows)

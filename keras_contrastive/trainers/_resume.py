@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive._replicas import num_processes, process_index, torch_processes
+from keras_contrastive.trainers._data_sets import OrderedDataset
 from keras_contrastive.trainers._epoch_data import ArrayBatches
 
 
@@ -81,12 +82,15 @@ class ResumeCallback(keras.callbacks.Callback):
 
     Args:
         progress: The `TrainingProgress` of the model.
-        batches: The training data, or `None` for a data set with its own order.
+        batches: The training data, with `start_epoch`, or `None` for a data set with its own order.
         initial_epoch: The epoch that the user passed to `fit`.
     """
 
     def __init__(
-        self, progress: TrainingProgress, batches: ArrayBatches | None, initial_epoch: int = 0
+        self,
+        progress: TrainingProgress,
+        batches: ArrayBatches | OrderedDataset | None,
+        initial_epoch: int = 0,
     ) -> None:
         super().__init__()
         self.progress = progress
@@ -127,7 +131,7 @@ class ResumeCallback(keras.callbacks.Callback):
         self.progress.epoch, self.progress.batch = epoch, self._skipped
         _seed_torch(self.progress.seed, epoch, process_index())
         if self.batches is not None:
-            self.batches.start_epoch(self.progress.seed or 0, epoch, self._skipped)
+            self.batches.start_epoch(epoch, self._skipped, self.progress.seed or 0)
         if self._skipped:
             # Keras warns about missing data if an epoch is shorter than the others.
             self._ignored_warnings.enter_context(warnings.catch_warnings())

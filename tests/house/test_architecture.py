@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "evaluation": {"_engine"},
     "encoders": {"_tokens", "_transformer", "_transformer_block"},
     "augmentation": {"_draws", "_replicas"},
+    "samplers": {"_engine", "_replicas"},  # checks of ids; shards of `keras.distribution`
     "datasets": set(),
     "viz": set(),
     "config": set(),
