@@ -36,9 +36,9 @@ class ClassBalanced(keras.utils.PyDataset):
       `LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start_epoch(epoch))`. Give it one
       worker: Keras 3.15 with more workers repeats some batches of its first `fit`.
 
-    There are no batches of similar rows (neighbors, or hard negatives that are mined while
-    training). Measured on 12,770 classes, they were worse than random batches: mean reciprocal rank
-    0.610 instead of 0.623. Pass mined rows as hard negatives, see
+    There is no sampler for batches of neighbors, since they hurt where they were measured. On
+    drawings of 12,770 concepts, groups of 16 neighbors had a mean reciprocal rank of 0.610 (random
+    batches: 0.623, standard error of the difference 0.001). Pass mined rows as hard negatives, see
     `keras_contrastive.evaluation.mine_hard_negatives`.
 
     Args:

@@ -17,6 +17,7 @@ from keras_contrastive.layers import (
     LearnableBias,
     LearnableTemperature,
 )
+from keras_contrastive.samplers import ClassBalanced
 from tests.helpers.fusion_trainers import data, fusion_trainer
 from tests.helpers.replicas import FEW_LEFT
 from tests.helpers.towers import settle, tower, towers
@@ -101,6 +102,11 @@ def _similar(x):
 def _triplets(x):
     model, compile_arguments, x, _, weights = _two_towers(lambda: losses.Triplet(0.7, "all"))(x)
     return model, compile_arguments, x, np.arange(len(x["image"]), dtype="int32") % 7, weights
+
+
+def _class_balanced(x):
+    model, compile_arguments, image, labels, _ = _labeled(x)
+    return model, compile_arguments, ClassBalanced(image, labels, 4, 3), None, None
 
 
 class _Noise(keras.layers.Layer):
@@ -266,6 +272,7 @@ CASES = {
     "queue": _core(_two_towers(_queue), more_replicas=True),
     "micro_batches": _core(_structures(micro_batch_size=3)),
     "jackknife": Case(_two_towers(lambda: losses.InfoNCE(0.5, bias_correction="jackknife"))),
+    "class_balanced": Case(_class_balanced),
     "weighted": Case(_weighted),
     "summed": Case(_two_towers(lambda: losses.InfoNCE(0.5, reduction="sum"))),
     "gamma_temperature": Case(_two_towers(_gamma_with_temperature)),
