@@ -75,7 +75,6 @@ def test_losses(name, dtype, tile, tile_shape):
     )
 
 
-@pytest.mark.one_case_in(4)
 @sizes_and_tiles
 @pytest.mark.parametrize("name", METRICS)
 def test_metrics(name, dtype, tile, tile_shape):

@@ -90,7 +90,6 @@ def test_large_ids_stay_different(case, offset):
     np.testing.assert_allclose(to_numpy(loss(ids, z)), to_numpy(loss(None, z)), rtol=1e-6)
 
 
-@pytest.mark.one_case_in(3)
 @every_variant
 @pytest.mark.parametrize("ids", [ALL_DIFFER, SOME_EQUAL], ids=["all differ", "some equal"])
 def test_gradient_equals_differences_of_the_reference(case, ids):
@@ -102,7 +101,6 @@ def test_gradient_equals_differences_of_the_reference(case, ids):
         np.testing.assert_allclose(gradient, expected, atol=2e-5)
 
 
-@pytest.mark.one_case_in(3)
 @every_variant
 @pytest.mark.parametrize(
     "labels", [[0, 1, 0, 1, 2], [0, 0, 0, 1, 1, 1, 0, 2]], ids=["one positive", "several"]
@@ -134,7 +132,6 @@ def test_compiled_equals_eager(case):
     np.testing.assert_allclose(fast[1], eager[1], atol=1e-5)
 
 
-@pytest.mark.one_case_in(4)
 @each_loss
 def test_one_compiled_function_accepts_batches_of_any_size(case):
     loss = case.make(temperature=0.2)
@@ -276,7 +273,6 @@ def test_dtype_is_part_of_the_configuration(case):
     assert type(loss).from_config(loss.get_config()).dtype == "float64"
 
 
-@pytest.mark.one_case_in(4)
 @each_loss
 def test_trains_a_plain_model(case):
     generator = np.random.default_rng(0)
@@ -287,7 +283,6 @@ def test_trains_a_plain_model(case):
     assert losses[-1] < losses[0] - 0.1
 
 
-@pytest.mark.one_case_in(4)
 @each_loss
 def test_trains_a_plain_model_on_stacked_views_without_ids(case):
     x = np.random.default_rng(0).normal(size=(12, 2, 4)).astype("float32")

@@ -11,6 +11,8 @@ from tests.contracts.regularizer_cases import NAMES, REGULARIZERS, built, random
 from tests.helpers.backend import lower_for_accelerators, lower_train_step_for_accelerators
 from tests.helpers.towers import Shift, pairs, towers
 
+pytestmark = pytest.mark.every_case
+
 # The tile shape on accelerators. On a CPU tiles are smaller.
 ACCELERATOR_TILES = (4096, 4096)
 ROWS, DIM = 40, 8

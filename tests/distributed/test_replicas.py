@@ -8,6 +8,8 @@ import pytest
 from tests.distributed.cases import CASES
 from tests.helpers.replicas import run_replicas
 
+pytestmark = pytest.mark.every_case
+
 # Replicas sum in another order, in float32. bfloat16 rounds the rows of a product differently for
 # other numbers of rows. Evaluation shows differences that several steps have amplified.
 TOLERANCE = {

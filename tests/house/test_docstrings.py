@@ -29,7 +29,6 @@ def examples():
                 yield pytest.param(example, id=example.name, marks=marks)
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("example", list(examples()))
 def test_example_prints_the_documented_result(example):
     report = []

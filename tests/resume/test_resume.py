@@ -71,7 +71,6 @@ def uninterrupted(tmp_path_factory):
     return train(trainer(), [backup])
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
     ("save_freq", "cut"), [("epoch", (2, 1)), (1, (1, 0)), (2, (2, 1)), (3, (3, 2))]
 )

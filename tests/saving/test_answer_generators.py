@@ -45,7 +45,6 @@ def test_predict_writes_the_most_likely_words_until_the_end():
     assert results["answer_accuracy"] == pytest.approx(share, abs=1e-6)
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_generator_of_any_backend_writes_the_same(backend):
     expected = json.loads((FOLDER / f"answers_from_{backend}.json").read_text())

@@ -55,7 +55,6 @@ def test_loaded_model_equals_the_saved_one(tmp_path):
     assert facts(loaded) == facts(model)
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_model_saved_on_any_backend_predicts_the_same_and_trains(backend):
     expected = json.loads((FOLDER / f"from_{backend}.json").read_text())

@@ -26,6 +26,7 @@ def curves():
 
 
 @pytest.mark.parametrize("name", losses())
+@pytest.mark.every_case
 def test_curve_equals_that_of_every_backend(name, curves):
     result = curve(losses()[name])
     assert len(result["losses"]) == 20
@@ -34,6 +35,7 @@ def test_curve_equals_that_of_every_backend(name, curves):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.every_case
 def test_model_saved_on_any_backend_predicts_the_same(backend):
     expected = json.loads((FOLDER / f"from_{backend}.json").read_text())
     result = facts(keras.models.load_model(FOLDER / f"from_{backend}.keras"))

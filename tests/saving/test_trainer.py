@@ -178,7 +178,6 @@ def test_model_of_one_encoder_is_restored(tmp_path):
     )
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("by_modality", [True, False])
 def test_weights_of_an_augmenter_are_restored(by_modality, tmp_path):
     x = {"image": pairs()["image"]} if by_modality else pairs()["image"]

@@ -168,7 +168,6 @@ def everything(views, directions, ids, scale=SCALE, engine=contrast_of):
     return sum(xp.sum(xp.where(sums.valid, term, zero)) for term in terms)
 
 
-@pytest.mark.one_case_in(3)
 def test_gradients_equal_float64_differences(case):
     views, directions, ids = case
     found = gradients(lambda *v: everything(list(v), directions, ids), *views)
@@ -185,7 +184,6 @@ def test_gradients_equal_float64_differences(case):
         np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
     "rows",
     [np.zeros((4, 3)), np.ones((4, 3)), np.eye(4, 3), np.ones((1, 3)), 30 * np.eye(4)],

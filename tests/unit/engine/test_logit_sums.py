@@ -113,7 +113,6 @@ def test_tiles_have_the_value_and_gradients_of_one_tile(case):
             np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SigmoidContrastive", "GammaContrastive", "SupCon", "Triplet"]
 )

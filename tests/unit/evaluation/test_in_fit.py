@@ -62,7 +62,6 @@ def plain_model():
     return compiled(model, loss="mse")
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
 @pytest.mark.parametrize("first", ["evaluation", "average"])
 @pytest.mark.parametrize("kind", ["trainer", "plain model"])
@@ -89,7 +88,6 @@ def test_evaluations_measure_the_weights_of_the_validation(kind, first, swap_on_
     assert len(set(seen)) == 4
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
 @pytest.mark.parametrize("validation_freq", [None, 3])
 @pytest.mark.parametrize("first", ["evaluation", "average"])

@@ -128,7 +128,6 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 @given(st.data(), TILES)
 def test_values_that_are_not_finite_make_all_measures_nan(function, data, tiles):

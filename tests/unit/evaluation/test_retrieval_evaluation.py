@@ -107,7 +107,6 @@ def with_presence(encoders):
     )
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("shape", [(8,), (8, 1)])
 @pytest.mark.parametrize("dtype", ["bool", "int32", "float32"])
 def test_rows_that_lack_a_modality_are_neither_queries_nor_candidates(shape, dtype):

@@ -102,7 +102,6 @@ def test_hard_negatives_are_assigned_by_view_name():
         loss(None, (a, b), hard_negatives={1: hard[:, :2]})
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(("with_ids", "tiles"), [(True, None), (False, (3, 2))], indirect=["tiles"])
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "GammaContrastive"]

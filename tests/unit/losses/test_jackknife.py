@@ -18,7 +18,6 @@ from tests.reference.differences import numeric_gradient
 from tests.reference.losses import jackknifed
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
 def test_jackknife_equals_leaving_out_each_negative(rows):
     views = np.random.default_rng(rows).normal(size=(2, rows, 3)).astype("float32")

@@ -18,7 +18,6 @@ def embeddings(views=2, seed=0):
     return list(np.random.default_rng(seed).normal(size=(views, 7, 3)).astype("float32"))
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
     ("ids", "tiles"), [(None, (3, 2)), (IDS, None)], ids=["no ids", "ids"], indirect=["tiles"]
 )
@@ -33,7 +32,6 @@ def test_rows_without_any_view_have_no_influence(case, ids, tiles):
     np.testing.assert_array_equal(found[~PRESENT], 0)
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
 def test_the_value_in_place_of_a_missing_view_has_no_influence(case):
     a, b = embeddings()

@@ -25,7 +25,6 @@ def test_value_and_gradient_equal_those_of_pytorch_metric_learning():
     np.testing.assert_allclose(found[:2], expected, atol=1e-6)
 
 
-@pytest.mark.one_case_in(2)
 @pytest.mark.parametrize("steepness", [(1.0, 3.0), (5.0, 100.0)])
 def test_tiles_of_labeled_rows_change_neither_value_nor_gradient(steepness):
     z, hard = normal(9, 3), normal(4, 3, seed=9)

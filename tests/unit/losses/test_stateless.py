@@ -61,7 +61,6 @@ def test_the_gradient_of_a_temperature_in_a_loop():
     assert float(loss.temperature.scale) == pytest.approx(2)
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("name", STATEFUL)
 def test_stateless_calls_equal_calls_that_change_the_state(name):
     loss, twin = built(STATEFUL[name]()), built(STATEFUL[name]())

@@ -24,7 +24,6 @@ both_tilings = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.one_case_in(3)
 @both_tilings
 @pytest.mark.parametrize(
     "name", ["InfoNCE", "NTXent", "SupCon", "SigmoidContrastive", "DecoupledContrastive, weighted"]
@@ -164,7 +163,6 @@ def test_bias_and_temperature_are_checked():
     assert (again.temperature.initial, again.bias.initial) == (0.1, -9.0)
 
 
-@pytest.mark.one_case_in(2)
 @both_tilings
 def test_three_views_with_all_candidates_and_a_temperature_per_direction(tiles):
     z = normal(3, 5, 3)

@@ -46,7 +46,6 @@ def hard_of_addons(z, labels, margin, squared):
     return np.maximum(farthest - np.where(same, np.inf, d).min(axis=1) + margin, 0.0).mean()
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
     ("mining", "labels", "published"),
     [("semi_hard", LABELS, semi_hard_of_addons), ("hard", PAIRED, hard_of_addons)],

@@ -17,7 +17,6 @@ DEAD = np.zeros((5, 3), "float32")
 SOME_DEAD = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0.6, 0.8], [-1, 0, 0]], "float32")
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("tiled", [False, True], ids=["one tile", "tiles"])
 @pytest.mark.parametrize("ids", [None, [0, 0, 1, 2, 3]], ids=["all pairs", "other ids"])
 @pytest.mark.parametrize("rows", [DEAD, SOME_DEAD], ids=["all zero", "some zero"])

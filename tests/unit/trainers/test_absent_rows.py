@@ -172,7 +172,6 @@ def test_placeholders_have_no_influence(name):
         assert_equal(zeros, results(make, placeholder))
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize("flags", [("int32", ()), ("float32", ()), ("bool", (1,))])
 def test_presence_may_have_any_dtype_and_a_last_axis(flags):
     assert_equal(results(trainer, 0.0), results(trainer, np.nan, flags=flags))

@@ -86,7 +86,6 @@ CASES = [
 ]
 
 
-@pytest.mark.one_case_in(4)
 @pytest.mark.parametrize(("make", "augmenter"), CASES)
 def test_training_does_not_depend_on_evaluations(make, augmenter):
     weights = []

@@ -87,7 +87,6 @@ def test_rows_of_validation_split_have_no_state():
     assert np.isfinite(rates(model)).all(axis=1).tolist() == [True] * 18 + [False] * 6
 
 
-@pytest.mark.one_case_in(3)
 @each_kind_of_data
 def test_data_sets_with_ids_train_as_arrays_do(kind):
     from_arrays, from_data = trainer(), trainer()
@@ -99,7 +98,6 @@ def test_data_sets_with_ids_train_as_arrays_do(kind):
     np.testing.assert_allclose(rates(from_data), rates(from_arrays), atol=1e-5)
 
 
-@pytest.mark.one_case_in(3)
 @each_kind_of_data
 def test_data_sets_without_ids_train_as_arrays_do(kind):
     expected = trainer(InfoNCE()).fit(pairs(), batch_size=10, shuffle=False, verbose=0)
@@ -109,7 +107,6 @@ def test_data_sets_without_ids_train_as_arrays_do(kind):
     assert history.history["loss"] == pytest.approx(expected.history["loss"], rel=1e-5)
 
 
-@pytest.mark.one_case_in(3)
 @each_kind_of_data
 def test_data_sets_can_have_sample_weights(kind):
     weights = np.linspace(0, 2, 24, dtype="float32")

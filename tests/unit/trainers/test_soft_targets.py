@@ -57,7 +57,6 @@ def reference(views, ids=None, queue=(), queue_ids=(), alpha=ALPHA):
     return (to_text + to_image) / 2
 
 
-@pytest.mark.one_case_in(3)
 @pytest.mark.parametrize(
     ("tiles", "with_ids", "with_queue"),
     [(None, False, True), ((4, 4), True, True), ((4, 4), False, False), (None, True, False)],

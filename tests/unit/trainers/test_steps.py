@@ -33,7 +33,6 @@ def test_gradients_can_be_accumulated():
     assert np.abs(model.get_weights()[0] - before).max() > 0
 
 
-@pytest.mark.one_case_in(2)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_with_a_loss_in_float32(policy):
     keras.config.set_dtype_policy(policy)
