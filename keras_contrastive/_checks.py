@@ -136,6 +136,13 @@ def float_dtype(name: str, value: Any) -> str:
     return dtype
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Returns a bool. Raises a `TypeError` for anything else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(_message(name, "a bool", value, ""))
+    return bool(value)
+
+
 def one_of(name: str, value: Any, options: Collection[Any], hint: str = "") -> Any:
     """Returns one of several options. Raises a `ValueError` for anything else."""
     if not any(

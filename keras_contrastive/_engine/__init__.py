@@ -23,7 +23,7 @@ from keras_contrastive._engine.normalize import normalize, unit_rows
 from keras_contrastive._engine.numerics import LOWEST, TIE
 from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
 from keras_contrastive._engine.ranks import (
-    has_positive,
+    is_found,
     nearest_negative,
     nearest_positive,
     positive_ranks,
@@ -68,8 +68,8 @@ __all__ = [
     "eager_tile_shape",
     "expected_candidates",
     "groups_by_id",
-    "has_positive",
     "ids_of_array",
+    "is_found",
     "largest_negatives",
     "log_gaussian_potential",
     "nearest_negative",

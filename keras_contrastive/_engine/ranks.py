@@ -65,7 +65,7 @@ def nearest_positive(
         exclude_self: Whether candidate i is anchor i itself, and not a positive of it.
 
     Returns:
-        Float tensor `(num_anchors,)`, very low if there is no such candidate. See `has_positive`.
+        Float tensor `(num_anchors,)`, very low if there is no such candidate. See `is_found`.
     """
     rows, columns = {"z": anchors, "id": anchor_ids}, {"z": candidates, "id": candidate_ids}
     if exclude_self:
@@ -112,7 +112,7 @@ def nearest_negative(
         return ops.logical_and(differs, ops.expand_dims(columns["present"], 0))
 
     nearest = _nearest(rows, columns, is_negative)
-    exists = nearest > LOWEST / 2
+    exists = is_found(nearest)
     return ops.where(exists, nearest, 0.0), exists
 
 
@@ -130,8 +130,8 @@ def _nearest(rows: Side, columns: Side, counts: Callable[[Side, Side], Tensor]) 
     return _for_each_tile(find_nearest, rows, columns, start)["nearest"]
 
 
-def has_positive(nearest: Tensor) -> Tensor:
-    """Returns whether `nearest_positive` found a positive, bool `(num_anchors,)`."""
+def is_found(nearest: Tensor) -> Tensor:
+    """Returns whether there is a nearest candidate, bool `(num_anchors,)`."""
     return nearest > LOWEST / 2
 
 

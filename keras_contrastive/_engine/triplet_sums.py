@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from keras_contrastive._engine.batch import Batch
-from keras_contrastive._engine.candidates import MISSING_ID, NO_ITEM_ID, Candidates
+from keras_contrastive._engine.candidates import NO_ITEM_ID, Candidates, exists
 from keras_contrastive._engine.gradients import once_differentiable, with_gradient
 from keras_contrastive._engine.numerics import TIE
 from keras_contrastive._engine.tiles import Side, fits_one_tile, for_each_tile, rows_per_block
@@ -95,7 +95,7 @@ def _side_of_extra(batch: Batch, extra: Candidates) -> Side:
         # Rows without ids have their positions as ids, which are not those of items.
         "id": no_item if batch.ids is None else ids,
         "position": no_item,
-        "exists": ids != MISSING_ID,
+        "exists": exists(extra),
         "joins": ops.logical_not(all_true) if extra.only_negatives else all_true,
     }
 

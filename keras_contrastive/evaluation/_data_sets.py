@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_contrastive._engine import to_numpy, without_column_axis
 from keras_contrastive._typing import Array, ArrayLike, Structure
 from keras_contrastive.evaluation._inputs import checked_integers, rows_of
 
@@ -54,10 +55,9 @@ def batches(data: Any, name: str) -> Iterator[tuple[Structure, Array | None]]:
     count = 0
     for batch in _batches(data):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        x = keras.tree.map_structure(_as_numpy, x)
+        x = keras.tree.map_structure(to_numpy, x)
         if y is not None:
-            y = _as_numpy(y)
-            y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+            y = without_column_axis(to_numpy(y))
         count += 1
         yield x, y
     if not count:
@@ -68,12 +68,6 @@ def _batches(data: Any) -> Iterator[Any]:
     if isinstance(data, keras.utils.PyDataset):
         return (data[index] for index in range(data.num_batches or 0))
     return iter(data)
-
-
-def _as_numpy(leaf: Any) -> Array:
-    if keras.ops.is_tensor(leaf):
-        return keras.ops.convert_to_numpy(leaf)
-    return np.asarray(leaf)
 
 
 def checked_labels(

@@ -117,13 +117,6 @@ def check_same_dim(a: ArrayLike, b: ArrayLike, names: tuple[str, str]) -> None:
         )
 
 
-def checked_bool(name: str, value: bool) -> bool:
-    """Returns a bool. Raises a `TypeError` for anything else."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be a bool. Received: {name}={value!r}.")
-    return bool(value)
-
-
 def accuracy_names(k: Iterable[int]) -> list[str]:
     """Returns the names of `accuracies`."""
     return [*(f"top_{rank}_accuracy" for rank in k), "mean_class_accuracy"]

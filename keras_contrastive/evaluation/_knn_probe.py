@@ -12,7 +12,6 @@ from keras_contrastive.evaluation._inputs import (
     accuracy_names,
     all_finite,
     check_same_dim,
-    checked_bool,
     checked_ranks,
     column_indices,
     labeled_rows,
@@ -94,7 +93,7 @@ def knn_probe(
         temperature = _checks.positive("temperature", temperature, "Use `None` for equal votes.")
     k = checked_ranks(k)
     few_shot = FewShot(train_labels, shots, draws, seed)
-    exclude_self = checked_bool("exclude_self", exclude_self)
+    exclude_self = _checks.boolean("exclude_self", exclude_self)
     if exclude_self:
         _check_same_rows(train_labels, test_labels)
 

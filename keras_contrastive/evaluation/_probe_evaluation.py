@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from keras_contrastive import _checks
 from keras_contrastive._typing import Array, ArrayLike, Structure
 from keras_contrastive.evaluation._callbacks import CorpusEvaluation
 from keras_contrastive.evaluation._data_sets import checked_labels, labeled_embeddings
 from keras_contrastive.evaluation._inputs import (
     check_same_dim,
-    checked_bool,
     first_rows,
 )
 
@@ -72,7 +72,7 @@ class ProbeEvaluation(CorpusEvaluation):
                 f"`modality` must be `None` or a string. Received: modality={modality!r}."
             )
         self.modality = modality
-        self.projected = checked_bool("projected", projected)
+        self.projected = _checks.boolean("projected", projected)
         self.settings = settings
         options = list(inspect.signature(self.function).parameters)[4:]
         unknown = [name for name in settings if name not in options]

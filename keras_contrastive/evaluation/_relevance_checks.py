@@ -7,7 +7,6 @@ from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.evaluation._inputs import (
     as_array,
     check_same_dim,
-    checked_bool,
     checked_integers,
     embedding_rows,
 )
@@ -24,7 +23,7 @@ def check_sets(
         corpus: Array `(num_rows, dim)`, or `None` for the queries.
         exclude_self: Whether row i of the corpus is query i.
     """
-    exclude_self = checked_bool("exclude_self", exclude_self)
+    exclude_self = _checks.boolean("exclude_self", exclude_self)
     queries = embedding_rows(queries, "queries")
     if corpus is None:
         return queries, queries, True

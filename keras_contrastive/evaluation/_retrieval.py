@@ -6,10 +6,10 @@ from typing import Literal, overload
 
 import numpy as np
 
+from keras_contrastive import _checks
 from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.evaluation._inputs import (
     all_finite,
-    checked_bool,
     checked_ranks,
 )
 from keras_contrastive.evaluation._places import places_of
@@ -147,7 +147,7 @@ def retrieval(
     >>> retrieval(rows, query_ids=labels, k=(1,), metrics=["r_precision"], per_query=True)
     {'r_precision': array([1., 1., 1.])}
     """
-    per_query = checked_bool("per_query", per_query)
+    per_query = _checks.boolean("per_query", per_query)
     k, metrics = checked_ranks(k), checked_metrics(metrics)
     queries, corpus, exclude_self = check_sets(queries, corpus, exclude_self)
     sizes = len(queries), len(corpus)

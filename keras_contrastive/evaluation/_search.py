@@ -10,7 +10,6 @@ from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.evaluation._inputs import (
     check_finite,
     check_same_dim,
-    checked_bool,
     embedding_rows,
 )
 
@@ -52,7 +51,7 @@ def search(
     >>> scores.round(3)
     array([[0.999, 0.742]], dtype=float32)
     """
-    exclude_self = checked_bool("exclude_self", exclude_self)
+    exclude_self = _checks.boolean("exclude_self", exclude_self)
     k = _checks.positive_int("k", k)
     queries = embedding_rows(queries, "queries")
     check_finite(queries, "queries")

@@ -27,7 +27,7 @@ from keras_contrastive.fusion._matching_pairs import (
     ratio_of_sums,
     take_rows,
 )
-from keras_contrastive.fusion._pooled_tower import PooledTower, pooling_of
+from keras_contrastive.fusion._pooled_tower import PooledTower, pool_tower, pooling_of
 from keras_contrastive.layers import MomentumTeacher
 from keras_contrastive.trainers import ContrastiveTrainer
 
@@ -181,8 +181,7 @@ class FusionTrainer(ContrastiveTrainer):
         return tokens
 
     def _pool_tower(self, name: str, tokens: Tensor, inputs: Structure) -> Tensor:
-        mask = as_text(inputs, self.padding_id)[1] if name == "text" else None
-        return self._pool(name, tokens, mask)
+        return pool_tower(tokens, inputs, name, pooling_of(self.pooling, name), self.padding_id)
 
     def _pool(self, name: str, tokens: Tensor, mask: Tensor | None) -> Tensor:
         return POOLINGS[pooling_of(self.pooling, name)](tokens, mask)

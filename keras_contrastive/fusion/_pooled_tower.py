@@ -38,8 +38,7 @@ class PooledTower(keras.layers.Layer):
     def call(self, inputs: Structure, training: bool | None = None) -> Tensor:
         tokens = self.tower(inputs, training=training)
         check_tokens(self.modality, tokens, grid=self.modality == "image")
-        mask = as_text(inputs, self.padding_id)[1] if self.modality == "text" else None
-        return POOLINGS[self.pooling](tokens, mask)
+        return pool_tower(tokens, inputs, self.modality, self.pooling, self.padding_id)
 
     def get_config(self) -> Config:
         return {
@@ -58,6 +57,14 @@ class PooledTower(keras.layers.Layer):
             config["tower"], custom_objects=custom_objects
         )
         return cls(**{**config, "tower": tower})
+
+
+def pool_tower(
+    tokens: Tensor, inputs: Structure, modality: str, pooling: str, padding_id: int
+) -> Tensor:
+    """Pools the tokens of a tower, without the padding of texts. See `PooledTower`."""
+    mask = as_text(inputs, padding_id)[1] if modality == "text" else None
+    return POOLINGS[pooling](tokens, mask)
 
 
 def pooling_of(pooling: str | dict[str, str], modality: str) -> str:

@@ -14,8 +14,8 @@ class EffectiveNegatives(PairMetric):
     """Computes the effective number of negatives: exp of the entropy of their softmax.
 
     The gradient of a contrastive loss weighs the negatives of an anchor by the softmax of their
-    logits. A value close to 1 says that one negative has almost all of the weight: the temperature
-    is low, or the batch has duplicates. A value close to the number of negatives says that all
+    logits. A value close to 1 means that one negative has almost all of the weight: the temperature
+    is low, or the batch has duplicates. A value close to the number of negatives means that all
     count equally: the temperature is high, or the model is untrained or collapsed. Neither is
     better, so a callback that monitors this metric needs a `mode`.
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Batch, has_positive, nearest_positive, positive_ranks
+from keras_contrastive._engine import Batch, is_found, nearest_positive, positive_ranks
 from keras_contrastive._typing import ArrayLike, Config, Tensor
 from keras_contrastive.metrics._view_metric import row_weights_of, unit_batch
 
@@ -65,7 +65,7 @@ class RecallAtK(keras.metrics.Mean):
         if len(views) == 1:
             nearest = nearest_positive(views[0], views[0], ids, ids, exclude_self=True)
             hits = self._hits(views[0], views[0], ids, nearest)
-            found = ops.cast(has_positive(nearest), "float32")
+            found = ops.cast(is_found(nearest), "float32")
             if row_weights is not None:
                 found *= row_weights
             super().update_state(hits, found)

@@ -186,11 +186,16 @@ def prediction_contract(trainer: Any) -> DataContract:
     )
 
 
+def is_table(x: Any) -> bool:
+    """Returns whether `x` is a table or a column of one, of pandas or polars."""
+    return type(x).__module__.partition(".")[0] in ("pandas", "polars")
+
+
 def as_arrays(x: Structure, name: str = "x") -> Structure:
     """Returns a structure whose leaves that are lists of numbers, or tables, are NumPy arrays."""
     if isinstance(x, Mapping):
         return {key: as_arrays(value, str(key)) for key, value in x.items()}
-    if type(x).__module__.partition(".")[0] in ("pandas", "polars"):
+    if is_table(x):
         return x.to_numpy()
     if not isinstance(x, (list, tuple)):
         return x

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_contrastive._checks import optional_positive_int
+from keras_contrastive import _checks
 from keras_contrastive._typing import Layer, Structure
 from keras_contrastive._view_names import modality_name
 from keras_contrastive.layers import ViewRegularizer
@@ -86,15 +85,14 @@ class EmbedderSource(ObjectiveModel):
             raise TypeError(
                 f"`modality` must be `None` or a string. Received: modality={modality!r}."
             )
-        for name, value in (("projected", projected), ("normalize", normalize)):
-            if not isinstance(value, (bool, np.bool_)):
-                raise TypeError(f"`{name}` must be a bool. Received: {name}={value!r}.")
-        truncate = optional_positive_int("truncate", truncate)
+        projected = _checks.boolean("projected", projected)
+        normalize = _checks.boolean("normalize", normalize)
+        truncate = _checks.optional_positive_int("truncate", truncate)
         check_preprocessor(preprocessor)
         layers = self._layers_of_output(modality, projected)
         options = {"truncate": truncate, "preprocessor": preprocessor, "dtype": self.dtype_policy}
         title = "embedder" if modality is None else f"{modality}_embedder"
-        embedder = Embedder(layers, bool(normalize), name=title, **options)
+        embedder = Embedder(layers, normalize, name=title, **options)
         specs = self.input_specs.get(FIRST_VIEW if modality is None else modality_name(modality))
         if specs is not None:
             embedder.build_for(specs)

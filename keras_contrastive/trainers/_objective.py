@@ -160,7 +160,7 @@ class ObjectiveModel(EmbeddingModel):
                 total += ops.cast(penalty, total.dtype)
             total += ops.cast(layer_losses, total.dtype)
             measured = self.modalities if len(self.modalities) > 1 else batch.names
-            self._view_metrics.update(batch.select(measured), self.loss.scale())
+            self._view_metrics.update(batch.select(measured), self.loss.scale)
             return self._add_extra_losses(total, batch, extras, x, training)
 
     def direction_weights(self, loss: ContrastiveLoss | None = None) -> Directions:

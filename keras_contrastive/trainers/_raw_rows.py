@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_contrastive._checks import optional_positive_int
 from keras_contrastive._typing import Structure
+from keras_contrastive.trainers._contract import is_table
 
 _BATCH_SIZE = 32  # the default of Keras
 
@@ -42,7 +43,7 @@ class RawRows(keras.utils.PyDataset):
 def preprocessed(rows: Any, preprocessor: Callable[[Any], Structure]) -> Structure:
     """Returns the inputs of a model for raw rows, as NumPy arrays."""
     rows = _as_rows(rows)
-    inputs = keras.tree.map_structure(_as_numpy, preprocessor(rows))
+    inputs = keras.tree.map_structure(ops.convert_to_numpy, preprocessor(rows))
     counts = [len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(inputs)]
     if set(counts) != {len(rows)}:
         raise ValueError(
@@ -63,7 +64,7 @@ def check_preprocessor(value: Any) -> Any:
 
 
 def _as_rows(rows: Any) -> Any:
-    if type(rows).__module__.partition(".")[0] in ("pandas", "polars"):
+    if is_table(rows):
         rows = rows.to_numpy()
     if isinstance(rows, np.ndarray) and rows.dtype.kind in "UO":
         rows = rows.tolist()
@@ -76,7 +77,3 @@ def _as_rows(rows: Any) -> Any:
             "embedder without preprocessor."
         )
     return rows
-
-
-def _as_numpy(leaf: Any) -> Any:
-    return ops.convert_to_numpy(leaf)

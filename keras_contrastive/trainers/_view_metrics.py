@@ -1,6 +1,6 @@
 """Metrics that compare the views of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -43,12 +43,12 @@ class ViewMetrics(keras.layers.Layer):
             if shape[-1] is not None and not getattr(metric, "built", True):
                 metric.build(shape)
 
-    def update(self, batch: Batch, scale: Tensor) -> None:
+    def update(self, batch: Batch, scale: Callable[[], Tensor]) -> None:
         """Updates all metrics with the rows of all replicas that have all views of the batch.
 
         Args:
             batch: The rows.
-            scale: 1 / temperature of the loss.
+            scale: Function that returns 1 / temperature of the loss.
         """
         if not self.plain and not self.weighted:
             return
@@ -72,9 +72,9 @@ class ViewMetrics(keras.layers.Layer):
         }
 
 
-def _update(metric: Any, batch: Batch, weights: Tensor | None, scale: Tensor) -> None:
+def _update(metric: Any, batch: Batch, weights: Tensor | None, scale: Callable[[], Tensor]) -> None:
     if getattr(metric, "uses_scale", False):
-        metric.update_batch(batch, weights, scale)
+        metric.update_batch(batch, weights, scale())
         return
     if hasattr(metric, "update_batch"):
         metric.update_batch(batch, weights)

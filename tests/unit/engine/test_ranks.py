@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive._engine import has_positive, nearest_positive, positive_ranks
+from keras_contrastive._engine import is_found, nearest_positive, positive_ranks
 from tests.helpers.backend import compiled, to_numpy
 from tests.reference import recall as reference
 
@@ -31,7 +31,7 @@ def ranks(*corpus, positive):
 
 
 def found(similarities):
-    return to_numpy(has_positive(ops.convert_to_tensor(similarities)))
+    return to_numpy(is_found(ops.convert_to_tensor(similarities)))
 
 
 def corpus_of_two_halves(rng):
