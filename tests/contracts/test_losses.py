@@ -277,10 +277,12 @@ def test_dtype_is_part_of_the_configuration(case):
 def test_trains_a_plain_model(case):
     generator = np.random.default_rng(0)
     x, targets = generator.normal(size=(2, 20, 4)).astype("float32")
+    # The same weights and batches on all backends.
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.set_weights([generator.normal(size=(4, 4)), np.zeros(4)])
     model.compile(optimizer=keras.optimizers.Adam(0.05), loss=case.make(temperature=0.5))
-    losses = model.fit(x, targets, batch_size=8, epochs=8, verbose=0).history["loss"]
-    assert losses[-1] < losses[0] - 0.1
+    losses = model.fit(x, targets, 8, epochs=8, shuffle=False, verbose=0).history["loss"]
+    assert losses[-1] < 0.95 * losses[0]
 
 
 @each_loss

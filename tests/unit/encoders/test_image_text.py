@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_contrastive import ContrastiveTrainer, losses
+from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.encoders import Encoder, split_image_text_backbone
 from keras_contrastive.layers import BrownianBridge, DeepFeatureSeparation, GeometricConsistency
 from keras_contrastive.losses import GammaContrastive, InfoNCE, SigmoidContrastive
@@ -123,8 +123,11 @@ def test_every_loss_trains_the_logit_scale_of_the_backbone(name):
     backbone = backbones.image_text()
     parts, scale = split_image_text_backbone(backbone), head_of(backbone).logit_scale
     before = float(scale)
-    state = {"num_items": backbones.ROWS} if name in cases.REMEMBERING else {}
-    loss = getattr(losses, name)(temperature=parts.temperature, **state)
+    loss = (
+        cases.REMEMBERING[name](temperature=parts.temperature, num_items=backbones.ROWS)
+        if name in cases.REMEMBERING
+        else cases.LOSSES[name].make(temperature=parts.temperature)
+    )
     history = (
         trainer(parts, loss).fit(data(), np.arange(backbones.ROWS), epochs=2, verbose=0).history
     )
