@@ -45,7 +45,6 @@ bad_values = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str
 bad_rows = pytest.mark.parametrize("rows", [[2], range(6)], ids=["one row", "all rows"])
 
 
-@pytest.mark.one_case_in(5)
 @bad_values
 @bad_rows
 @pytest.mark.parametrize("first", [False, True], ids=["later", "first"])

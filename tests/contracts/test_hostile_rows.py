@@ -59,7 +59,6 @@ def compare(function, reference, dtype, count=2, limits=None, **tolerance):
     each()
 
 
-@pytest.mark.one_case_in(5)
 @sizes_and_tiles
 @pytest.mark.parametrize("name", EVERY | MINED)
 def test_losses(name, dtype, tile, tile_shape):

@@ -30,7 +30,6 @@ def tolerance(temperature):
     return 2e-6 / temperature
 
 
-@pytest.mark.one_case_in(5)
 @every_variant
 @pytest.mark.parametrize(
     ("views", "symmetric", "ids", "temperature"),
@@ -142,7 +141,6 @@ def test_one_compiled_function_accepts_batches_of_any_size(case):
         np.testing.assert_allclose(float(value), float(loss(None, z)), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.one_case_in(5)
 @every_variant
 @pytest.mark.parametrize(
     ("temperature", "dtype"),
@@ -166,7 +164,6 @@ def test_gradients_of_hard_pairs_are_finite_and_not_zero(case, temperature, dtyp
     assert np.linalg.norm(found[0]) > 0.1 / (temperature if case.tempered else 1)
 
 
-@pytest.mark.one_case_in(5)
 @every_variant
 @pytest.mark.parametrize(
     "z",

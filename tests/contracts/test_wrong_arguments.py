@@ -53,7 +53,6 @@ def table(cases):
     return pytest.mark.parametrize(("value", "error", "message"), cases.values(), ids=cases)
 
 
-@pytest.mark.one_case_in(5)
 @each_loss
 @table(WRONG_WEIGHTS)
 def test_weights_of_a_loss(name, value, error, message):
@@ -61,7 +60,6 @@ def test_weights_of_a_loss(name, value, error, message):
         LOSSES[name].make()(None, VIEWS, sample_weight=value)
 
 
-@pytest.mark.one_case_in(5)
 @each_metric
 @table(WRONG_WEIGHTS)
 def test_weights_of_a_metric(name, value, error, message):
@@ -76,7 +74,6 @@ def test_weights_of_answers(value, error, message):
         metric.update_state(np.ones((4, 2), int), np.zeros((4, 2, 3), "float32"), value)
 
 
-@pytest.mark.one_case_in(5)
 @each_loss
 @table(WRONG_PRESENCE)
 def test_presence_of_a_loss(name, value, error, message):
@@ -115,7 +112,6 @@ def test_presence_must_be_a_dict(name):
         LOSSES[name].make()(None, VIEWS, present=[np.ones(4, bool)] * 2)
 
 
-@pytest.mark.one_case_in(5)
 @each_loss
 @pytest.mark.parametrize(
     ("value", "error", "message"),

@@ -51,7 +51,6 @@ def test_model_saved_on_any_backend_predicts_the_same(backend):
     assert result["iterations"] == expected["iterations"] == 3
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["from", "mixed_from"])
 def test_model_saved_on_any_backend_trains(name, backend):

@@ -86,7 +86,6 @@ def test_sums_up_to_a_limit_equal_the_reference(case, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize(
     "above", [2.0, 0.5, 1e-3, 0.0], ids=["far", "near", "on_the_tangent", "share_of_one"]
 )
@@ -212,7 +211,6 @@ def test_gradients_are_finite(rows, directions, same):
         assert np.isfinite(gradient).all()
 
 
-@pytest.mark.one_case_in(5)
 def test_compiled_equals_eager(case):
     views, directions, ids = case
     ids = None if ids is None else np.array(ids, "int32")

@@ -150,7 +150,6 @@ def test_the_plain_formula_stores_the_logits():
     ],
 )
 @pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
-@pytest.mark.one_case_in(5)
 def test_no_loss_stores_the_logits(case, with_ids):
     set_tile_shape((64, 32))
     ids = np.arange(300, dtype="int32") // 2 if with_ids else None
@@ -168,7 +167,6 @@ def test_labels_store_no_logits(name):
     assert largest_tensor(lambda z: loss(labels, z), normal(300, 4)) <= 2 * 300 * (4 + 2)
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("scale", [0.1, 14.3, 100.0, 1000.0])
 @pytest.mark.parametrize("rows", ["random", "aligned", "opposed"])
 def test_sums_are_right_for_any_scale(scale, rows):
@@ -199,7 +197,6 @@ def test_sums_are_right_for_any_scale(scale, rows):
     )
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("tiled", [False, True], ids=["one tile", "tiles"])
 @pytest.mark.parametrize(
     "case", [EVERY[name] for name in ("InfoNCE", "InfoNCE, jackknife", "SigmoidContrastive")]

@@ -58,7 +58,6 @@ def test_gradient_of_hard_negatives_equals_differences(name):
         np.testing.assert_allclose(gradient, expected, atol=2e-5)
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize(
     "name",
     [

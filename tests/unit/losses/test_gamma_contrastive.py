@@ -77,7 +77,6 @@ def test_draws_multiply_only_the_partition():
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("labels", [None, [0, 0, 0, 1, 1, 2, 2, 2]], ids=["views", "labels"])
 @pytest.mark.parametrize("rate", ["before", "after", "batch"])
 def test_included_positive_is_added_to_the_stored_estimate(labels, rate):

@@ -81,7 +81,6 @@ def test_jackknife_removes_most_of_the_bias_of_small_batches():
     ids=["InfoNCE", "NTXent", "GammaContrastive"],
 )
 @pytest.mark.parametrize(("classes", "temperature"), [(2, 0.3), (3, 0.1)])
-@pytest.mark.one_case_in(5)
 def test_each_positive_has_a_correction_of_its_own(
     make, classes, temperature, queue, tiled, tile_shape
 ):

@@ -95,7 +95,6 @@ def test_squared_distance_of_unit_rows_is_twice_the_cosine_distance():
     np.testing.assert_allclose(to_numpy(loss(None, (a, b))), 2 * expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize(
     ("mining", "distance"),
     [
@@ -127,7 +126,6 @@ def test_blocks_change_neither_value_nor_gradient(mining, distance):
     assert np.abs(expected[0]).max() > 1e-3
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("mining", ["semi_hard", "hard", "all"])
 def test_batches_without_triplets_and_equal_rows_have_finite_gradients(mining):
     loss = Triplet(0.5, mining)

@@ -63,7 +63,6 @@ def test_separation_of_zero_rows_equals_the_reference(form, rows):
     assert float(layer.penalty(views)) == near(structures.uniformity([rows], form=form))
 
 
-@pytest.mark.one_case_in(5)
 @every_metric
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
 @pytest.mark.parametrize("entries", ["one", "all"])

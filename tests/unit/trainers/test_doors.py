@@ -259,7 +259,6 @@ class Breaking(keras.layers.Layer):
         return inputs
 
 
-@pytest.mark.one_case_in(5)
 @pytest.mark.parametrize("door", ["fit", "evaluate", "predict", "train_on_batch"])
 @pytest.mark.parametrize("trained", [True, False], ids=["trained", "new"])
 def test_an_error_in_a_step_leaves_the_model_as_it_was(door, trained, tmp_path):
