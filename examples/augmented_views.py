@@ -72,16 +72,19 @@ import keras_contrastive as kc  # noqa: E402
 def single_augmentations(seed):
     """Returns each augmentation on its own, at full strength, applied to every image."""
     aug = kc.augmentation
+
+    def jitter(**factor):
+        others = dict.fromkeys(["brightness_factor", "contrast_factor", "saturation_factor"], 0)
+        return aug.RandomColorJitter(**{**others, "hue_factor": 0, **factor}, rate=1, seed=seed)
+
     return {
-        "crop": aug.RandomResizedCrop(area=(0.08, 1.0), seed=seed),
+        "crop": aug.RandomResizedCrop(seed=seed),
         "flip": aug.RandomFlip(seed=seed),
-        "brightness": aug.RandomColorJitter(contrast=0, saturation=0, hue=0, rate=1, seed=seed),
-        "contrast": aug.RandomColorJitter(brightness=0, saturation=0, hue=0, rate=1, seed=seed),
-        "saturation": aug.RandomColorJitter(brightness=0, contrast=0, hue=0, rate=1, seed=seed),
-        "hue": aug.RandomColorJitter(
-            brightness=0, contrast=0, saturation=0, hue=0.5, rate=1, seed=seed
-        ),
-        "grayscale": aug.RandomGrayscale(rate=0.5, seed=seed),
+        "brightness": jitter(brightness_factor=0.8),
+        "contrast": jitter(contrast_factor=0.8),
+        "saturation": jitter(saturation_factor=0.8),
+        "hue": jitter(hue_factor=0.5),
+        "grayscale": aug.RandomGrayscale(factor=0.5, seed=seed),
         "blur": aug.RandomGaussianBlur(rate=1, seed=seed),
     }
 

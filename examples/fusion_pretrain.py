@@ -149,8 +149,8 @@ def image_tower():
     In training, the drawing is cropped and its colors change slightly.
     """
     drawing = keras.Input((CELL, CELL, 3))
-    x = kc.augmentation.RandomResizedCrop(area=(0.7, 1.0), seed=1)(drawing)
-    x = kc.augmentation.RandomColorJitter(0.15, 0.15, 0.15, 0.02, seed=2)(x)
+    x = kc.augmentation.RandomResizedCrop(scale=(0.7, 1.0), seed=1)(drawing)
+    x = kc.augmentation.RandomColorJitter((0, 255), 0.15, 0.15, 0.15, 0.02, seed=2)(x)
     x = keras.layers.Rescaling(-1 / 128, 255 / 128)(x)
     for filters, strides in ((24, 2), (48, 2), (48, 1), (96, 2)):
         x = keras.layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(x)

@@ -137,7 +137,7 @@ class Batches(keras.utils.PyDataset):
 def train(kind, weights, data, epochs, seed):
     keras.utils.set_random_seed(seed)
     flip_and_crop = kc.augmentation.SimCLRImageAugmenter(
-        crop=kc.augmentation.RandomResizedCrop(area=(0.5, 1.0)),
+        crop=kc.augmentation.RandomResizedCrop(scale=(0.5, 1.0)),
         color_jitter=False,
         grayscale=False,
         seed=0,

@@ -1,6 +1,7 @@
 """Workarounds and conventions for Keras, each in one place."""
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -114,6 +115,12 @@ def deserialize(part: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     if isinstance(part, dict) and "class_name" in part:
         return keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
     return part
+
+
+def snake_case(name: str) -> str:
+    """Returns a class name as Keras names its objects: `info_nce` for `InfoNCE`."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def repr_from_config(instance: Any, first: str | None = None) -> str:

@@ -41,17 +41,19 @@ class RandomColorJitter(ImageAugmenter):
     Values are clipped to `value_range` after brightness, after contrast, and after saturation and
     hue. The defaults are those of SimCLR at strength 1. Unlike `keras.layers.RandomColorJitter`,
     the layer draws the same on every backend, continues its draws after saving and loading, and
-    does not convert to HSV. See `ImageAugmenter` for inputs and outputs.
+    does not convert to HSV. The arguments have Keras' names and torchvision's meaning: Keras adds
+    its `brightness_factor`, and its `saturation_factor=0.5` changes nothing. See `ImageAugmenter`
+    for inputs and outputs.
 
     Args:
-        brightness: Float `x` for factors uniform in `[max(0, 1 - x), 1 + x]`, or a pair
+        value_range: `(low, high)`, the values of black and white.
+        brightness_factor: Float `x` for factors uniform in `[max(0, 1 - x), 1 + x]`, or a pair
             `(low, high)` of factors.
-        contrast: Like `brightness`.
-        saturation: Like `brightness`.
-        hue: Float `x` in [0, 0.5] for rotations uniform in `[-x, x]` turns, or a pair
+        contrast_factor: Like `brightness_factor`.
+        saturation_factor: Like `brightness_factor`.
+        hue_factor: Float `x` in [0, 0.5] for rotations uniform in `[-x, x]` turns, or a pair
             `(low, high)` of turns.
         rate: Float in [0, 1], the probability that an image is changed.
-        value_range: `(low, high)`, the values of black and white.
         seed: Integer or `None`. See `Augmenter`.
         **kwargs: `data_format`, and see `keras.layers.Layer`.
 
@@ -65,27 +67,27 @@ class RandomColorJitter(ImageAugmenter):
     Example:
 
     >>> images = np.full((1, 1, 1, 3), 100.0)
-    >>> layer = RandomColorJitter(brightness=(1.5, 1.5), contrast=0, saturation=0, hue=0, rate=1)
+    >>> layer = RandomColorJitter((0, 255), (1.5, 1.5), 0, 0, 0, rate=1)
     >>> keras.ops.convert_to_numpy(layer(images, training=True)).round(3).ravel().tolist()
     [150.0, 150.0, 150.0]
     """
 
     def __init__(
         self,
-        brightness: Factors = 0.8,
-        contrast: Factors = 0.8,
-        saturation: Factors = 0.8,
-        hue: Factors = 0.2,
-        rate: float = 0.8,
         value_range: tuple[float, float] = (0, 255),
+        brightness_factor: Factors = 0.8,
+        contrast_factor: Factors = 0.8,
+        saturation_factor: Factors = 0.8,
+        hue_factor: Factors = 0.2,
+        rate: float = 0.8,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, **kwargs)
-        self.brightness = _as_factors("brightness", brightness)
-        self.contrast = _as_factors("contrast", contrast)
-        self.saturation = _as_factors("saturation", saturation)
-        self.hue = _as_turns(hue)
+        self.brightness_factor = _as_factors("brightness_factor", brightness_factor)
+        self.contrast_factor = _as_factors("contrast_factor", contrast_factor)
+        self.saturation_factor = _as_factors("saturation_factor", saturation_factor)
+        self.hue_factor = _as_turns(hue_factor)
         self.rate = fraction("rate", rate)
         self.value_range = number_pair("value_range", value_range, "values of black and white")
         if self.value_range[0] == self.value_range[1]:
@@ -103,10 +105,10 @@ class RandomColorJitter(ImageAugmenter):
 
     def augment(self, images: Tensor, keys: Tensor) -> Tensor:
         brightness_draw, contrast_draw, saturation_draw, hue_draw, rate_draw = draw_columns(keys, 5)
-        brightness = rescale(brightness_draw, *self.brightness)
-        contrast = rescale(contrast_draw, *self.contrast)
-        saturation = rescale(saturation_draw, *self.saturation)
-        hue = rescale(hue_draw, *self.hue)
+        brightness = rescale(brightness_draw, *self.brightness_factor)
+        contrast = rescale(contrast_draw, *self.contrast_factor)
+        saturation = rescale(saturation_draw, *self.saturation_factor)
+        hue = rescale(hue_draw, *self.hue_factor)
         black = self.value_range[0]
         rgb = self._clip((plane - black) * brightness for plane in _color_planes(images))
         mean = ops.mean(luma(*rgb), axis=1, keepdims=True)
@@ -119,7 +121,8 @@ class RandomColorJitter(ImageAugmenter):
         return [ops.clip(plane, 0.0, self.value_range[1] - self.value_range[0]) for plane in planes]
 
     def get_config(self) -> Config:
-        names = ("brightness", "contrast", "saturation", "hue", "rate", "value_range")
+        factors = ("brightness_factor", "contrast_factor", "saturation_factor", "hue_factor")
+        names = ("value_range", *factors, "rate")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -154,8 +157,8 @@ def _as_turns(hue: Any) -> tuple[float, float]:
     if is_number(hue):
         if not 0 <= hue <= 0.5:
             raise ValueError(
-                "`hue` must be a number of turns in [0, 0.5], or a pair of turns. "
-                f"Received: hue={hue!r}. A value of 0.5 covers all hues."
+                "`hue_factor` must be a number of turns in [0, 0.5], or a pair of turns. "
+                f"Received: hue_factor={hue!r}. A value of 0.5 covers all hues."
             )
         hue = (-hue, hue)
-    return number_pair("hue", hue, "turns, or one number,", -1, 1)
+    return number_pair("hue_factor", hue, "turns, or one number,", -1, 1)

@@ -17,18 +17,18 @@ _AXIS = {"vertical": 1, "horizontal": 2}
 class RandomFlip(ImageAugmenter):
     """Mirrors each image with probability `rate`.
 
-    Unlike `keras.layers.RandomFlip`, the layer has a rate, flips only with `training=True`, draws
-    the same on every backend, and continues its draws after saving and loading. See
-    `ImageAugmenter` for inputs and outputs.
+    Unlike `keras.layers.RandomFlip`, the layer mirrors along one axis, has a rate, flips only with
+    `training=True`, draws the same on every backend, and continues its draws after saving and
+    loading. See `ImageAugmenter` for inputs and outputs.
 
     Args:
+        mode: `"horizontal"` swaps left and right. `"vertical"` swaps top and bottom.
         rate: Float in [0, 1], the probability that an image is mirrored.
-        direction: `"horizontal"` swaps left and right. `"vertical"` swaps top and bottom.
         seed: Integer or `None`. See `Augmenter`.
         **kwargs: `data_format`, and see `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `rate` is outside [0, 1] or `direction` is unknown.
+        ValueError: If `rate` is outside [0, 1] or `mode` is unknown.
 
     Reference:
         - [Chen et al., 2020](https://arxiv.org/abs/2002.05709), App. A.
@@ -43,19 +43,19 @@ class RandomFlip(ImageAugmenter):
 
     def __init__(
         self,
+        mode: Literal["horizontal", "vertical"] = "horizontal",
         rate: float = 0.5,
-        direction: Literal["horizontal", "vertical"] = "horizontal",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, **kwargs)
+        self.mode = _checks.one_of("mode", mode, ("horizontal", "vertical"))
         self.rate = _checks.fraction("rate", rate)
-        self.direction = _checks.one_of("direction", direction, ("horizontal", "vertical"))
 
     def augment(self, images: Tensor, keys: Tensor) -> Tensor:
         (rate_draw,) = draw_columns(keys, 1)
-        mirrored = ops.flip(images, axis=_AXIS[self.direction])
+        mirrored = ops.flip(images, axis=_AXIS[self.mode])
         return select_rows(rate_draw <= self.rate, mirrored, images)
 
     def get_config(self) -> Config:
-        return {**super().get_config(), "rate": self.rate, "direction": self.direction}
+        return {**super().get_config(), "mode": self.mode, "rate": self.rate}

@@ -22,8 +22,8 @@ class RandomResizedCrop(ImageAugmenter):
 
     Two crops of an image show different parts at different scales.
 
-    * The area is uniform in `area`.
-    * The aspect ratio is log-uniform in `aspect_ratio`, among the ratios for which a box of this
+    * The area is uniform in `scale`.
+    * The aspect ratio is log-uniform in `ratio`, among the ratios for which a box of this
       area fits into the image. If no ratio fits, the nearest one that fits is used. torchvision
       draws area and ratio again, up to ten times, if a box does not fit, which favors small areas.
     * The position is uniform, in fractions of a pixel.
@@ -38,8 +38,8 @@ class RandomResizedCrop(ImageAugmenter):
     Args:
         size: `None` for the size of the images, a positive int for a square, or
             `(height, width)` in pixels.
-        area: `(low, high)` in (0, 1], the area of the box as a fraction of the image.
-        aspect_ratio: `(low, high)`, positive, the width of the box divided by its height.
+        scale: `(low, high)` in (0, 1], the area of the box as a fraction of the image.
+        ratio: `(low, high)`, positive, the width of the box divided by its height.
         seed: Integer or `None`. See `Augmenter`.
         **kwargs: `data_format`, and see `keras.layers.Layer`.
 
@@ -62,16 +62,16 @@ class RandomResizedCrop(ImageAugmenter):
     def __init__(
         self,
         size: Size | None = None,
-        area: tuple[float, float] = (0.2, 1.0),
-        aspect_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.size = as_size(size)
-        self.area = number_pair("area", area, "fractions of the image's area", 0, 1)
-        self.aspect_ratio = number_pair("aspect_ratio", aspect_ratio, "ratios width / height", 0)
-        for name, pair in (("area", self.area), ("aspect_ratio", self.aspect_ratio)):
+        self.scale = number_pair("scale", scale, "fractions of the image's area", 0, 1)
+        self.ratio = number_pair("ratio", ratio, "ratios width / height", 0)
+        for name, pair in (("scale", self.scale), ("ratio", self.ratio)):
             if pair[0] == 0:
                 raise ValueError(f"`{name}` must be positive. Received: {name}={pair}.")
 
@@ -101,12 +101,12 @@ class RandomResizedCrop(ImageAugmenter):
         """
         draws = [ops.squeeze(draw, axis=1) for draw in draw_columns(keys, 4)]
         area_draw, ratio_draw, top_draw, left_draw = draws
-        area = rescale(area_draw, *self.area)
+        area = rescale(area_draw, *self.scale)
         # A box fits if its ratio, relative to the ratio of the image, is in [area, 1 / area].
         log_limit = -ops.log(area)
         low, high = (
             ops.maximum(ops.minimum(math.log(ratio * height / width), log_limit), -log_limit)
-            for ratio in self.aspect_ratio
+            for ratio in self.ratio
         )
         ratio = ops.exp(rescale(ratio_draw, low, high))
         box_height = height * ops.minimum(ops.sqrt(area / ratio), 1.0)
@@ -127,8 +127,8 @@ class RandomResizedCrop(ImageAugmenter):
         return {
             **super().get_config(),
             "size": self.size,
-            "area": self.area,
-            "aspect_ratio": self.aspect_ratio,
+            "scale": self.scale,
+            "ratio": self.ratio,
         }
 
 

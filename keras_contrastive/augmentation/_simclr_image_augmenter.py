@@ -119,11 +119,11 @@ class SimCLRImageAugmenter(ImageAugmenter):
 
     def _make_default_part(self, name: str) -> ImageAugmenter:
         if name == "crop":
-            return RandomResizedCrop(self._requested_size, area=(0.08, 1.0), seed=self.seed)
+            return RandomResizedCrop(self._requested_size, seed=self.seed)
         if name == "color_jitter":
             factor, turns = 0.8 * self.strength, 0.2 * self.strength
             return RandomColorJitter(
-                factor, factor, factor, turns, 0.8, self.value_range, seed=self.seed
+                self.value_range, factor, factor, factor, turns, seed=self.seed
             )
         parts = {"flip": RandomFlip, "grayscale": RandomGrayscale, "blur": RandomGaussianBlur}
         return parts[name](seed=self.seed)

@@ -1,6 +1,5 @@
 """Arguments of losses, and small functions that losses share."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,12 +34,6 @@ def without_temperature(loss: str, arguments: Any, instead: str) -> Any:
             f"temperature={arguments['temperature']!r}. Set `{instead}` instead."
         )
     return arguments
-
-
-def snake_case(name: str) -> str:
-    """Returns a class name as Keras names its objects: `info_nce` for `InfoNCE`."""
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, str], float]:

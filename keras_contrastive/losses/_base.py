@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._engine import Batch, Candidates, Contrast, check_has_rows, view_name
-from keras_contrastive._keras import deserialize, repr_from_config, serialize
+from keras_contrastive._keras import deserialize, repr_from_config, serialize, snake_case
 from keras_contrastive._replicas import warn_if_local
 from keras_contrastive._typing import ArrayLike, Config, Directions, Layer, Reduction, Tensor
 from keras_contrastive.losses._arguments import (
@@ -19,7 +19,6 @@ from keras_contrastive.losses._arguments import (
     check_memory,
     checked_temperature,
     named_directions,
-    snake_case,
 )
 from keras_contrastive.losses._hard_negatives import as_hard_negatives, hard_negatives_by_view
 from keras_contrastive.losses._stateless import StatelessLoss, check_state_can_change

@@ -9,6 +9,7 @@ from keras_contrastive import _checks
 from keras_contrastive._typing import Layers
 from keras_contrastive.layers import DeepFeatureSeparation, MomentumTeacher
 from keras_contrastive.losses import ContrastiveLoss, InfoNCE
+from keras_contrastive.trainers._names import loss_from_name, metric_from_name
 from keras_contrastive.trainers._second_views import RESERVED_SUFFIXES
 
 
@@ -49,8 +50,14 @@ def check_some_inputs(
         )
 
 
-def check_loss(loss: Any) -> None:
-    """Raises unless `loss` is a contrastive loss that is reduced to a number."""
+def as_loss(loss: Any) -> ContrastiveLoss:
+    """Returns the loss of `compile`. Raises unless it is reduced to a number.
+
+    Args:
+        loss: A contrastive loss, or the name of one.
+    """
+    if isinstance(loss, str):
+        return loss_from_name(loss)
     if not isinstance(loss, ContrastiveLoss):
         raise TypeError(
             "`loss` must be a contrastive loss, such as `keras_contrastive.losses.InfoNCE()`. "
@@ -62,6 +69,7 @@ def check_loss(loss: Any) -> None:
             f"Received: reduction={loss.reduction!r}, loss={loss!r}. Leave out `reduction` for the "
             'mean over the anchors, or pass `reduction="sum"`.'
         )
+    return loss
 
 
 def check_loss_weights(loss_weights: Any) -> None:
@@ -79,14 +87,18 @@ def as_metrics(argument: str, metrics: Any) -> list[keras.metrics.Metric]:
 
     Args:
         argument: Name of the argument, for the message.
-        metrics: The value of the argument.
+        metrics: The value of the argument: metrics, or their names.
     """
     if metrics is not None and not isinstance(metrics, (list, tuple)):
         raise TypeError(
             f"`{argument}` must be a list of metrics, since each gets all views at once. "
             f"Received: {argument}={metrics!r}."
         )
-    for metric in metrics or ():
+    metrics = [
+        metric_from_name(argument, metric) if isinstance(metric, str) else metric
+        for metric in metrics or ()
+    ]
+    for metric in metrics:
         if not _compares_views(metric):
             raise TypeError(
                 f"`{argument}` must contain metrics that compare views, such as "
@@ -94,7 +106,7 @@ def as_metrics(argument: str, metrics: Any) -> list[keras.metrics.Metric]:
                 "`(batch,)` and views `(batch, views, dim)`. Metrics of Keras compare predictions "
                 "with targets, which a contrastive model does not have."
             )
-    return list(metrics or ())
+    return metrics
 
 
 def _compares_views(metric: Any) -> bool:

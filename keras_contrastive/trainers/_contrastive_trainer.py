@@ -162,22 +162,22 @@ class ContrastiveTrainer(EmbedderSource):
 
         Args:
             optimizer: See `keras.Model`.
-            loss: A `ContrastiveLoss`, such as `kc.losses.InfoNCE()`. The trainer tracks its layers.
-                If the same loss is compiled again, its state is kept. Its scalars, such as a
-                learnable temperature, are excluded from weight decay.
-            metrics: List of metrics that compare views, such as `kc.metrics.RecallAtK()`. Each gets
-                the ids (row numbers if there are none) and all views at once,
-                `(batch, views, dim)`.
+            loss: A `ContrastiveLoss` such as `kc.losses.InfoNCE()`, or its name, `"info_nce"`. The
+                trainer tracks its layers. If the same loss is compiled again, its state is kept.
+                Its scalars, such as a learnable temperature, are excluded from weight decay.
+            metrics: List of metrics that compare views, such as `kc.metrics.RecallAtK(1)`, or their
+                names, `"recall_at_1"`. Each gets the ids (row numbers if there are none) and all
+                views at once, `(batch, views, dim)`.
             weighted_metrics: List of metrics that also get `sample_weight`.
             jit_compile: See `keras.Model`.
             **kwargs: See `keras.Model`.
 
         Raises:
             TypeError: If the loss is not a `ContrastiveLoss`, or a metric does not compare views.
-            ValueError: If the loss has no reduction, names of metrics are not unique, or there are
+            ValueError: If the loss has no reduction, a name is unknown or not unique, or there are
                 `loss_weights`.
         """
-        _checks.check_loss(loss)
+        loss = _checks.as_loss(loss)
         _checks.check_soft_targets(loss, self.teacher)
         _checks.check_loss_weights(kwargs.get("loss_weights"))
         metrics = _checks.as_metrics("metrics", metrics)

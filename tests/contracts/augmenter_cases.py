@@ -15,7 +15,7 @@ IMAGE_LAYERS = {
     "flip": lambda **kw: aug.RandomFlip(**kw),
     "crop": lambda **kw: aug.RandomResizedCrop(**kw),
     "jitter": lambda **kw: aug.RandomColorJitter(rate=1, **kw),
-    "grayscale": lambda **kw: aug.RandomGrayscale(rate=0.5, **kw),
+    "grayscale": lambda **kw: aug.RandomGrayscale(factor=0.5, **kw),
     "blur": lambda **kw: aug.RandomGaussianBlur(rate=1, **kw),
     "simclr": lambda **kw: aug.SimCLRImageAugmenter(blur=True, **kw),
 }

@@ -27,7 +27,7 @@ def view(layer, x, training=True):
 def test_a_rate_of_1_flips_every_image_and_a_rate_of_0_none():
     x = images()
     assert np.array_equal(view(RandomFlip(rate=1), x), x[:, :, ::-1])
-    assert np.array_equal(view(RandomFlip(rate=1, direction="vertical"), x), x[:, ::-1])
+    assert np.array_equal(view(RandomFlip(rate=1, mode="vertical"), x), x[:, ::-1])
     assert np.array_equal(view(RandomFlip(rate=0), x), x)
 
 
@@ -38,15 +38,13 @@ def test_the_rate_is_the_fraction_of_flipped_images():
 
 def test_a_crop_of_the_whole_image_is_the_identity():
     x = images()
-    np.testing.assert_allclose(
-        view(RandomResizedCrop(area=(1, 1), aspect_ratio=(1, 1)), x), x, atol=ATOL
-    )
+    np.testing.assert_allclose(view(RandomResizedCrop(scale=(1, 1), ratio=(1, 1)), x), x, atol=ATOL)
 
 
 @pytest.mark.parametrize("size", [None, (20, 3)], ids=str)
 def test_a_crop_equals_the_box_resized_by_the_reference(size):
     x = images()
-    layer = RandomResizedCrop(size, area=(0.3, 0.9))
+    layer = RandomResizedCrop(size, scale=(0.3, 0.9))
     keys = row_keys(len(x))
     boxes = np.stack([to_numpy(edge) for edge in layer.draw_boxes(keys, 7, 6)], axis=1)
     new_size = layer.size or (7, 6)
@@ -61,7 +59,7 @@ def test_a_crop_equals_the_box_resized_by_the_reference(size):
 @pytest.mark.parametrize("aspect_ratio", [(0.5, 2.0), (1.0, 1.0), (4.0, 4.0)])
 @pytest.mark.parametrize(("height", "width"), [(30, 30), (20, 50)])
 def test_boxes_have_the_requested_areas_and_ratios(height, width, aspect_ratio):
-    layer = RandomResizedCrop(area=(0.2, 0.7), aspect_ratio=aspect_ratio)
+    layer = RandomResizedCrop(scale=(0.2, 0.7), ratio=aspect_ratio)
     top, left, rows, columns = (
         to_numpy(edge) for edge in layer.draw_boxes(row_keys(MANY), height, width)
     )
@@ -106,7 +104,7 @@ def test_a_crop_equals_the_box_resized_by_pillow():
     from PIL import Image
 
     x = images(rows=6, height=40, width=30)
-    layer = RandomResizedCrop((16, 24), area=(0.1, 1.0))
+    layer = RandomResizedCrop((16, 24), scale=(0.1, 1.0))
     keys = row_keys(6)
     found = to_numpy(layer.augment(ops.convert_to_tensor(x), keys))
     edges = zip(*(to_numpy(edge).tolist() for edge in layer.draw_boxes(keys, 40, 30)), strict=True)

@@ -113,14 +113,15 @@ def test_simclr_has_the_defaults_of_the_paper():
     small = aug.SimCLRImageAugmenter()
     large = aug.SimCLRImageAugmenter(size=224, strength=1, blur=True)
     assert small.blur is None
-    assert small.crop.area == (0.08, 1.0)
-    assert small.crop.aspect_ratio == (3 / 4, 4 / 3)
+    assert small.crop.scale == (0.08, 1.0)
+    assert small.crop.ratio == (3 / 4, 4 / 3)
     assert large.crop.size == (224, 224)
-    rates = (small.flip.rate, small.color_jitter.rate, small.grayscale.rate, large.blur.rate)
+    rates = (small.flip.rate, small.color_jitter.rate, small.grayscale.factor, large.blur.rate)
     assert rates == (0.5, 0.8, 0.2, 0.5)
-    assert small.color_jitter.brightness == pytest.approx((0.6, 1.4))
-    assert large.color_jitter.contrast == large.color_jitter.saturation == pytest.approx((0.2, 1.8))
-    assert large.color_jitter.hue == pytest.approx((-0.2, 0.2))
+    assert small.color_jitter.brightness_factor == pytest.approx((0.6, 1.4))
+    jitter = large.color_jitter
+    assert jitter.contrast_factor == jitter.saturation_factor == pytest.approx((0.2, 1.8))
+    assert large.color_jitter.hue_factor == pytest.approx((-0.2, 0.2))
 
 
 def test_parts_of_simclr_can_be_left_out_or_replaced():
