@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers.export import exporting
 from tests.helpers.markdown import ROOT, python_blocks
 
 PAGE = ROOT / "docs" / "embed_search_serve.md"
@@ -38,6 +39,7 @@ def test_the_figure_marks_correct_neighbors(names):
     assert "neighbors are correct" in names["figure"].get_suptitle()
 
 
+@exporting
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="export on JAX needs TensorFlow")
 def test_the_exported_program_returns_the_same_vectors(names):
     exec({"tensorflow": ON_TENSORFLOW, "torch": ON_PYTORCH}[keras.backend.backend()], names)
