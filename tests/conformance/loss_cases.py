@@ -103,7 +103,9 @@ def symmetric_ranking(a, b, labels):
 
 
 @case(
-    "sentence-transformers", "`MatryoshkaLoss(loss, dims)`", "`Matryoshka(loss, dims)` times n sizes"
+    "sentence-transformers",
+    "`MatryoshkaLoss(loss, dims)`",
+    "`Matryoshka(loss, dims)` times n sizes",
 )
 def matryoshka(a, b, labels):
     import torch

@@ -34,8 +34,8 @@ OURS = {
     ),
     "tfsim MultiSimilarityLoss": lambda a, b, labels: losses.MultiSimilarity(2, 40, 0.5)(labels, a),
     "tfsim SimCLRLoss": lambda a, b, labels: 2 * losses.NTXent(0.1)(None, (a, b)),
-    "tfsim MultiNegativesRankLoss": lambda a, b, labels: (
-        losses.InfoNCE(0.05, symmetric=False)(None, (a, b))
+    "tfsim MultiNegativesRankLoss": lambda a, b, labels: losses.InfoNCE(0.05, symmetric=False)(
+        None, (a, b)
     ),
     "keras_cv SimCLRLoss": lambda a, b, labels: 2 * losses.NTXent(0.1)(None, (a, b)),
 }
