@@ -1,9 +1,10 @@
 """GlobalContrastive, the loss over all data with a running partition per item."""
 
 import math
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
@@ -75,7 +76,10 @@ class GlobalContrastive(RunningPartitionLoss):
         **kwargs: Unpack[LossArguments],
     ) -> None:
         _checks.positive_int("num_items", num_items, "The loss stores state for each item.")
-        super().__init__(num_items, momentum, max_weight, all_views, temperature, **kwargs)
+        super().__init__(num_items, momentum, all_views, temperature, **kwargs)
+        if max_weight != float("inf"):  # without a cap
+            max_weight = _checks.real("max_weight", max_weight, 1)
+        self.max_weight = max_weight
         momentum_steps = _checks.optional_positive_int("momentum_steps", momentum_steps)
         if momentum == "visits" and momentum_steps is not None:
             raise ValueError(
@@ -84,20 +88,38 @@ class GlobalContrastive(RunningPartitionLoss):
             )
         self.momentum_steps = momentum_steps
 
+    @property
+    def num_capped(self) -> int:
+        """Number of weights that `max_weight` has limited so far. It is 0 without state."""
+        return 0 if self.state is None else int(ops.convert_to_numpy(self.state.num_capped))
+
+    def new_state(self, num_directions: int, **kwargs: Any) -> Layer:
+        return super().new_state(num_directions, counts_capped=True, **kwargs)
+
     def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
         log_mean = contrast.log_sum_negatives - contrast.log_num_negatives
         value = contrast.zero_where_invalid(log_mean - contrast.positive_logit)
         if training is False:
             return value
-        _, estimate = self.update_estimates(
+        estimates = self.update_estimates(
             contrast,
             value,
             lambda: contrast.expected_logit() - contrast.positive_logit,
             self._current_momentum(),
         )
-        weights = self.capped_weights(contrast, value, estimate)
+        weights = self._capped_weights(contrast, value, estimates.after)
+        self.state.advance()
         # The gradient of exp(value) / u equals that of weights * value, with detached weights.
         return value_with_gradient_of(value, weights * value)
+
+    def _capped_weights(self, contrast: Contrast, value: Tensor, log_estimate: Tensor) -> Tensor:
+        """Returns the batch's partition divided by the estimate, at most `max_weight`."""
+        gap = ops.stop_gradient(value) - log_estimate
+        gap = ops.where(contrast.valid, gap, ops.zeros_like(gap))
+        limit = float(np.log(self.max_weight))
+        too_far = gap > limit
+        self.state.count_capped(ops.sum(contrast.batch.gather(ops.cast(too_far, "int32"))))
+        return ops.exp(ops.where(too_far, ops.full_like(gap, limit), gap))
 
     def _current_momentum(self) -> Tensor | str:
         if self.momentum_steps is None:
@@ -106,4 +128,8 @@ class GlobalContrastive(RunningPartitionLoss):
         return self.momentum * (1 - ops.cos(math.pi * progress)) / 2
 
     def get_config(self) -> Config:
-        return {**super().get_config(), "momentum_steps": self.momentum_steps}
+        return {
+            **super().get_config(),
+            "momentum_steps": self.momentum_steps,
+            "max_weight": self.max_weight,
+        }

@@ -23,10 +23,11 @@ class ItemRates(keras.layers.Layer):
     them are discarded.
 
     Args:
-        num_items: Number of items. With 0, only steps are counted.
+        num_items: Number of items.
         num_directions: Number of directions.
         moving_scale: Whether the scale (1 / temperature) changes.
         counts_visits: Whether to count how often each estimate was written.
+        counts_capped: Whether to count the weights that a loss has limited.
         **kwargs: See `keras.layers.Layer`.
     """
 
@@ -36,6 +37,7 @@ class ItemRates(keras.layers.Layer):
         num_directions: int,
         moving_scale: bool = False,
         counts_visits: bool = False,
+        counts_capped: bool = False,
         **kwargs: Any,
     ) -> None:
         # Estimates are logs of sums: they stay float32 under every policy.
@@ -44,20 +46,21 @@ class ItemRates(keras.layers.Layer):
         self.num_directions = num_directions
         self.moving_scale = moving_scale
         self.counts_visits = counts_visits
+        self.counts_capped = counts_capped
 
     def build(self, input_shape: Shape | None = None) -> None:
         self.step = replicated_weight(self, "step", dtype="int32")
-        self.num_capped = replicated_weight(self, "num_capped", dtype="int32")
-        if self.num_items:
-            # The last row receives the writes to ids that are out of range.
-            shape = (self.num_items + 1, self.num_directions)
-            not_seen = keras.initializers.Constant(_NOT_SEEN)
-            self.log_rates = replicated_weight(self, "log_rates", shape, initializer=not_seen)
-            if self.moving_scale:
-                self.slopes = replicated_weight(self, "slopes", shape)
-                self.scales = replicated_weight(self, "scales", shape)
-            if self.counts_visits:
-                self.visits = replicated_weight(self, "visits", shape)
+        if self.counts_capped:
+            self.num_capped = replicated_weight(self, "num_capped", dtype="int32")
+        # The last row receives the writes to ids that are out of range.
+        shape = (self.num_items + 1, self.num_directions)
+        not_seen = keras.initializers.Constant(_NOT_SEEN)
+        self.log_rates = replicated_weight(self, "log_rates", shape, initializer=not_seen)
+        if self.moving_scale:
+            self.slopes = replicated_weight(self, "slopes", shape)
+            self.scales = replicated_weight(self, "scales", shape)
+        if self.counts_visits:
+            self.visits = replicated_weight(self, "visits", shape)
         self.built = True
 
     def read(self, ids: Tensor, scale: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -90,10 +93,13 @@ class ItemRates(keras.layers.Layer):
             self._scatter(self.slopes, indices, slopes)
             self._scatter(self.scales, indices, ops.zeros_like(slopes) + scale)
 
-    def advance(self, num_capped: Tensor) -> None:
-        """Ends a step in which `num_capped` weights were limited."""
+    def count_capped(self, count: Tensor) -> None:
+        """Adds to the number of weights that the loss has limited."""
+        self.num_capped.assign(self.num_capped + ops.cast(count, "int32"))
+
+    def advance(self) -> None:
+        """Ends a step."""
         self.step.assign(self.step + 1)
-        self.num_capped.assign(self.num_capped + ops.cast(num_capped, "int32"))
 
     @staticmethod
     def _scatter(table: Any, indices: Tensor, rows: Tensor) -> None:

@@ -146,7 +146,7 @@ def _state_error(loss: ContrastiveLoss, state: str) -> ValueError:
     return ValueError(
         "`loss` must have no state, since embeddings of all sizes would share it, and each would "
         f"overwrite that of the others. Received: loss={loss!r}, with {state}. Pass a loss without "
-        "it, such as `InfoNCE()` or `GammaContrastive()`."
+        "it, such as `InfoNCE()` or `DecoupledContrastive()`."
     )
 
 

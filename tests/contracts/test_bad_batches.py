@@ -35,7 +35,8 @@ def with_rates(kind, **kwargs):
 RATES = {
     "gamma": lambda: with_rates("gamma"),
     "gamma, visits": lambda: with_rates("gamma", momentum="visits"),
-    "gamma, before": lambda: with_rates("gamma", rate="before"),
+    "gamma, unlimited": lambda: with_rates("gamma", prior=np.inf),
+    "gamma, shared": lambda: losses.GammaContrastive(0.5),
     "gamma, positive": lambda: with_rates("gamma", include_positive=True),
     "gamma, learned": lambda: losses.GammaContrastive(LearnableTemperature(0.5), num_items=6),
     "global": lambda: with_rates("global"),

@@ -22,6 +22,7 @@ LARGE = (8192, 64)
 STATEFUL = {
     "GlobalContrastive": lambda: losses.GlobalContrastive(num_items=ROWS),
     "GammaContrastive, with state": lambda: losses.GammaContrastive(num_items=ROWS),
+    "GammaContrastive, shared": losses.GammaContrastive,
 }
 
 

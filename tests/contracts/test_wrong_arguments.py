@@ -1,5 +1,6 @@
 """Wrong arguments of losses, metrics and regularizers raise before anything is computed."""
 
+import functools
 import json
 
 import numpy as np
@@ -188,7 +189,8 @@ INF, NAN = float("inf"), float("nan")
     [
         *((losses.InfoNCE, "temperature", [x]) for x in (INF, NAN, 0.0, -1.0, 1e-46, 1e-39)),
         (losses.DecoupledContrastive, "weight_sigma", [INF, NAN, 0.0, -1.0, 1e-46]),
-        (losses.GammaContrastive, "max_weight", [NAN, 0.5, -INF]),
+        (losses.GammaContrastive, "prior", [NAN, -0.5, -INF]),
+        (functools.partial(losses.GlobalContrastive, 4), "max_weight", [NAN, 0.5, -INF]),
         (losses.GammaContrastive, "momentum", [INF, NAN]),
         (losses.SigmoidContrastive, "bias", [INF, NAN]),
         (LearnableBias, "initial", [INF, NAN]),
@@ -226,7 +228,7 @@ def test_numpy_scalars_are_numbers(kind):
         losses.InfoNCE(half),
         losses.DecoupledContrastive(half, weight_sigma=half),
         losses.GammaContrastive(
-            half, num_items=integer, draws=integer, momentum=half, max_weight=kind(2), seed=integer
+            half, num_items=integer, draws=integer, prior=kind(2), momentum=half, seed=integer
         ),
         losses.GlobalContrastive(integer, half, momentum_steps=integer),
         losses.SigmoidContrastive(half, bias=-half),

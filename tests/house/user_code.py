@@ -58,6 +58,6 @@ def main() -> list[dict[str, float]]:
     with kc.config.tile_shape((4, 4)):
         return [
             train(kc.losses.InfoNCE(temperature=kc.layers.LearnableTemperature(0.1))),
-            train(kc.GammaContrastive(num_items=16, rate="after", reduction="sum")),
+            train(kc.GammaContrastive(num_items=16, momentum="visits", reduction="sum")),
             train(MarginContrastive(margin=0.2)),
         ]

@@ -5,7 +5,7 @@ The settings of `mypy` report each unused `ignore` as an error.
 
 import keras_contrastive as kc
 
-kc.GammaContrastive(rate="aftr")  # type: ignore[arg-type]
+kc.GammaContrastive(momentum="visit")  # type: ignore[arg-type]
 kc.losses.InfoNCE(reduction="total")  # type: ignore[arg-type]
 kc.losses.GlobalContrastive(8, momentum="visit")  # type: ignore[arg-type]
 kc.config.set_tile_shape(512)  # type: ignore[arg-type]

@@ -153,6 +153,19 @@ def exponential(views, ids, temperature, weights, symmetric=True):
     )
 
 
+def gamma_marginal(views, ids, temperature, log_rates, prior, symmetric=True):
+    """The loss with u ~ Gamma(prior, prior * rate) integrated out, without constants."""
+
+    def loss(positives, negatives, log_rate):
+        total = np.logaddexp(
+            math.log(prior) + log_rate, np.logaddexp.reduce(negatives) - math.log(len(negatives))
+        )
+        return (prior + 1) * total - prior * log_rate - np.mean(positives)
+
+    rates = np.tile(log_rates, (len(ids), 1))
+    return _mean_over_directions(views, ids, temperature, symmetric, loss, rates)
+
+
 def matryoshka(views, ids, temperature, symmetric=True, *, loss, weights, extra=None):
     """Kusupati et al., 2022, Eq. 1, with weights by dimension that are divided by their sum."""
     total = 0.0

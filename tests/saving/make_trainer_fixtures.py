@@ -27,7 +27,7 @@ def losses():
     return {
         "gamma_draws": GammaContrastive(num_items=ROWS, draws=2, seed=1, temperature=0.5),
         "gamma_mean": GammaContrastive(num_items=ROWS, temperature=0.5),
-        "gamma_stateless": GammaContrastive(draws=2, seed=1, temperature=0.5),
+        "gamma_shared": GammaContrastive(draws=2, seed=1, temperature=0.5),
         "global": GlobalContrastive(
             num_items=ROWS, temperature=LearnableTemperature(0.5), momentum_steps=10
         ),

@@ -53,7 +53,7 @@ def test_gradient_equals_the_exponential_loss_at_the_stored_estimates():
     a, b = embeddings()
     ids = np.arange(6)
     log_rates = np.random.default_rng(3).normal(size=(6, 2))
-    loss = stateful(log_rates=log_rates, rate="before", draws=None, max_weight=1e6)
+    loss = stateful(log_rates=log_rates, prior=math.inf)
     found = step(loss, ids, a, b)
     weights = np.exp(-log_rates)
     for z, gradient, at in ((a, found[0], lambda x: (x, b)), (b, found[1], lambda x: (a, x))):
@@ -67,7 +67,7 @@ def test_draws_multiply_only_the_partition():
     a, b = embeddings()
     ids = np.arange(6)
     log_rates = np.zeros((6, 2))
-    loss = stateful(log_rates=log_rates, rate="before", draws=3, seed=11, max_weight=1e6)
+    loss = stateful(log_rates=log_rates, prior=math.inf, draws=3, seed=11)
     (found, _) = step(loss, ids, a, b)
     keys = hash_keys(11, ops.convert_to_tensor(0, dtype="int32"), ops.arange(6, dtype="int32"))
     weights = to_numpy(gamma(keys, 3, 2, "float32"))
@@ -78,8 +78,8 @@ def test_draws_multiply_only_the_partition():
 
 
 @pytest.mark.parametrize("labels", [None, [0, 0, 0, 1, 1, 2, 2, 2]], ids=["views", "labels"])
-@pytest.mark.parametrize("rate", ["before", "after", "batch"])
-def test_included_positive_is_added_to_the_stored_estimate(labels, rate):
+@pytest.mark.parametrize("prior", [math.inf, None, 0])
+def test_included_positive_is_added_to_the_stored_estimate(labels, prior):
     # Each positive has the rate: estimate of the negatives + exp(logit) / (items - 1).
     views = embeddings(rows=8, views=2 if labels is None else 1)
     ids = np.arange(8) if labels is None else np.array(labels)
@@ -89,10 +89,9 @@ def test_included_positive_is_added_to_the_stored_estimate(labels, rate):
     loss = GammaContrastive(
         temperature=TEMPERATURE,
         num_items=8,
-        rate=rate,
+        prior=prior,
         include_positive=True,
         symmetric=False,
-        max_weight=1e6,
     )
     loss.build(None if labels is None else {})
     loss.state.log_rates.assign(table)
@@ -106,12 +105,8 @@ def test_included_positive_is_added_to_the_stored_estimate(labels, rate):
         logits, _, is_negative = terms(x)
         return (np.exp(logits) * is_negative).sum(axis=1) / is_negative.sum(axis=1)
 
-    batch = np.array([negatives(views[0])[ids == item].mean() for item in ids])
-    estimates = {
-        "before": np.exp(stored[:, 0]),
-        "after": 0.7 * np.exp(stored[:, 0]) + 0.3 * batch,
-        "batch": negatives(views[0]),
-    }[rate]
+    share = {math.inf: 0.0, None: 0.3, 0: 1.0}[prior]
+    estimates = (1 - share) * np.exp(stored[:, 0]) + share * negatives(views[0])
     fixed, is_positive, _ = terms(views[0])
     rates = estimates[:, None] + np.exp(fixed) / 7
 
@@ -153,10 +148,8 @@ def fixed_rate(**kwargs):
     return stateful(
         6,
         np.full((6, 1), 0.3),
-        draws=None,
         symmetric=False,
         reduction="sum",
-        max_weight=1e6,
         **kwargs,
     )
 
@@ -164,7 +157,7 @@ def fixed_rate(**kwargs):
 @pytest.mark.slow_to_compile
 def test_minibatch_gradient_is_unbiased_at_a_stored_estimate():
     # Enumerates all ten minibatches of two of the five negatives.
-    mean, full = subset_gradients(lambda: fixed_rate(rate="before"))
+    mean, full = subset_gradients(lambda: fixed_rate(prior=math.inf))
     np.testing.assert_allclose(mean, full, rtol=1e-4, atol=1e-5)
 
 
@@ -172,7 +165,7 @@ def test_minibatch_gradient_is_unbiased_at_a_stored_estimate():
 def test_an_estimate_from_the_same_batch_is_biased(include_positive):
     # The trap: the mean of the minibatch gradients misses the full one by as much as InfoNCE's.
     mean, full = subset_gradients(
-        lambda: fixed_rate(rate="batch", include_positive=include_positive)
+        lambda: fixed_rate(prior=0, include_positive=include_positive)
     )
     assert np.linalg.norm(mean - full) > 0.03 * np.linalg.norm(full)
 
@@ -189,7 +182,7 @@ def test_batch_rate_with_the_positive_equals_infonce():
     a, b = embeddings()
     ids = np.arange(6)
     # M = 5 negatives in all: the positive counts as in a batch of six.
-    loss = stateful(num_items=6, rate="batch", draws=None, include_positive=True)
+    loss = stateful(num_items=6, prior=0, include_positive=True)
     found = step(loss, ids, a, b)
     expected = gradients(lambda a, b: InfoNCE(TEMPERATURE)(ids, (a, b)), a, b)
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -224,7 +217,7 @@ def test_full_batch_steps_never_increase_the_loss():
     # With the rate of the last step, each small step of the surrogate goes down the true loss.
     a, b = embeddings()
     ids = np.arange(6)
-    loss = stateful(rate="before", momentum=0.0, draws=None)
+    loss = stateful(prior=math.inf, momentum=0.0)
     values = []
     for _ in range(15):
         values.append(float(loss(ids, (a, b), training=False)))
@@ -328,16 +321,15 @@ def test_visits_are_saved_with_the_model(tmp_path, rng):
     assert to_numpy(again.loss.state.visits)[:6].min() == 2
 
 
-def test_weights_far_from_their_estimate_are_limited_and_counted():
+@pytest.mark.parametrize("prior", [0.0, 0.5, 3.0])
+def test_weights_are_those_of_the_gamma_prior(prior):
     a, b = embeddings()
-    log_rates = np.zeros((6, 2))
-    log_rates[0] = -50  # far below any partition of these rows
-    capped = stateful(log_rates=log_rates, rate="before", draws=None, max_weight=20)
-    found = step(capped, np.arange(6), a, b)
-    assert capped.num_capped == 2
-    weights = np.exp(-log_rates)
+    log_rates = np.random.default_rng(3).normal(scale=2.0, size=(6, 2))
+    log_rates[0] = -50  # far below any partition of these rows: the weight is the largest
+    found = step(stateful(log_rates=log_rates, prior=prior), np.arange(6), a, b)
     fresh = np.exp(reference.log_mean_partitions((a, b), np.arange(6), TEMPERATURE))
-    weights[0] = 20 / fresh[0]
+    weights = (prior + 1) / (prior * np.exp(log_rates) + fresh)
+    assert np.max(weights * fresh) < prior + 1 + 1e-9
     expected = numeric_gradient(
         lambda x: reference.exponential((x, b), range(6), TEMPERATURE, weights).mean(), a
     )
@@ -346,9 +338,7 @@ def test_weights_far_from_their_estimate_are_limited_and_counted():
 
 def test_updated_estimates_bound_the_weights():
     a, b = embeddings()
-    loss = stateful(log_rates=np.full((6, 2), -200.0), momentum=0.7, draws=None)
-    found = step(loss, np.arange(6), a, b)
-    assert loss.num_capped == 0
+    found = step(stateful(log_rates=np.full((6, 2), -200.0), momentum=0.7), np.arange(6), a, b)
     assert np.abs(found).max() < 10
 
 
@@ -400,8 +390,8 @@ def test_default_seed_follows_keras_and_is_saved():
 
 
 def test_weights_may_be_unlimited():
-    loss = GammaContrastive(num_items=4, max_weight=float("inf"))
-    assert GammaContrastive.from_config(loss.get_config()).max_weight == float("inf")
+    loss = GammaContrastive(num_items=4, prior=math.inf)
+    assert GammaContrastive.from_config(loss.get_config()).prior == math.inf
 
 
 # Errors
@@ -421,8 +411,8 @@ def test_weights_may_be_unlimited():
         ({"momentum": 1.0}, ValueError, r"\[0, 1\)"),
         ({"momentum": -0.1}, ValueError, "momentum"),
         ({"momentum": "visit"}, ValueError, "or 'visits'. Received: momentum='visit'"),
-        ({"rate": "now"}, ValueError, "'after', 'before', 'batch'"),
-        ({"max_weight": 0.5}, ValueError, "max_weight"),
+        ({"prior": -0.5}, ValueError, "at least 0.*Received: prior=-0.5"),
+        ({"prior": "strong"}, TypeError, "prior"),
         ({"seed": 0.5}, TypeError, "seed"),
     ],
 )
