@@ -19,7 +19,7 @@ import keras_contrastive as kc
 
 def estimators(batch_size):
     """Returns the losses by name: functions of the temperature."""
-    further = {"draws=1": {"draws": 1}, "draws=8": {"draws": 8}, "rate before": {"rate": "before"}}
+    further = {"draws=1": {"draws": 1}, "draws=8": {"draws": 8}, "prior 19": {"prior": 19.0}}
     further["positive included"] = {"include_positive": True}
     gamma = {str(momentum): {"momentum": momentum} for momentum in ("visits", 0.5, 0.7, 0.9)}
     gamma |= {
@@ -28,7 +28,9 @@ def estimators(batch_size):
     lines = {
         "InfoNCE": kc.losses.InfoNCE,
         "decoupled": lambda t: kc.losses.DecoupledContrastive(t, all_views=False),
-        "jackknife": kc.losses.GammaContrastive,
+        "jackknife": lambda t: kc.losses.DecoupledContrastive(
+            t, bias_correction="jackknife", all_views=False
+        ),
     }
     for name, kwargs in gamma.items():
         lines[f"gamma, {name}"] = lambda t, kwargs=kwargs: kc.losses.GammaContrastive(

@@ -32,9 +32,7 @@ def estimators(temperature):
     common = {"temperature": temperature}
 
     def gamma(**kwargs):
-        return kc.losses.GammaContrastive(
-            num_items=ITEMS, momentum="visits", max_weight=float("inf"), **common, **kwargs
-        )
+        return kc.losses.GammaContrastive(num_items=ITEMS, momentum="visits", **common, **kwargs)
 
     return {
         "InfoNCE": kc.losses.InfoNCE(**common),
@@ -42,7 +40,7 @@ def estimators(temperature):
         "jackknife": kc.losses.DecoupledContrastive(
             all_views=False, bias_correction="jackknife", **common
         ),
-        "gamma, rate before": gamma(rate="before"),
+        "gamma, rate before": gamma(prior=float("inf")),
         "gamma, rate after": gamma(),
         "GlobalContrastive": kc.losses.GlobalContrastive(
             ITEMS, momentum="visits", max_weight=float("inf"), **common

@@ -59,7 +59,9 @@ def estimators(batch_size):
             t, kc.layers.LearnableBias(-math.log(batch_size))
         ),
         "DecoupledContrastive": lambda t: kc.losses.DecoupledContrastive(t, all_views=False),
-        "jackknife": gamma(),
+        "jackknife": lambda t: kc.losses.DecoupledContrastive(
+            t, bias_correction="jackknife", all_views=False
+        ),
         "GlobalContrastive, 0.1": global_(momentum=0.1),
         "GlobalContrastive, visits": global_(momentum="visits"),
         "GammaContrastive, 0.7": gamma(num_items=ITEMS, momentum=0.7),
@@ -73,8 +75,7 @@ def regime_estimators(batch_size):
     del lines["SigmoidContrastive"], lines["GlobalContrastive, 0.1"]
     further = {
         "GammaContrastive, 0.9": {"momentum": 0.9},
-        "GammaContrastive, visits, uncapped": {"momentum": "visits", "max_weight": float("inf")},
-        "GammaContrastive, visits, before": {"momentum": "visits", "rate": "before"},
+        "GammaContrastive, visits, prior 19": {"momentum": "visits", "prior": 19.0},
     }
     for name, kwargs in further.items():
         lines[name] = lambda t, kwargs=kwargs: kc.losses.GammaContrastive(

@@ -79,22 +79,21 @@ from keras import ops  # noqa: E402
 import keras_contrastive as kc  # noqa: E402
 
 SCORE = {"temperature": 1.0, "normalize": False, "symmetric": False}
-# Each step visits the same item. Running partitions that include their own batch bound the weights
-# without a cap.
-RUNNING_PARTITION = {"num_items": 1, "momentum": "visits", "max_weight": float("inf"), **SCORE}
+# Each step visits the same item.
+RUNNING_PARTITION = {"num_items": 1, "momentum": "visits", **SCORE}
 ESTIMATORS = {
     "InfoNCE": lambda: kc.losses.InfoNCE(**SCORE),
     "decoupled": lambda: kc.losses.DecoupledContrastive(all_views=False, **SCORE),
     "jackknife": lambda: kc.losses.DecoupledContrastive(
         all_views=False, bias_correction="jackknife", **SCORE
     ),
-    "GlobalContrastive": lambda: kc.losses.GlobalContrastive(**RUNNING_PARTITION),
+    "GlobalContrastive": lambda: kc.losses.GlobalContrastive(
+        max_weight=float("inf"), **RUNNING_PARTITION
+    ),
     "gamma, 1 draw": lambda: kc.losses.GammaContrastive(draws=1, seed=0, **RUNNING_PARTITION),
     "gamma, 8 draws": lambda: kc.losses.GammaContrastive(draws=8, seed=0, **RUNNING_PARTITION),
     "gamma, mean": lambda: kc.losses.GammaContrastive(**RUNNING_PARTITION),
-    "gamma, mean, weights <= 20": lambda: kc.losses.GammaContrastive(
-        **{**RUNNING_PARTITION, "max_weight": 20.0}
-    ),
+    "gamma, mean, prior 19": lambda: kc.losses.GammaContrastive(prior=19.0, **RUNNING_PARTITION),
     "gamma, mean, momentum 0.7": lambda: kc.losses.GammaContrastive(
         **{**RUNNING_PARTITION, "momentum": 0.7}
     ),

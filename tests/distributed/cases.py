@@ -263,7 +263,9 @@ CASES = {
     "nt_xent": _core(_missing, evaluated=True),
     "sup_con": _core(_labeled, evaluated=True, more_replicas=True),
     "gamma": _core(_two_towers(_gamma(draws=1)), more_replicas=True),
-    "gamma_shared": _core(_two_towers(lambda: losses.GammaContrastive(0.5, draws=1, seed=1), ids=False)),
+    "gamma_shared": _core(
+        _two_towers(lambda: losses.GammaContrastive(0.5, draws=1, seed=1), ids=False)
+    ),
     "global": _core(
         _two_towers(lambda: losses.GlobalContrastive(42, all_views=True, momentum="visits"))
     ),

@@ -164,9 +164,7 @@ def test_minibatch_gradient_is_unbiased_at_a_stored_estimate():
 @pytest.mark.parametrize("include_positive", [False, True])
 def test_an_estimate_from_the_same_batch_is_biased(include_positive):
     # The trap: the mean of the minibatch gradients misses the full one by as much as InfoNCE's.
-    mean, full = subset_gradients(
-        lambda: fixed_rate(prior=0, include_positive=include_positive)
-    )
+    mean, full = subset_gradients(lambda: fixed_rate(prior=0, include_positive=include_positive))
     assert np.linalg.norm(mean - full) > 0.03 * np.linalg.norm(full)
 
 
