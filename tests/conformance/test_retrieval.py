@@ -47,3 +47,42 @@ def test_other_libraries_still_return_the_values_of_the_file():
     for case, expected in zip(content["cases"], CASES, strict=True):
         values = {library: pytest.approx(v) for library, v in expected["expected"].items()}
         assert case == {**expected, "expected": values}
+
+
+@pytest.mark.conformance
+def test_measures_equal_those_of_sentence_transformers():
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+
+    k, rows = (1, 5), range(oracles.ROWS)
+    ours = {"accuracy": "hit_rate", "precision": "precision", "recall": "recall", "mrr": "mrr"}
+    for case in oracles.graded_cases(10):
+        grades, scores = oracles.ranking(case)
+        relevant = {str(query): set(map(str, row.nonzero()[0])) for query, row in enumerate(grades)}
+        evaluator = InformationRetrievalEvaluator(
+            dict.fromkeys(relevant, ""),
+            dict.fromkeys(map(str, rows), ""),
+            relevant,
+            accuracy_at_k=k,
+            precision_recall_at_k=k,
+            mrr_at_k=k,
+            ndcg_at_k=k,
+            map_at_k=(oracles.ROWS,),
+        )
+        hits = [
+            [{"corpus_id": str(row), "score": scores[int(query), row]} for row in rows]
+            for query in evaluator.queries_ids
+        ]
+        theirs = evaluator.compute_metrics(hits)
+        found = retrieval(
+            case["queries"],
+            case["corpus"],
+            # It has no grades.
+            relevant=[[query, row, 1] for query, row, _ in case["relevant"]],
+            k=k,
+            metrics=METRICS,
+        )
+        assert theirs["map@k"][oracles.ROWS] == pytest.approx(found["map"], abs=1e-6)
+        for name in ("accuracy", "precision", "recall", "mrr", "ndcg"):
+            for cut in k:
+                expected = pytest.approx(found[f"{ours.get(name, name)}_at_{cut}"], abs=1e-6)
+                assert theirs[f"{name}@k"][cut] == expected, f"{name}@{cut}"
