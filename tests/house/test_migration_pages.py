@@ -136,6 +136,7 @@ def test_most_pages_have_equal_values():
     assert [name for name, count in counts.items() if not count] == ["libauc"]
 
 
+@pytest.mark.slow_to_compile
 def test_the_example_of_keras_io_has_these_values(rng):
     # Both directions of a softmax over the other view, and the share of correct predictions.
     first, second = (ops.convert_to_tensor(x) for x in rng.normal(size=(2, 9, 4)).astype("float32"))
