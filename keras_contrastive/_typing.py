@@ -34,6 +34,14 @@ class LossArguments(TypedDict, total=False):
     dtype: str | None
 
 
+class ProxyLossArguments(TypedDict, total=False):
+    """Arguments that every loss with class vectors accepts. See `ContrastiveLoss`."""
+
+    reduction: Reduction
+    name: str | None
+    dtype: str | None
+
+
 class LayerArguments(TypedDict, total=False):
     """Arguments of `keras.layers.Layer`."""
 

@@ -10,10 +10,12 @@
 from keras_contrastive._engine.batch import Batch, zero_where_missing
 from keras_contrastive._engine.candidate_sampling import expected_candidates, largest_negatives
 from keras_contrastive._engine.candidates import MISSING_ID, NO_ITEM_ID, Candidates
+from keras_contrastive._engine.class_sums import class_sums
 from keras_contrastive._engine.contrast import Contrast
 from keras_contrastive._engine.groups import groups_by_id, sum_over_group
 from keras_contrastive._engine.ids import (
     LARGEST_ID,
+    check_classes,
     check_ids,
     ids_of_array,
     to_numpy,
@@ -61,8 +63,10 @@ __all__ = [
     "as_embeddings",
     "as_presence",
     "as_weights",
+    "check_classes",
     "check_has_rows",
     "check_ids",
+    "class_sums",
     "count_at_least",
     "dtype_name",
     "eager_tile_shape",

@@ -91,6 +91,26 @@ def check_ids(ids: np.ndarray, num_items: int | None = None, name: str = "ids") 
         )
 
 
+def check_classes(labels: np.ndarray, num_classes: int, name: str) -> None:
+    """Raises if labels that are not negative are no classes.
+
+    Args:
+        labels: Integer array.
+        num_classes: Number of classes of the loss.
+        name: Name of the argument, for the message.
+
+    Raises:
+        ValueError: If a label is at least `num_classes`.
+    """
+    if labels.size and int(labels.max()) >= num_classes:
+        raise ValueError(
+            f"`{name}` must hold labels below `num_classes`, the number of class vectors of the "
+            f"loss. Received: num_classes={num_classes}, largest label {int(labels.max())}. Set "
+            "`num_classes` of the `ClassProxies` to the number of classes, or number them with "
+            f"`np.unique({name}, return_inverse=True)[1]`."
+        )
+
+
 def to_numpy(x: Any) -> np.ndarray:
     """Returns a list, or a tensor of any framework with known values, as a NumPy array."""
     if keras.ops.is_tensor(x):

@@ -1,6 +1,7 @@
-"""Regularizers, learnable temperatures and biases, queues and momentum teachers."""
+"""Regularizers, learnable temperatures and biases, class vectors, queues, momentum teachers."""
 
 from keras_contrastive.layers._brownian_bridge import BrownianBridge
+from keras_contrastive.layers._class_proxies import ClassProxies
 from keras_contrastive.layers._deep_feature_separation import DeepFeatureSeparation
 from keras_contrastive.layers._embedding_queue import EmbeddingQueue
 from keras_contrastive.layers._geometric_consistency import GeometricConsistency
@@ -12,6 +13,7 @@ from keras_contrastive.layers._view_regularizer import ViewRegularizer
 
 __all__ = [
     "BrownianBridge",
+    "ClassProxies",
     "DeepFeatureSeparation",
     "EmbeddingQueue",
     "GeometricConsistency",

@@ -43,8 +43,8 @@ class Matryoshka(ContrastiveLoss):
     Raises:
         TypeError: If `loss` is not a `ContrastiveLoss`, or `dims` and `weights` are not sequences
             of numbers.
-        ValueError: If `loss` has a queue, `num_items` or other state, since all sizes would share
-            it, or `dims` or `weights` are out of range.
+        ValueError: If `loss` has class vectors, or a queue, `num_items` or other state, since all
+            sizes would share it, or `dims` or `weights` are out of range.
 
     Reference:
         - [Kusupati et al., 2022](https://arxiv.org/abs/2205.13147), Eq. 1.
@@ -136,6 +136,11 @@ def _check_loss(loss: Any) -> None:
         raise TypeError(
             "`loss` must be a contrastive loss, such as `keras_contrastive.losses.InfoNCE()`. "
             f"Received: loss={loss!r}."
+        )
+    if hasattr(loss, "proxies"):
+        raise ValueError(
+            "`loss` must compare rows with each other, since class vectors have one size. "
+            f"Received: loss={loss!r}. Pass a loss such as `SupCon()`."
         )
     for name in ("memory", "num_items"):
         if getattr(loss, name, None) is not None:

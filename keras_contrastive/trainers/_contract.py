@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_contrastive._engine import ids_of_array, to_numpy, without_column_axis
+from keras_contrastive._engine import check_classes, ids_of_array, to_numpy, without_column_axis
 from keras_contrastive._typing import ArrayLike, Structure
 from keras_contrastive.trainers._checks import check_inputs, check_some_inputs
 from keras_contrastive.trainers._hard_negatives import checked_hard_negatives
@@ -29,6 +29,7 @@ class DataContract:
             are then enough.
         vocabularies: Sizes of the vocabularies of inputs that are token ids, by name.
         num_items: `None`, or the number of items that the loss stores state for.
+        num_classes: `None`, or the number of classes of the loss. Ids are labels below it.
         hard_negatives: Names of inputs that are hard negatives, and their modalities.
         hard_negative_ids: Names of inputs that are ids, and of the hard negatives that have them.
         ids_reason: Why each batch must have ids, or "" if it need not, for messages.
@@ -40,6 +41,7 @@ class DataContract:
     optional_inputs: tuple[str, ...] | None = None
     vocabularies: tuple[tuple[str, int], ...] = ()
     num_items: int | None = None
+    num_classes: int | None = None
     hard_negatives: tuple[tuple[str, str], ...] = ()
     hard_negative_ids: tuple[tuple[str, str], ...] = ()
     ids_reason: str = ""
@@ -64,6 +66,8 @@ class DataContract:
             if y is not None:
                 y = ids_of_array(as_arrays(y, "y"), "y", self.num_items)
                 _check_count("y", "id", len(y), rows)
+            if self.num_classes is not None:
+                self._check_labels(y)
             if sample_weight is not None:
                 sample_weight = _weights_of_array(as_arrays(sample_weight, "sample_weight"))
                 _check_count("sample_weight", "weight", len(sample_weight), rows)
@@ -139,6 +143,14 @@ class DataContract:
             x = {**x, name: values.astype("int32")}
         return x
 
+    def _check_labels(self, y: np.ndarray | None) -> None:
+        if y is None:
+            raise ValueError(
+                f"`y` must hold a label for each row, since {self.ids_reason}. Received: y=None. "
+                f"Pass integers in [0, {self.num_classes})."
+            )
+        check_classes(y, self.num_classes or 0, "y")
+
     def _expected(self) -> str:
         if self.inputs is None:
             return "the input of the encoder"
@@ -161,12 +173,16 @@ def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataC
     ids_reason = "hard negatives have ids" if trainer.hard_negative_ids else ""
     if num_items is not None:
         ids_reason = f"the loss has num_items={num_items}"
+    num_classes = getattr(trainer.loss, "num_classes", None)
+    if num_classes is not None:
+        ids_reason = f"the loss has vectors of num_classes={num_classes} classes"
     return dataclasses.replace(
         prediction_contract(trainer),
         inputs=(*trainer.modalities, *trainer.extra_inputs) if trainer.has_towers else None,
         optional_inputs=None,
         presence_inputs=tuple(trainer.present),
         num_items=num_items,
+        num_classes=num_classes,
         hard_negatives=tuple(trainer.hard_negatives.items()),
         hard_negative_ids=tuple(trainer.hard_negative_ids.items()),
         ids_reason=ids_reason,

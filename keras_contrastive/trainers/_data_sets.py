@@ -119,7 +119,8 @@ def _checked_tf_data(dataset: Any, contract: DataContract) -> Any:
     contract.check_spec(spec)
     if not isinstance(spec, (tuple, list)) or len(spec) < 2 or spec[1] is None:
         return dataset
-    limit = LARGEST_ID if contract.num_items is None else contract.num_items - 1
+    counts = contract.num_items, contract.num_classes
+    limit = min([LARGEST_ID, *(count - 1 for count in counts if count is not None)])
 
     def check(x: Any, y: Any, *rest: Any) -> Any:
         extra = [(name, x[name], LARGEST_ID) for name, _ in contract.hard_negative_ids]

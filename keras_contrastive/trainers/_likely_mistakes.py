@@ -30,7 +30,11 @@ def warn_of_likely_mistakes(
         _warn_of_ids(trainer, ids)
     if is_rows(x):
         _warn_of_positives_as_negatives(trainer, x)
-    has_candidates = getattr(trainer.loss, "memory", None) is not None or trainer.hard_negatives
+    has_candidates = (
+        getattr(trainer.loss, "memory", None) is not None
+        or trainer.hard_negatives
+        or _has_classes(trainer.loss)
+    )
     if batch_size == 1 and not has_candidates:
         _checks.warn(
             "`batch_size` is 1, so no row has a negative, and the loss does not train the encoders."
@@ -39,6 +43,8 @@ def warn_of_likely_mistakes(
 
 
 def _warn_of_ids(trainer: Any, ids: np.ndarray) -> None:
+    if _has_classes(trainer.loss):
+        return
     distinct = len(np.unique(ids))
     loss = trainer.loss.loss if isinstance(trainer.loss, Matryoshka) else trainer.loss
     has_positives = isinstance(loss, SupCon)
@@ -55,6 +61,11 @@ def _warn_of_ids(trainer: Any, ids: np.ndarray) -> None:
             "positives are other rows with the same label. No row has one, and the loss is always "
             "0. Pass class labels as `y`, or add an augmenter, whose view is the positive."
         )
+
+
+def _has_classes(loss: Any) -> bool:
+    """Returns whether the candidates are vectors of classes."""
+    return getattr(loss, "num_classes", None) is not None
 
 
 def _warn_of_positives_as_negatives(trainer: Any, x: Structure) -> None:

@@ -121,3 +121,9 @@ MINED = {
 STORED = [name for name, case in EVERY.items() if case.stored]
 # Losses that always need state. They have tests of their own.
 REMEMBERING = {"GlobalContrastive": losses.GlobalContrastive}
+# Losses that compare rows with class vectors. They have tests of their own.
+PROXIES = {
+    "ArcFace": losses.ArcFace,
+    "CosFace": losses.CosFace,
+    "NormalizedSoftmax": losses.NormalizedSoftmax,
+}

@@ -99,6 +99,23 @@ CASES = {
             ({"seed": 0.5}, TypeError),
         ],
     ),
+    "ClassProxies": Case(
+        layers.ClassProxies,
+        {
+            "num_classes": 3,
+            "dim": 4,
+            "initializer": keras.initializers.serialize(keras.initializers.Orthogonal(seed=1)),
+        },
+        "ClassProxies(3, dim=4)",
+        lambda layer: layer.build((None, 4)),
+        lambda layer, a, b: ops.sum(ops.square(layer(a) - layer(b))),
+        [
+            ({"num_classes": 0}, ValueError),
+            ({"dim": -1}, ValueError),
+            ({"num_classes": 2.5}, TypeError),
+            ({"dim": True}, TypeError),
+        ],
+    ),
     "DeepFeatureSeparation": Case(
         layers.DeepFeatureSeparation,
         {
@@ -208,7 +225,10 @@ def ready(case, **arguments):
     return settle(layer)
 
 
-REQUIRED = {layers.EmbeddingQueue: {"size": 10, "dim": 4}}
+REQUIRED = {
+    layers.ClassProxies: {"num_classes": 3, "dim": 4},
+    layers.EmbeddingQueue: {"size": 10, "dim": 4},
+}
 
 
 def inputs():

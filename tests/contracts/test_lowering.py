@@ -20,6 +20,7 @@ ROWS, DIM = 40, 8
 SMALL_TILES = (16, 16)
 LARGE = (8192, 64)
 STATEFUL = {
+    "ArcFace": lambda: losses.ArcFace(kc.layers.ClassProxies(ROWS, DIM)),
     "GlobalContrastive": lambda: losses.GlobalContrastive(num_items=ROWS),
     "GammaContrastive, with state": lambda: losses.GammaContrastive(num_items=ROWS),
     "GammaContrastive, shared": losses.GammaContrastive,

@@ -11,6 +11,7 @@ from keras_contrastive.augmentation import RandomTokenMasking
 from keras_contrastive.config import set_tile_shape
 from keras_contrastive.layers import (
     BrownianBridge,
+    ClassProxies,
     DeepFeatureSeparation,
     EmbeddingQueue,
     GeometricConsistency,
@@ -97,6 +98,14 @@ def _labeled(x):
 def _similar(x):
     model, _, x, labels, weights = _labeled(x)
     return model, {"loss": losses.MultiSimilarity(beta=10.0)}, x, labels, weights
+
+
+def _classes(x):
+    model, _, x, labels, weights = _labeled(x)
+    loss = losses.ArcFace(ClassProxies(7, DIM), 0.2, LearnableTemperature(0.5))
+    loss.build()
+    settle(loss.proxies, 4)
+    return model, {"loss": loss}, x, labels, weights
 
 
 def _triplets(x):
@@ -271,6 +280,7 @@ CASES = {
     ),
     "decoupled": _core(_two_towers(lambda: losses.DecoupledContrastive(0.5, weight_sigma=0.5))),
     "sigmoid": _core(_two_towers(_sigmoid), more_replicas=True),
+    "arc_face": _core(_classes),
     "triplet": _core(_triplets, more_replicas=True),
     "queue": _core(_two_towers(_queue), more_replicas=True),
     "micro_batches": _core(_structures(micro_batch_size=3)),

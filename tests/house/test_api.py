@@ -57,7 +57,8 @@ def test_modules_inside_subpackages_are_private():
 
 
 def test_every_loss_has_a_case():
-    made = {type(case.make()) for case in cases.LOSSES.values()} | set(cases.REMEMBERING.values())
+    made = {type(case.make()) for case in cases.LOSSES.values()}
+    made |= {*cases.REMEMBERING.values(), *cases.PROXIES.values()}
     assert made == set(public_classes("losses")) - {kc.losses.ContrastiveLoss}
 
 
