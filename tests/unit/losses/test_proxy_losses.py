@@ -144,7 +144,7 @@ def test_wrong_arguments_raise():
         loss(LABELS, {"image": normal(6, 5)}, training=True)
     with pytest.raises(ValueError, match=r"takes no hard negatives.*Received: hard_negatives of 0"):
         loss(LABELS, z, training=True, hard_negatives={0: z})
-    with pytest.raises(ValueError, match="plain `keras.Model` neither trains"):
+    with pytest.raises(ValueError, match=r"plain `keras.Model` neither trains"):
         loss(LABELS, z)
     with pytest.raises(TypeError, match=r"`proxies` must be .*Received: proxies=4"):
         ArcFace(4)
