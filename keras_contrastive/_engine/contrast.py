@@ -8,6 +8,7 @@ from keras import ops
 from keras_contrastive._engine.batch import Batch
 from keras_contrastive._engine.cached import LocklessCachedProperty
 from keras_contrastive._engine.candidates import MISSING_ID, Candidates
+from keras_contrastive._engine.circle_terms import circle_terms
 from keras_contrastive._engine.direction_sums import DirectionSums
 from keras_contrastive._engine.groups import products_with_others_of_the_group
 from keras_contrastive._engine.logit_terms import (
@@ -152,6 +153,21 @@ class Contrast:
             return self.positive_logit * (scale / self._scale)
         sums = DirectionSums(self._masked_batch, self.directions, scale, False, self._extra)
         return sums.sum(PositiveLogSumExp)
+
+    def circle_sums(self, gamma: float, margin: float) -> tuple[Tensor, Tensor]:
+        """Logs of the sums over positives and over negatives of Sun et al. (2020), Eq. 6.
+
+        The scale of this `Contrast` must be 1. The weights of the similarities have no gradient.
+
+        Args:
+            gamma: Positive float.
+            margin: Positive float.
+        """
+        positives, negatives = circle_terms(gamma, margin)
+        log_sum = self._sums.sum(negatives)
+        if not self._single:
+            return positives.curve(self.positive_logit), log_sum
+        return self._sums.sum(positives), log_sum
 
     @LocklessCachedProperty
     def positive_logit(self) -> Tensor:

@@ -210,6 +210,8 @@ class _TiledSums:
                 if "reference" in column_grads:
                     column_grads["reference"] -= ops.sum(column_weights, axis=0)
                 weights += column_weights
+            if self.terms.is_curved:
+                weights *= self.terms.curve_slope(logits)
             row_grads["z"] += ops.matmul(weights, candidates)
             if "z" in column_grads:
                 column_grads["z"] += ops.matmul(ops.transpose(weights), rows["z"]) * scale
@@ -234,12 +236,12 @@ class _TiledSums:
         self, logits: Tensor, side: Side, axis: int, same: Tensor | None, dropped: Tensor | None
     ) -> Tensor:
         """Returns the masked x of the terms, for the sums of the rows (axis 1) or columns (0)."""
-        x = logits
+        x = self.terms.curve(logits)
         if "limit" in side:
             above = logits > ops.expand_dims(side["limit"], axis)
             dropped = above if dropped is None else ops.logical_or(dropped, above)
         if "reference" in side:
-            x = logits - ops.expand_dims(side["reference"], axis)
+            x = x - ops.expand_dims(side["reference"], axis)
         return self.terms.mask(x, same, dropped)
 
     def _sides(

@@ -24,12 +24,23 @@ class LogitTerms:
     counts_same = False  # whether candidates with the anchor's id count
     has_one_reference = False  # whether all rows and columns have the same reference
     reference_is_log_sum = False  # whether `slope` expects the sum itself as the reference
+    is_curved = False  # whether the terms depend on a `curve` of the logit
 
     @staticmethod
     def mask(x: Tensor, same: Tensor | None, dropped: Tensor | None) -> Tensor:
         """Moves the x of pairs that do not count to a point where the term vanishes."""
         hidden = _either(same, dropped)
         return x if hidden is None else ops.where(hidden, LOWEST, x)
+
+    @staticmethod
+    def curve(logits: Tensor) -> Tensor:
+        """Returns the function of the logits that stands in their place."""
+        return logits
+
+    @staticmethod
+    def curve_slope(logits: Tensor) -> Tensor:
+        """Returns the derivative of `curve`."""
+        return ops.ones_like(logits)
 
     @classmethod
     def total(cls, x: Tensor, axis: int) -> Tensor:

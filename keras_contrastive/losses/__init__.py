@@ -2,6 +2,7 @@
 
 from keras_contrastive.losses._arc_face import ArcFace
 from keras_contrastive.losses._base import ContrastiveLoss
+from keras_contrastive.losses._circle import Circle
 from keras_contrastive.losses._cos_face import CosFace
 from keras_contrastive.losses._decoupled_contrastive import DecoupledContrastive
 from keras_contrastive.losses._gamma_contrastive import GammaContrastive
@@ -17,6 +18,7 @@ from keras_contrastive.losses._triplet import Triplet
 
 __all__ = [
     "ArcFace",
+    "Circle",
     "ContrastiveLoss",
     "CosFace",
     "DecoupledContrastive",

@@ -24,7 +24,14 @@ class Case:
     monotone: bool = True  # whether a closer positive costs less, all else being equal
     tempered: bool = True  # whether the loss has a temperature
     smooth: bool = True  # whether all candidates count, without ties that rounding decides
+    weighted: bool = False  # whether weights of the views have no gradient
     separable: bool = True  # whether the loss of an anchor depends on its own candidates only
+
+    def objective_near(self, views):
+        """Returns the function whose gradient at these views is that of the loss."""
+        if not self.weighted:
+            return self.objective
+        return functools.partial(self.objective, weights_of=views)
 
 
 def _case(make, value, objective=None, **kwargs):
@@ -68,6 +75,12 @@ LOSSES = {
         lambda temperature=None, **kwargs: losses.MultiSimilarity(beta=10.0, **kwargs),
         functools.partial(reference.multi_similarity, beta=10.0),
         tempered=False,
+    ),
+    "Circle": _case(
+        lambda temperature=None, **kwargs: losses.Circle(gamma=10.0, **kwargs),
+        functools.partial(reference.circle, gamma=10.0),
+        tempered=False,
+        weighted=True,
     ),
     "Triplet": _triplet(0.7, "all"),
     "Matryoshka": _case(

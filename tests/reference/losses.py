@@ -77,6 +77,25 @@ def multi_similarity(
     return _mean_over_directions(views, ids, 1.0, symmetric, value, **candidates)
 
 
+def circle(
+    views, ids, temperature, symmetric=True, gamma=80.0, margin=0.4, weights_of=None, **candidates
+):
+    """Sun et al., 2020, Eq. 6. The weights are those of the views `weights_of`, without a slope."""
+    constant = directions(weights_of or views, ids, 1.0, symmetric, **candidates)
+    columns = []
+    for (products, is_positive, is_negative), (fixed, *_) in zip(
+        directions(views, ids, 1.0, symmetric, **candidates), constant, strict=True
+    ):
+        pulls = -gamma * np.maximum(1 + margin - fixed, 0) * (products - (1 - margin))
+        pushes = gamma * np.maximum(fixed + margin, 0) * (products - margin)
+        column = []
+        for pull, push, p, n in zip(pulls, pushes, is_positive, is_negative, strict=True):
+            total = np.exp(pull[p]).sum() * np.exp(push[n]).sum()
+            column.append(math.log1p(total))  # 0 without positives or without negatives
+        columns.append(column)
+    return np.mean(columns, axis=0)
+
+
 def triplet(
     views, ids, temperature, symmetric=True, margin=1.0, mining="semi_hard", squared=False, **extra
 ):

@@ -10,7 +10,13 @@ from keras_contrastive._keras import snake_case
 from keras_contrastive.trainers import _names as names
 from tests.helpers.towers import towers
 
-NEEDS_ARGUMENTS = {"GlobalContrastive": "num_items", "Matryoshka": "loss"}
+NEEDS_ARGUMENTS = {
+    "ArcFace": "proxies",
+    "CosFace": "proxies",
+    "GlobalContrastive": "num_items",
+    "Matryoshka": "loss",
+    "NormalizedSoftmax": "proxies",
+}
 
 
 def classes(subpackage, base):
