@@ -155,13 +155,9 @@ class Contrast:
         return sums.sum(PositiveLogSumExp)
 
     def circle_sums(self, gamma: float, margin: float) -> tuple[Tensor, Tensor]:
-        """Logs of the sums over positives and over negatives of Sun et al. (2020), Eq. 6.
+        """Logs of the sums over positives and over negatives, see `circle_terms`.
 
-        The scale of this `Contrast` must be 1. The weights of the similarities have no gradient.
-
-        Args:
-            gamma: Positive float.
-            margin: Positive float.
+        The scale of this `Contrast` must be 1.
         """
         positives, negatives = circle_terms(gamma, margin)
         log_sum = self._sums.sum(negatives)

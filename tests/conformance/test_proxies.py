@@ -1,4 +1,4 @@
-"""Losses with class vectors equal those of pytorch-metric-learning, with their gradients."""
+"""Losses with labels equal those of pytorch-metric-learning, with their gradients."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_contrastive.layers import ClassProxies
-from keras_contrastive.losses import ArcFace, CosFace, NormalizedSoftmax
+from keras_contrastive.losses import ArcFace, Circle, CosFace, NormalizedSoftmax
 from tests.helpers import normal
 from tests.helpers.backend import value_and_gradients
 
@@ -57,3 +57,17 @@ def test_value_and_gradients_equal_pytorch_metric_learning(name):
     assert value == pytest.approx(float(expected), rel=1e-5)
     np.testing.assert_allclose(found[0], inputs.grad.numpy(), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found[1], slope.T if is_transposed else slope, rtol=1e-3, atol=1e-4)
+
+
+def test_circle_equals_pytorch_metric_learning():
+    import torch
+    from pytorch_metric_learning import losses as peers
+
+    z, labels = normal(8, 4), np.array([0, 1, 0, 2, 1, 0, 1, 2])
+    inputs = torch.tensor(z, requires_grad=True)
+    expected = peers.CircleLoss(m=0.25, gamma=20)(inputs, torch.tensor(labels))
+    expected.backward()
+    loss = Circle(gamma=20, margin=0.25)
+    value, found = value_and_gradients(lambda z: loss(labels, z), z)
+    assert value == pytest.approx(float(expected), rel=1e-5)
+    np.testing.assert_allclose(found[0], inputs.grad.numpy(), rtol=1e-3, atol=1e-4)

@@ -100,6 +100,11 @@ def _similar(x):
     return model, {"loss": losses.MultiSimilarity(beta=10.0)}, x, labels, weights
 
 
+def _circles(x):
+    model, _, x, labels, weights = _labeled(x)
+    return model, {"loss": losses.Circle(gamma=5.0)}, x, labels, weights
+
+
 def _classes(x):
     model, _, x, labels, weights = _labeled(x)
     loss = losses.ArcFace(ClassProxies(7, DIM), 0.2, LearnableTemperature(0.5))
@@ -298,6 +303,7 @@ CASES = {
     "fusion": Case(_fusion()),
     "fusion_in_micro_batches": Case(_fusion(micro_batch_size=3)),
     "multi_similarity": Case(_similar),
+    "circle": Case(_circles),
     "few_left": Case(_few(_two_towers(_gamma())), more_replicas=True),
     "tiled": Case(_tiled(_two_towers(losses.InfoNCE)), more_replicas=True),
     "tiled_gamma": Case(_tiled(_two_towers(_gamma(draws=1, all_views=True)))),
