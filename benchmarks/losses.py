@@ -164,7 +164,7 @@ def measure_memory(run, options):
     if done.returncode == 0:
         run.memory = json.loads(done.stdout.splitlines()[-1])
     else:
-        run.failure = failure_message(
+        run.failure = measure.failure_message(
             "out of memory" if done.returncode < 0 else done.stderr.strip().splitlines()[-1]
         )
     run.report(run.memory)
@@ -207,7 +207,7 @@ def measure_time(runs, options):
                     measure.seconds(step, given)
                     turns.append((run.seconds, step, given))
                 except Exception as error:  # the other candidates continue
-                    run.failure = failure_message(error)
+                    run.failure = measure.failure_message(error)
         for _ in range(options.repeats):
             for seconds, step, given in turns:
                 seconds.append(measure.seconds(step, given))
@@ -230,7 +230,7 @@ def compare(runs, options, batch=128):
                     *measure.embeddings(batch, options.dim, options.dtype, run.candidate.single)
                 )
             except Exception as error:
-                found[who] = [], failure_message(error)
+                found[who] = [], measure.failure_message(error)
                 continue
             parts = flatten([value]), flatten(gradients)
             if run.candidate.who == "ours":
@@ -257,15 +257,6 @@ def compare(runs, options, batch=128):
 
 def flatten(tensors):
     return np.concatenate([np.ravel(ops.convert_to_numpy(ops.cast(x, "float32"))) for x in tensors])
-
-
-def failure_message(error):
-    message = str(error).splitlines()[0][:150] or type(error).__name__
-    full = any(
-        sign in message.lower().replace("_", "")
-        for sign in ("out of memory", "allocate", "resourceexhausted")
-    )
-    return "out of memory" if full else message
 
 
 def machine():

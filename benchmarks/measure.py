@@ -124,6 +124,16 @@ def seconds(step, inputs):
     return time.perf_counter() - start
 
 
+def failure_message(error):
+    """Returns the first line of an error, or "out of memory"."""
+    message = (str(error).splitlines() or [""])[0][:150] or type(error).__name__
+    full = any(
+        sign in message.lower().replace("_", "")
+        for sign in ("out of memory", "allocate", "resourceexhausted")
+    )
+    return "out of memory" if full else message
+
+
 def tile_products(rows, columns):
     """Returns one compiled loop with the products that every tiled loss needs.
 

@@ -18,8 +18,10 @@ import keras_contrastive as kc
 TEMPERATURE, BIAS = 0.07, -10.0
 # The number of products of (batch, batch, dim) of a value and its gradient in tiles. The default is
 # four: logits, logits again, and two gradients. A view with itself needs three more. One view of
-# 2 * batch rows needs three products of four times the size.
-PRODUCTS = {"NTXent": 10, "DecoupledContrastive": 10, "SupCon": 12}
+# 2 * batch rows needs three products of four times the size. `Matryoshka` has the first half and
+# the first quarter of the dimensions in addition.
+PRODUCTS = {"NTXent": 10, "DecoupledContrastive": 10, "SupCon": 12, "Matryoshka": 7}
+WITHOUT_TEMPERATURE = ("MultiSimilarity", "Triplet")
 
 
 @dataclasses.dataclass
@@ -90,10 +92,18 @@ def _ours(name, batch):
                 return loss(ops.arange(batch, dtype="int32"), (a, b), training=True)
 
         return first_step
-    loss = getattr(kc.losses, name)(temperature=TEMPERATURE, normalize=True)
+    if name == "Matryoshka":
+        return _matryoshka
+    arguments = {} if name in WITHOUT_TEMPERATURE else {"temperature": TEMPERATURE}
+    loss = getattr(kc.losses, name)(**arguments, normalize=True)
     return (
         (lambda z: loss(_classes(z), z)) if name == "SupCon" else (lambda a, b: loss(None, (a, b)))
     )
+
+
+def _matryoshka(a, b):
+    dims = [a.shape[1] // part for part in (1, 2, 4)]
+    return kc.losses.Matryoshka(kc.losses.InfoNCE(TEMPERATURE), dims)(None, (a, b))
 
 
 def _items(z):
