@@ -101,9 +101,15 @@ class Matryoshka(ContrastiveLoss):
         self._check_layers(training)
         check_has_rows(batch.views, batch.replicas)
         _check_sizes(self.dims, batch)
+        # The gradients of all sizes are added in this dtype, and rounded to a lower one at the end.
+        batch = batch.cast(self.dtype)
         hard = {
             key: local_hard_negatives(key, given, batch)
             for key, given in hard_negatives_by_view(hard_negatives).items()
+        }
+        hard = {
+            key: Candidates(ops.cast(part.embeddings, self.dtype), part.ids)
+            for key, part in hard.items()
         }
         weights = np.ones(len(self.dims)) if self.weights is None else np.array(self.weights)
         total: Any = 0.0
