@@ -23,7 +23,7 @@ import tempfile
 import time
 
 from gpu.compare import compare
-from gpu.page import write_page
+from gpu.page import PAGE, write_page
 from gpu.processes import Process
 from gpu.table import Printer
 
@@ -46,13 +46,14 @@ def main():
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--out", type=pathlib.Path, default=os.environ.get("OUT", "out"))
-    parser.add_argument("--page", type=pathlib.Path, metavar="JSON", help="only write docs/gpu.md")
+    parser.add_argument("--page", type=pathlib.Path, metavar="JSON", help="only write its results")
+    parser.add_argument("--into", type=pathlib.Path, default=PAGE, help="page with the results")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         return run_part(**options.child)
     if options.page:
-        return write_page(json.loads(options.page.read_text()))
+        return write_page(json.loads(options.page.read_text()), options.into)
     pathlib.Path(options.out).mkdir(parents=True, exist_ok=True)
     Run(options).run_all()
 

@@ -8,9 +8,9 @@ called once per image.
 import keras
 import measure
 import numpy as np
-from gpu import device
 
 import keras_contrastive as kc
+from gpu import device
 
 BATCH, SIZE = 256, 224
 

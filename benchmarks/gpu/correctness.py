@@ -10,9 +10,9 @@ import tempfile
 import keras
 import measure
 import numpy as np
-from gpu import device, exact
 
 import keras_contrastive as kc
+from gpu import device, exact
 from keras_contrastive.config import set_tile_shape
 
 TILES = {"one tile": (1024, 1024), "many tiles": (16, 12)}
@@ -43,7 +43,7 @@ def run(part, path, on_cpu=False):
 
 
 def evaluate(names, both, dtype):
-    """Returns the value and the derivatives of each loss in an array, or the message of an error."""
+    """Returns value and derivatives of each loss in an array, or the message of an error."""
     views = [keras.ops.convert_to_tensor(view, dtype=dtype) for view in both]
     results = {}
 
@@ -60,8 +60,10 @@ def evaluate(names, both, dtype):
     steps = {name: attempt(trace, name) for name in names}
     if measure.BACKEND == "jax":
         with concurrent.futures.ThreadPoolExecutor(8) as pool:  # XLA compiles outside of Python
-            compile_one = lambda name: attempt(lambda name: steps[name].compile(), name)  # noqa: E731
-            steps = dict(zip(steps, pool.map(compile_one, steps), strict=True))
+            compiled = pool.map(
+                lambda name: attempt(lambda name: steps[name].compile(), name), steps
+            )
+            steps = dict(zip(steps, compiled, strict=True))
     for name, step in steps.items():
         if name not in results:
             results[name] = attempt(lambda name, step=step: _numbers(*step(*views)), name)
@@ -92,7 +94,9 @@ def training():
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/model.keras")
         after = keras.saving.load_model(f"{folder}/model.keras").predict(x, verbose=0)
-    arrays["change by saving and loading"] = [np.abs(after[name] - before[name]).max() for name in x]
+    arrays["change by saving and loading"] = [
+        np.abs(after[name] - before[name]).max() for name in x
+    ]
     return {name: np.asarray(keras.ops.convert_to_numpy(x)) for name, x in arrays.items()}
 
 

@@ -3,6 +3,7 @@
 import time
 
 import measure
+
 from gpu.rivals import RIVALS
 from gpu.towers import towers
 

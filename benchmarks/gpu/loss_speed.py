@@ -12,10 +12,10 @@ import concurrent.futures
 import measure
 import numpy as np
 import peers
+
 from gpu import device
 from gpu.peak import measure_peak
 from gpu.rivals import RIVALS
-
 from keras_contrastive.config import set_tile_shape
 
 DIM = 512
@@ -64,7 +64,8 @@ class Run:
             import jax
 
             rows, count = (2 * self.batch, 1) if self.candidate.single else (self.batch, 2)
-            self.step = self.step.lower(*[jax.ShapeDtypeStruct((rows, self.dim), self.dtype)] * count)
+            view = jax.ShapeDtypeStruct((rows, self.dim), self.dtype)
+            self.step = self.step.lower(*[view] * count)
 
     def compile(self):
         if measure.BACKEND == "jax":
@@ -89,7 +90,8 @@ class Run:
             seconds = float(np.median(self.seconds))
             found["ms"] = seconds * 1e3
             if candidate.who == "ours" and self.batch > 4096 and peak:
-                found["of TF32 peak"] = share_of_peak(candidate.loss, self.batch, self.dim, seconds, peak)
+                share = share_of_peak(candidate.loss, self.batch, self.dim, seconds, peak)
+                found["of TF32 peak"] = share
         if ours and "value" in found:
             found["value / ours - 1"] = found["value"] / ours - 1
         numbers = candidate.note or f"{self.dtype}, {self.precision}"

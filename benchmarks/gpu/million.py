@@ -2,10 +2,10 @@
 
 import measure
 import peers
+
 from gpu import device
 from gpu.loss_speed import DIM, MODE, share_of_peak
 from gpu.peak import measure_peak
-
 from keras_contrastive.config import set_tile_shape
 
 BATCH = 2**20

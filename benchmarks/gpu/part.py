@@ -5,6 +5,7 @@ import json
 import time
 
 import measure
+
 from gpu import device
 from gpu.table import ROW
 
@@ -30,7 +31,7 @@ class Part:
         print(ROW + json.dumps({"part": self.name, "backend": measure.BACKEND, **row}), flush=True)
 
     def has_time(self, seconds=0, **names):
-        """Returns whether more than some seconds are left. Otherwise, reports the row as skipped."""
+        """Returns whether more than some seconds are left. Otherwise, reports a skipped row."""
         if self.seconds_left() > seconds:
             return True
         self.report(**names, note="skipped: no time left")

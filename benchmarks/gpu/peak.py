@@ -3,6 +3,7 @@
 import keras
 import measure
 import numpy as np
+
 from gpu import device
 
 

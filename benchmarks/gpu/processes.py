@@ -60,6 +60,7 @@ class Process:
             self._process.kill()
             self.note = "stopped: no time left"
         self._reader.join()
+        self._process.stdout.close()
         self._log.close()
         if self._process.wait() and not self.note:
             self.note = f"failed with exit code {self._process.returncode}, see the log"

@@ -1,7 +1,7 @@
 """Tables of rows, for the terminal and in Markdown."""
 
 ROW = "ROW "  # before the JSON of a row, on the standard output of a part
-HIDDEN = ("part", "backend", "good")
+HIDDEN = ("part", "backend")
 
 
 class Printer:

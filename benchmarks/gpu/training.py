@@ -8,14 +8,13 @@ All of them read the same NumPy arrays.
 import time
 
 import keras
-import measure
 import numpy as np
 import peers
+
+import keras_contrastive as kc
 from gpu import device
 from gpu.loops import LOOPS
 from gpu.towers import Sizes, towers
-
-import keras_contrastive as kc
 
 LEARNING_RATE = 1e-4
 
@@ -78,7 +77,8 @@ def random_data(sizes):
     rng = np.random.default_rng(0)
     rows = sizes.batch * sizes.steps
     images = rng.standard_normal((rows, *sizes.image), dtype="float32")
-    return {"image": images, "text": rng.integers(1, sizes.vocabulary, (rows, sizes.tokens), "int32")}
+    texts = rng.integers(1, sizes.vocabulary, (rows, sizes.tokens), "int32")
+    return {"image": images, "text": texts}
 
 
 def fit_seconds(model, data, sizes):
