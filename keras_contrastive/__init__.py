@@ -19,7 +19,7 @@ from keras_contrastive import (
 from keras_contrastive.losses import GammaContrastive
 from keras_contrastive.trainers import ContrastiveTrainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ContrastiveTrainer",
