@@ -1,4 +1,9 @@
-"""Models that read images and text together: encoder, trainer, task models (experimental)."""
+"""Models that read images and text together: encoder, trainer, task models (experimental).
+
+This subpackage is experimental. Names, arguments and saved files can change in any release. It has
+no published weights, no results on public benchmarks, no beam search, and takes one image and one
+text input. See `docs/guides/fusion.md`.
+"""
 
 from keras_contrastive.fusion._answer_crossentropy import AnswerCrossentropy
 from keras_contrastive.fusion._classifier import FusionClassifier

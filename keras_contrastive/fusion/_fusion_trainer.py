@@ -38,6 +38,8 @@ _TOKENS = "_tokens"
 class FusionTrainer(ContrastiveTrainer):
     """Trains an image tower, a text tower, and a fusion encoder that reads the tokens of both.
 
+    It is experimental, like all of `keras_contrastive.fusion`: arguments can change in any release.
+
     The towers return tokens, one vector for each part of their input. The loss has three terms.
     Each one is reported and has a weight:
 
