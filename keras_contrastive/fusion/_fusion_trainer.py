@@ -38,10 +38,8 @@ _TOKENS = "_tokens"
 class FusionTrainer(ContrastiveTrainer):
     """Trains an image tower, a text tower, and a fusion encoder that reads the tokens of both.
 
-    It is experimental, like all of `keras_contrastive.fusion`: arguments can change in any release.
-
-    The towers return tokens, one vector for each part of their input. The loss has three terms.
-    Each one is reported and has a weight:
+    Experimental, see `kc.fusion`. The towers return tokens, one vector for each part of their
+    input. The loss has three terms. Each one is reported and has a weight:
 
     * **contrast**: the loss that `compile` gets, on the pooled and projected tokens.
     * **matching**: the fusion encoder tells pairs from hard negatives. See `ImageTextMatching`.
