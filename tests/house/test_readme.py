@@ -1,96 +1,40 @@
-"""The code in the README runs as printed."""
+"""The code in the README runs as printed, each block in a process of its own."""
 
-import functools
 import re
+import subprocess
+import sys
 
-import keras
-import numpy as np
 import pytest
 
-import keras_contrastive
-from tests.helpers import backbones
-from tests.helpers.backend import COMPILE_LEAST
-from tests.helpers.markdown import README, python_blocks, read
+from tests.helpers.markdown import README, ROOT, python_blocks
 
-BLOCKS = python_blocks(README)
-KERAS_HUB_BLOCKS = [block for block in BLOCKS if "keras_hub" in block]
-SHORTER = {"epochs=20": "epochs=2"}
+QUICKSTART, IMAGES_AND_TEXT, REGULARIZERS = python_blocks(README)
 
 
-def encoder(*layers, shape, dtype="float32"):
-    return keras.Sequential([keras.Input(shape, dtype=dtype), *layers, keras.layers.Dense(8)])
-
-
-@pytest.fixture
-def names():
-    rng = np.random.default_rng(0)
-    image_shape = (8, 8, 3)
-    return {
-        "images": rng.uniform(size=(12, *image_shape)).astype("float32"),
-        "new_images": rng.uniform(size=(10, *image_shape)).astype("float32"),
-        "tokens": rng.integers(20, size=(12, 5)),
-        "wrong_tokens": rng.integers(20, size=(12, 5)),
-        "question_tokens": rng.integers(20, size=(12, 5)),
-        "answers": rng.integers(10, size=12),
-        "new_tokens": rng.integers(20, size=(10, 5)),
-        "text_embeddings": rng.normal(size=(12, 8)).astype("float32"),
-        "image_tower": encoder(keras.layers.Flatten(), shape=image_shape),
-        "image_encoder": encoder(keras.layers.Flatten(), shape=image_shape),
-        "backbone": encoder(keras.layers.Flatten(), shape=image_shape),
-        "text_encoder": encoder(
-            keras.layers.Embedding(20, 4),
-            keras.layers.GlobalAveragePooling1D(),
-            shape=(5,),
-            dtype="int32",
-        ),
-    }
-
-
-def run(blocks, names):
-    for block in blocks:  # in order, because later blocks use names of earlier ones
-        for long, short in SHORTER.items():
-            block = block.replace(long, short)
-        exec(block, names)
-
-
-def compile_least(monkeypatch):
-    """Makes `compile` choose the mode that is fastest for a few steps."""
-    quick = functools.partialmethod(keras.Model.compile, **COMPILE_LEAST)
-    monkeypatch.setattr(keras.Model, "compile", quick)
+def printed_by(block):
+    command = [sys.executable, "-c", block]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
 
 
 @pytest.mark.slow_to_compile
-def test_the_ways_to_use_it_run(names, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    compile_least(monkeypatch)
-    blocks = [block for block in BLOCKS if block not in KERAS_HUB_BLOCKS]
-    assert len(blocks) == 7
-    run(blocks, names)
-    assert names["embeddings"].shape == (10, 8)
-    assert np.isfinite(names["model"].history.history["loss"][-1])
-    assert names["features"].shape == (12, 8)
+def test_the_quickstart_prints_a_value_that_improves():
+    before, after = map(float, re.findall(r"597: (\d\.\d+)", printed_by(QUICKSTART)))
+    assert before < 0.05
+    assert after > 0.4
 
 
-@pytest.mark.towers
-def test_the_example_of_pretrained_encoders_runs(monkeypatch, tmp_path):
-    import keras_hub
-
-    def small(make):
-        return classmethod(lambda cls, preset: make())
-
-    monkeypatch.setattr(keras_hub.models.CLIPBackbone, "from_preset", small(backbones.image_text))
-    monkeypatch.setattr(keras_hub.models.BertBackbone, "from_preset", small(backbones.bert))
-    monkeypatch.chdir(tmp_path)
-    assert len(KERAS_HUB_BLOCKS) == 1
-    texts = backbones.texts()
-    names = {"kc": keras_contrastive, "images": backbones.images(), "token_ids": texts["token_ids"]}
-    run(KERAS_HUB_BLOCKS, names)
-    assert np.isfinite(names["model"].history.history["loss"][-1])
-    assert (tmp_path / "clip_finetuned" / "model.weights.h5").exists()
-    assert tuple(names["text_tower"](texts).shape) == (backbones.ROWS, 256)
+@pytest.mark.slow_to_compile
+def test_most_images_found_by_the_name_of_a_digit_show_it():
+    found = re.findall(r"\d", printed_by(IMAGES_AND_TEXT).rpartition("[[")[2])
+    assert len(found) == 50
+    right = sum(int(digit) == i // 5 for i, digit in enumerate(found))
+    assert right > 35
 
 
-def test_the_contents_list_every_subpackage():
-    listed = re.findall(r"^\| `kc\.(\w+)` \|", read(README), flags=re.MULTILINE)
-    shortcuts = {"ContrastiveTrainer", "GammaContrastive"}
-    assert sorted(listed) == sorted(set(keras_contrastive.__all__) - shortcuts)
+@pytest.mark.slow_to_compile
+def test_the_regularizers_are_logged():
+    logs = printed_by(REGULARIZERS)
+    for name in ("deep_feature_separation", "brownian_bridge", "geometric_consistency"):
+        assert f"{name}: " in logs

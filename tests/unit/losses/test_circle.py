@@ -39,4 +39,3 @@ def test_wrong_arguments_raise():
         (name,) = arguments
         with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
             Circle(**arguments)
-
