@@ -21,6 +21,7 @@ from keras_contrastive._engine.ids import (
     to_numpy,
     without_column_axis,
 )
+from keras_contrastive._engine.item_tables import is_item, item_rows, write_item_rows
 from keras_contrastive._engine.normalize import normalize, unit_rows
 from keras_contrastive._engine.numerics import LOWEST, TIE
 from keras_contrastive._engine.pairwise import log_gaussian_potential, squared_differences
@@ -74,6 +75,8 @@ __all__ = [
     "groups_by_id",
     "ids_of_array",
     "is_found",
+    "is_item",
+    "item_rows",
     "largest_negatives",
     "log_gaussian_potential",
     "nearest_negative",
@@ -89,6 +92,7 @@ __all__ = [
     "unit_rows",
     "view_name",
     "without_column_axis",
+    "write_item_rows",
     "zero_where_missing",
 ]
 

@@ -5,6 +5,7 @@ from keras_contrastive.layers._class_proxies import ClassProxies
 from keras_contrastive.layers._deep_feature_separation import DeepFeatureSeparation
 from keras_contrastive.layers._embedding_queue import EmbeddingQueue
 from keras_contrastive.layers._geometric_consistency import GeometricConsistency
+from keras_contrastive.layers._item_temperature import ItemTemperature
 from keras_contrastive.layers._learnable_bias import LearnableBias
 from keras_contrastive.layers._learnable_temperature import LearnableTemperature
 from keras_contrastive.layers._modality import Modality
@@ -17,6 +18,7 @@ __all__ = [
     "DeepFeatureSeparation",
     "EmbeddingQueue",
     "GeometricConsistency",
+    "ItemTemperature",
     "LearnableBias",
     "LearnableTemperature",
     "Modality",

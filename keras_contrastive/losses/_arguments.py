@@ -82,8 +82,19 @@ def check_memory(memory: Any) -> None:
         )
 
 
-def checked_temperature(temperature: Any) -> Any:
-    """Returns a temperature. Raises if it is neither positive nor a layer with a scale."""
+def checked_temperature(temperature: Any, per_item: bool) -> Any:
+    """Returns a temperature. Raises if it is neither positive nor a layer with a scale.
+
+    Args:
+        temperature: The argument of a loss.
+        per_item: Whether the layer may have a temperature for each item.
+    """
+    if hasattr(temperature, "of_items") and not per_item:
+        raise ValueError(
+            "`temperature` must be a number or a `LearnableTemperature` in a loss without state of "
+            f"its items. Received: temperature={temperature!r}. "
+            "`GlobalContrastive(num_items, temperature)` takes it."
+        )
     if isinstance(temperature, keras.layers.Layer) and hasattr(type(temperature), "scale"):
         return temperature
     value = _checks.divisor(

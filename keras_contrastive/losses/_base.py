@@ -77,6 +77,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             layers that no model tracks.
     """
 
+    per_item = False  # whether each item may have a temperature
     all_views = False  # whether candidates are the rows of all views, or of the other view only
 
     def __init__(
@@ -95,7 +96,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         name = name or snake_case(type(self).__name__)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         check_memory(memory)
-        self.temperature = checked_temperature(temperature)
+        self.temperature = checked_temperature(temperature, self.per_item)
         self.symmetric = symmetric
         self.normalize = normalize
         self.memory = memory
@@ -185,8 +186,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         training: bool | None = None,
     ) -> Tensor:
         """Computes the reduced loss of a `kc.extend.Batch`. See the call arguments."""
-        losses = self.per_anchor(batch, directions, hard_negatives, training)
-        return self.reduce(losses, batch)
+        return self.reduce(self.per_anchor(batch, directions, hard_negatives, training), batch)
 
     def per_anchor(
         self,
@@ -238,6 +238,10 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             return ops.cast(self.temperature.scale, self.dtype)
         return ops.convert_to_tensor(1.0 / self.temperature, dtype=self.dtype)
 
+    def batch_scale(self, batch: Batch) -> Tensor:
+        """Returns the scale of a batch, also one per row `(batch, directions)`."""
+        return self.scale()
+
     def get_config(self) -> Config:
         return {
             **super().get_config(),
@@ -263,7 +267,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         training: bool | None,
     ) -> Tensor:
         """Returns the mean of the losses over the directions, `(batch,)`."""
-        contrast = Contrast(batch, list(directions), self.scale(), self.all_views, extra)
+        contrast = Contrast(batch, [*directions], self.batch_scale(batch), self.all_views, extra)
         losses = self.per_direction(contrast, training)  # (batch, directions)
         if not directions:
             return losses[:, 0]

@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Contrast
-from keras_contrastive._typing import Config, Layer, LossArguments, Tensor
+from keras_contrastive._engine import Batch, Contrast
+from keras_contrastive._typing import Config, Directions, Layer, LossArguments, Tensor
 from keras_contrastive.losses._arguments import value_with_gradient_of
 from keras_contrastive.losses._running_partition import RunningPartitionLoss
 
@@ -27,9 +27,9 @@ class GlobalContrastive(RunningPartitionLoss):
     Args:
         num_items: Positive int, the number of items. Ids are in `[0, num_items)`. An item with
             another id counts as never seen, and nothing is stored for it.
-        temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the
-            similarities. With a learnable one, a stored average is adjusted to the current
-            temperature.
+        temperature: Positive float, a `kc.layers.LearnableTemperature`, or a
+            `kc.layers.ItemTemperature`, which makes this loss iSogCLR. Divides the similarities.
+            With a learnable one, a stored average is adjusted to the current temperature.
         momentum: In `[0, 1)`, the share of the old average in the new one (SogCLR's gamma is
             1 - momentum). Or `"visits"`, which is 1 - n**-0.7 at the n-th visit of an item. The
             first visit sets the average. See `docs/results.md` for measurements of both.
@@ -47,13 +47,15 @@ class GlobalContrastive(RunningPartitionLoss):
     Returns:
         Loss in nats, negative if positives are recognized: the log of the *mean* over the negatives
         of the batch, minus the logit of the positive. It is 0 if all embeddings are equal, and for
-        an anchor without negatives. The papers multiply it by the temperature.
+        an anchor without negatives. The papers multiply it by the temperature. With a temperature
+        for each item, the gradient is multiplied by the temperature over its initial value.
 
     Raises:
         ValueError: If a training step has no ids, or the loss is neither built nor tracked.
 
     Reference:
         - [Yuan et al., 2022](https://arxiv.org/abs/2202.12387), Alg. 1.
+        - [Qiu et al., 2023](https://arxiv.org/abs/2305.11965), Alg. 1, for `ItemTemperature`.
         - [Wei et al., 2024](https://arxiv.org/abs/2407.01445), Sec. 4, for the cosine schedule.
 
     Example:
@@ -64,6 +66,8 @@ class GlobalContrastive(RunningPartitionLoss):
     >>> round(float(loss(np.arange(4), (z, z), training=True)), 4)  # log(1) - 1
     -1.0
     """
+
+    per_item = True
 
     def __init__(
         self,
@@ -93,6 +97,21 @@ class GlobalContrastive(RunningPartitionLoss):
         """Number of weights that `max_weight` has limited so far. It is 0 without state."""
         return 0 if self.state is None else int(ops.convert_to_numpy(self.state.num_capped))
 
+    @property
+    def item_temperature(self) -> Any:
+        """The `ItemTemperature` of this loss, or `None`."""
+        return self.temperature if hasattr(self.temperature, "of_items") else None
+
+    def build(self, directions: Directions | None = None, num_views: int | None = None) -> None:
+        if self.item_temperature is not None and not self.temperature.built:
+            self.temperature.build((self.num_items, self._num_directions(directions)))
+        super().build(directions, num_views)
+
+    def batch_scale(self, batch: Batch) -> Tensor:
+        if self.item_temperature is None or batch.ids is None:
+            return self.scale()
+        return 1 / ops.cast(self.temperature.of_items(batch.ids), self.dtype)
+
     def new_state(self, num_directions: int, **kwargs: Any) -> Layer:
         return super().new_state(num_directions, counts_capped=True, **kwargs)
 
@@ -101,16 +120,25 @@ class GlobalContrastive(RunningPartitionLoss):
         value = contrast.zero_where_invalid(log_mean - contrast.positive_logit)
         if training is False:
             return value
-        estimates = self.update_estimates(
-            contrast,
-            value,
-            lambda: contrast.expected_logit() - contrast.positive_logit,
-            self._current_momentum(),
-        )
+        is_learned = isinstance(self.temperature, keras.layers.Layer)
+        slope = contrast.expected_logit() - contrast.positive_logit if is_learned else None
+        estimates = self.update_estimates(contrast, value, lambda: slope, self._current_momentum())
         weights = self._capped_weights(contrast, value, estimates.after)
+        if self.item_temperature is not None:
+            # The derivative of temperature * log(u) with respect to the temperature.
+            slopes = ops.stop_gradient(estimates.after - weights * slope)
+            weights = weights * self._relative_temperatures(contrast, slopes)
         self.state.advance()
         # The gradient of exp(value) / u equals that of weights * value, with detached weights.
         return value_with_gradient_of(value, weights * value)
+
+    def _relative_temperatures(self, contrast: Contrast, slopes: Tensor) -> Tensor:
+        """Returns temperatures over their initial value, and then takes a step of them."""
+        batch, temperature = contrast.batch, self.temperature
+        relative = ops.cast(temperature.of_items(batch.ids), self.dtype) / temperature.initial
+        slopes = ops.where(contrast.valid, slopes, ops.full_like(slopes, float("nan")))
+        temperature.update(batch.gather(batch.ids), batch.gather(slopes))
+        return relative
 
     def _capped_weights(self, contrast: Contrast, value: Tensor, log_estimate: Tensor) -> Tensor:
         """Returns the batch's partition divided by the estimate, at most `max_weight`."""

@@ -5,7 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contrastive._engine import groups_by_id, sum_over_group
+from keras_contrastive._engine import (
+    groups_by_id,
+    is_item,
+    item_rows,
+    sum_over_group,
+    write_item_rows,
+)
 from keras_contrastive._keras import replicated_weight
 from keras_contrastive._typing import Shape, Tensor
 
@@ -19,8 +25,7 @@ class ItemRates(keras.layers.Layer):
     derivative of the estimate with respect to the scale is stored as well, and the estimate is
     adjusted to the current scale when it is read.
 
-    Ids outside of `[0, num_items)` are safe on every device: they read as never seen, and writes to
-    them are discarded.
+    Ids outside of `[0, num_items)` read as never seen, and writes to them are discarded.
 
     Args:
         num_items: Number of items.
@@ -52,7 +57,7 @@ class ItemRates(keras.layers.Layer):
         self.step = replicated_weight(self, "step", dtype="int32")
         if self.counts_capped:
             self.num_capped = replicated_weight(self, "num_capped", dtype="int32")
-        # The last row receives the writes to ids that are out of range.
+        # The last row receives the writes to ids that are out of range, see `item_rows`.
         shape = (self.num_items + 1, self.num_directions)
         not_seen = keras.initializers.Constant(_NOT_SEEN)
         self.log_rates = replicated_weight(self, "log_rates", shape, initializer=not_seen)
@@ -66,32 +71,33 @@ class ItemRates(keras.layers.Layer):
     def read(self, ids: Tensor, scale: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns estimates at this scale and their slopes, `(batch, directions)` each.
 
+        The scale is a scalar, one per direction, or one per row and direction.
+
         Estimates are `-inf` for items that were never seen. Slopes are `None` unless the scale
         moves. The adjustment is of first order in the change of the scale. The error is half its
         square times the variance of the similarities.
         """
-        rows = self._rows(ids)
-        rates = ops.take(self.log_rates, rows, axis=0)
+        rates = item_rows(self.log_rates, ids)
         slopes = None
         if self.moving_scale:
-            slopes = ops.take(self.slopes, rows, axis=0)
-            rates = rates + slopes * (scale - ops.take(self.scales, rows, axis=0))
-        in_range = ops.expand_dims(self._in_range(ids), 1)
+            slopes = item_rows(self.slopes, ids)
+            rates = rates + slopes * (scale - item_rows(self.scales, ids))
+        in_range = ops.expand_dims(is_item(ids, self.log_rates), 1)
         return ops.where(in_range, rates, ops.full_like(rates, _NOT_SEEN)), slopes
 
     def count_visits(self, ids: Tensor, is_seen: Tensor) -> Tensor:
         """Counts visits where `is_seen`. Returns the counts, `(batch, directions)`."""
-        visits = ops.take(self.visits, self._rows(ids), axis=0) + ops.cast(is_seen, "float32")
-        self._scatter(self.visits, ops.expand_dims(self._rows(ids), 1), visits)
-        return ops.where(ops.expand_dims(self._in_range(ids), 1), visits, ops.ones_like(visits))
+        visits = item_rows(self.visits, ids) + ops.cast(is_seen, "float32")
+        write_item_rows(self.visits, ids, visits)
+        in_range = ops.expand_dims(is_item(ids, self.visits), 1)
+        return ops.where(in_range, visits, ops.ones_like(visits))
 
     def write(self, ids: Tensor, log_rates: Tensor, slopes: Tensor | None, scale: Tensor) -> None:
         """Stores estimates and slopes `(batch, directions)`. Rows with equal ids must be equal."""
-        indices = ops.expand_dims(self._rows(ids), 1)
-        self._scatter(self.log_rates, indices, log_rates)
+        write_item_rows(self.log_rates, ids, log_rates)
         if self.moving_scale and slopes is not None:
-            self._scatter(self.slopes, indices, slopes)
-            self._scatter(self.scales, indices, ops.zeros_like(slopes) + scale)
+            write_item_rows(self.slopes, ids, slopes)
+            write_item_rows(self.scales, ids, ops.zeros_like(slopes) + scale)
 
     def count_capped(self, count: Tensor) -> None:
         """Adds to the number of weights that the loss has limited."""
@@ -100,16 +106,6 @@ class ItemRates(keras.layers.Layer):
     def advance(self) -> None:
         """Ends a step."""
         self.step.assign(self.step + 1)
-
-    @staticmethod
-    def _scatter(table: Any, indices: Tensor, rows: Tensor) -> None:
-        table.assign(ops.scatter_update(table, indices, ops.cast(rows, "float32")))
-
-    def _in_range(self, ids: Tensor) -> Tensor:
-        return ops.logical_and(ids >= 0, ids < self.num_items)
-
-    def _rows(self, ids: Tensor) -> Tensor:
-        return ops.where(self._in_range(ids), ids, ops.full_like(ids, self.num_items))
 
 
 def mean_by_id(

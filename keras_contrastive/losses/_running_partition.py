@@ -141,7 +141,7 @@ class RunningPartitionLoss(ContrastiveLoss):
                 "for arrays of exactly `num_items` rows."
             )
         self._check_directions(log_partition)
-        scale = ops.stop_gradient(self.scale())
+        scale = ops.stop_gradient(self.batch_scale(batch))
         fresh = self._informative(contrast, log_partition)
         fresh_slope = None
         if self.state.moving_scale:
@@ -150,6 +150,8 @@ class RunningPartitionLoss(ContrastiveLoss):
             fresh = ops.where(ops.isfinite(fresh_slope), fresh, unknown)
         # Every replica makes the same update, that of the global batch.
         ids, fresh, fresh_slope = (batch.gather(x) for x in (batch.ids, fresh, fresh_slope))
+        if len(scale.shape) == 2:  # one per row
+            scale = batch.gather(scale)
         old, old_slope = self.state.read(ids, scale)
         old = ops.cast(old, fresh.dtype)
         mean, mean_slope = mean_by_id(ids, fresh, fresh_slope)

@@ -56,6 +56,12 @@ def evaluate_queue(layer, a, b):
     return ops.sum(ops.stack(products))
 
 
+def evaluate_item_temperature(layer, a, b):
+    ids = ops.arange(7, dtype="int32")
+    layer.update(ids, ops.stop_gradient(a))
+    return ops.sum(layer.of_items(ids) * a * b)
+
+
 def build_teacher(layer):
     tower = keras.layers.Dense(4)
     tower.build((None, 4))
@@ -178,6 +184,29 @@ CASES = {
         build_regularizer,
         evaluate_regularizer,
         [({"cross_modal": -1.0}, ValueError), ({"in_modal": "1"}, TypeError)],
+    ),
+    "ItemTemperature": Case(
+        layers.ItemTemperature,
+        {
+            "initial": 0.2,
+            "lowest": 0.1,
+            "highest": 0.5,
+            "rho": 1.0,
+            "learning_rate": 0.1,
+            "momentum": 0.5,
+        },
+        "ItemTemperature(0.2, lowest=0.1, highest=0.5, rho=1.0, learning_rate=0.1, momentum=0.5)",
+        lambda layer: layer.build((9, 4)),
+        evaluate_item_temperature,
+        [
+            ({"lowest": 0}, ValueError),
+            ({"highest": 0.01}, ValueError),
+            ({"initial": 0.8}, ValueError),
+            ({"rho": -1.0}, ValueError),
+            ({"learning_rate": 0.0}, ValueError),
+            ({"momentum": 1.0}, ValueError),
+            ({"rho": "6"}, TypeError),
+        ],
     ),
     "LearnableBias": Case(
         layers.LearnableBias,

@@ -15,6 +15,7 @@ from keras_contrastive.layers import (
     DeepFeatureSeparation,
     EmbeddingQueue,
     GeometricConsistency,
+    ItemTemperature,
     LearnableBias,
     LearnableTemperature,
 )
@@ -289,6 +290,9 @@ CASES = {
     "triplet": _core(_triplets, more_replicas=True),
     "queue": _core(_two_towers(_queue), more_replicas=True),
     "micro_batches": _core(_structures(micro_batch_size=3)),
+    "item_temperature": Case(
+        _two_towers(lambda: losses.GlobalContrastive(42, ItemTemperature(0.5, 0.1, 0.9)))
+    ),
     "jackknife": Case(_two_towers(lambda: losses.InfoNCE(0.5, bias_correction="jackknife"))),
     "class_balanced": Case(_class_balanced),
     "weighted": Case(_weighted),
