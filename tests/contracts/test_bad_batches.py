@@ -6,12 +6,7 @@ import pytest
 from keras import ops
 
 from keras_contrastive import losses
-from keras_contrastive.layers import (
-    EmbeddingQueue,
-    ItemTemperature,
-    LearnableTemperature,
-    MomentumTeacher,
-)
+from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature, MomentumTeacher
 from tests.contracts.loss_cases import EVERY, STORED
 from tests.helpers.backend import to_numpy
 
@@ -45,7 +40,6 @@ RATES = {
     "gamma, positive": lambda: with_rates("gamma", include_positive=True),
     "gamma, learned": lambda: losses.GammaContrastive(LearnableTemperature(0.5), num_items=6),
     "global": lambda: with_rates("global"),
-    "global, per item": lambda: losses.GlobalContrastive(6, ItemTemperature(0.5)),
     "global, learned": lambda: losses.GlobalContrastive(6, LearnableTemperature(0.5)),
 }
 bad_values = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
