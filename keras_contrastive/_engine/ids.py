@@ -41,8 +41,11 @@ def _cure_of_rows(ids: np.ndarray) -> str:
         if (ids.sum(axis=1) == 1).all():
             return "These are one-hot labels. Pass `labels.argmax(axis=1)`."
         return (
-            "Rows with several labels have no single id. Pass one label per row, or leave the ids "
-            "out if all rows are different items."
+            "Rows with several labels have no single id. To treat rows with equal sets of labels "
+            "as positives, pass `np.unique(labels, axis=0, return_inverse=True)[1]`. Other rows "
+            "are then negatives, even with some labels in common. To train on each label, use a "
+            "classifier with `keras.losses.BinaryCrossentropy`. Leave the ids out if all rows are "
+            "different items."
         )
     return "Pass one integer per row."
 

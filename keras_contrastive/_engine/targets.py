@@ -79,7 +79,8 @@ def as_ids(y_true: ArrayLike) -> Tensor:
         raise ValueError(
             "Ids must have the shape `(batch,)` or `(batch, 1)`. "
             f"Received: y_true {tuple(ids.shape)}. Convert one-hot labels with "
-            "`np.nonzero(labels)[1]`. Rows with several labels have no single id."
+            "`np.nonzero(labels)[1]`, and rows with several labels with "
+            "`np.unique(labels, axis=0, return_inverse=True)[1]`."
         )
     return ids
 

@@ -24,6 +24,11 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PA
 AGREEMENT = read(ROOT / "docs" / "agreement.md")
 # Equal values that no row of `agreement.md` has, and the tests that compare them.
 COMPARED = {
+    **dict.fromkeys(
+        ("ArcFaceLoss", "CosFaceLoss", "NormalizedSoftmaxLoss", "ProxyNCALoss"),
+        "test_value_and_gradients_equal_pytorch_metric_learning",
+    ),
+    "CircleLoss": "test_circle_equals_pytorch_metric_learning",
     "contrastive_loss": "test_the_example_of_keras_io_has_these_values",
     "contrastive_accuracy": "test_the_example_of_keras_io_has_these_values",
     "AccuracyCalculator": "test_measures_equal_those_of_other_libraries",
@@ -125,9 +130,9 @@ def test_equal_values_are_compared_by_a_test(page):
 
 
 def test_the_tests_that_compare_exist():
-    tests = read(ROOT / "tests" / "conformance" / "test_retrieval.py") + read(
-        pathlib.Path(__file__)
-    )
+    folder = ROOT / "tests" / "conformance"
+    files = folder / "test_retrieval.py", folder / "test_proxies.py", pathlib.Path(__file__)
+    tests = "".join(map(read, files))
     assert [name for name in COMPARED.values() if f"def {name}(" not in tests] == []
 
 
