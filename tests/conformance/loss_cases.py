@@ -6,7 +6,7 @@ of the other library and ours, for embeddings `(rows, dim)` of two views and lab
 
 import numpy as np
 
-from keras_contrastive import losses
+from keras_contrastive import layers, losses
 from tests.conformance import peers
 
 ROWS, DIM, CLASSES = 24, 8, 6
@@ -200,6 +200,52 @@ def semi_hard_triplets(a, b, labels):
     )
     theirs = pml("TripletMarginLoss", margin=0.3)(a, tensor(labels), miner(a, tensor(labels)))
     return theirs, losses.Triplet(0.3, "semi_hard")(labels, a)
+
+
+@case("pytorch-metric-learning", "`CircleLoss(m, gamma)`", "`Circle(gamma, m)`")
+def circle(a, b, labels):
+    theirs = pml("CircleLoss", m=0.25, gamma=20)(a, tensor(labels))
+    return theirs, losses.Circle(20.0, 0.25)(labels, a)
+
+
+def class_vectors(theirs, make, **arguments):
+    def values(a, b, labels):
+        peer = pml(theirs, num_classes=CLASSES, embedding_size=DIM, **arguments)
+        vectors = (peer.proxies if hasattr(peer, "proxies") else peer.W).detach().numpy()
+        proxies = layers.ClassProxies(CLASSES, DIM)
+        loss = make(proxies)
+        loss.build()
+        proxies.set_weights([vectors if vectors.shape == (CLASSES, DIM) else vectors.T])
+        return peer(a, tensor(labels)), loss(labels, a, training=True)
+
+    return values
+
+
+for _theirs, _ours, _function in (
+    (
+        "`ArcFaceLoss(n, dim, margin=degrees, scale=1/t)`",
+        "`ArcFace(ClassProxies(n, dim), radians, t)`",
+        class_vectors("ArcFaceLoss", lambda p: losses.ArcFace(p, np.radians(28.6), 1 / 64)),
+    ),
+    (
+        "`CosFaceLoss(n, dim, margin=m, scale=1/t)`",
+        "`CosFace(ClassProxies(n, dim), m, t)`",
+        class_vectors("CosFaceLoss", lambda p: losses.CosFace(p, 0.35, 1 / 64)),
+    ),
+    (
+        "`NormalizedSoftmaxLoss(n, dim, temperature=t)`",
+        "`NormalizedSoftmax(ClassProxies(n, dim), t)`",
+        class_vectors("NormalizedSoftmaxLoss", lambda p: losses.NormalizedSoftmax(p, 0.05)),
+    ),
+    (
+        "`ProxyNCALoss(n, dim, softmax_scale=s)`",
+        "`NormalizedSoftmax(ClassProxies(n, dim), 1 / (2 * s))`",
+        class_vectors(
+            "ProxyNCALoss", lambda p: losses.NormalizedSoftmax(p, 1 / 6), softmax_scale=3
+        ),
+    ),
+):
+    case("pytorch-metric-learning", _theirs, _ours)(_function)
 
 
 @case("lightly", "`NTXentLoss(t)`", "`NTXent(t)`")
