@@ -68,6 +68,19 @@ def with_peak(call):
     return *results, most if most is None else most / 2**20
 
 
+def memory():
+    """Returns the bytes that the device has, or `None` on a CPU."""
+    if not measure.accelerator():
+        return None
+    if measure.BACKEND == "torch":
+        import torch
+
+        return torch.cuda.get_device_properties(0).total_memory
+    import jax
+
+    return jax.devices()[0].memory_stats()["bytes_limit"]
+
+
 def versions():
     """Returns the versions of Keras and of the backend, with CUDA."""
     found = {"keras": keras.__version__}

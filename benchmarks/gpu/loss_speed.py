@@ -21,7 +21,7 @@ from keras_contrastive.config import set_tile_shape
 DIM = 512
 BATCHES = (1024, 16_384, 65_536, 131_072)
 OTHER_BATCHES = (16_384, 1024, 131_072)  # of the other losses, the most telling one first
-SECONDS_PER_RUN = 0.7
+SECONDS_PER_RUN = 0.4
 MODE = measure.DEFAULT_MODES[0]
 
 
@@ -59,6 +59,10 @@ class Run:
             device.release_memory()
 
     def prepare(self):
+        # Of the estimate for autodiff of every operation, XLA needs a third at least.
+        available, least = device.memory(), self.candidate.stores(self.batch, self.dim) * 4 / 3
+        if available and least > available:
+            raise MemoryError("out of memory, by an estimate")
         self.step = measure.value_and_gradient(self.candidate.make(self.batch), MODE)
         if measure.BACKEND == "jax":
             import jax
@@ -107,11 +111,11 @@ def run(part):
         set_tile_shape((128, 128))
     peak = measure_peak(part)
     for batch in batches:
-        measure_runs(part, info_nce_runs(batch, dim), peak)
+        measure_groups(part, [info_nce_runs(batch, dim)], peak)
     for batch in others:
-        for name in names:
-            runs = [Run(x, batch, dim) for x in peers.candidates([name], with_peers=False)]
-            measure_runs(part, runs, peak)
+        found = {name: peers.candidates([name], with_peers=False) for name in names}
+        groups = [[Run(x, batch, dim) for x in candidates] for candidates in found.values()]
+        measure_groups(part, groups, peak)
 
 
 def info_nce_runs(batch, dim):
@@ -126,20 +130,31 @@ def info_nce_runs(batch, dim):
     return [*runs, lower, Run(ours, batch, dim, precision="float32")]
 
 
-def measure_runs(part, runs, peak):
-    """Measures runs of one loss at one batch size, interleaved, and reports them."""
-    first = runs[0]
-    if not part.has_time(3, loss=first.candidate.loss, batch=first.batch):
+def measure_groups(part, groups, peak):
+    """Measures groups of runs at one batch size. The runs of a group are interleaved."""
+    first = groups[0][0]
+    if not part.has_time(5, loss=first.candidate.loss, batch=first.batch):
         return
+    runs = [run for group in groups for run in group]
     for run in runs:
         run.attempt(Run.prepare)
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:  # XLA compiles outside of Python
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:  # XLA compiles outside of Python
         list(pool.map(lambda run: run.attempt(Run.compile), runs))
+    for group in groups:
+        first = group[0]
+        if part.has_time(2, loss=first.candidate.loss, batch=first.batch):
+            measure_runs(part, group)
+            for run in group:
+                run.report(part, first.found.get("value"), peak)
+
+
+def measure_runs(part, runs):
+    """Measures compiled runs of one loss at one batch size, interleaved."""
     views = {}
     for run in runs:
         key = run.dtype, run.candidate.single
         if key not in views:
-            views[key] = device.random_views(first.batch, first.dim, *key)
+            views[key] = device.random_views(run.batch, run.dim, *key)
         run.attempt(lambda run, key=key: run.warm_up(views[key]))
     good = [run for run in runs if "note" not in run.found]
     repeats = SECONDS_PER_RUN / max((run.slow for run in good), default=1)
@@ -147,8 +162,6 @@ def measure_runs(part, runs, peak):
         for run in good:
             if part.seconds_left() > 0:
                 run.attempt(lambda run: run.time(views[run.dtype, run.candidate.single]))
-    for run in runs:
-        run.report(part, first.found.get("value"), peak)
 
 
 def share_of_peak(loss, batch, dim, seconds, peak):

@@ -1,7 +1,9 @@
 """Processes of parts: each reports rows, and is stopped after a number of seconds."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +29,7 @@ class Process:
             **os.environ,
             "KERAS_BACKEND": backend,
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.92",
             "PYTHONUNBUFFERED": "1",
         }
         if child.get("on_cpu"):
@@ -39,6 +42,7 @@ class Process:
             stderr=self._log,
             text=True,
             env=environment,
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -57,8 +61,10 @@ class Process:
         try:
             self._process.wait(max(seconds, 0))
         except subprocess.TimeoutExpired:
-            self._process.kill()
             self.note = "stopped: no time left"
+        # Its own processes, such as compilers, would keep the output open.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._reader.join()
         self._process.stdout.close()
         self._log.close()

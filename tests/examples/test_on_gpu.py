@@ -12,10 +12,12 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = ROOT / "benchmarks" / "on_gpu.py"
 PARTS = ["correctness", "loss_speed", "training", "million", "augmenters"]
-# Prints a row and something else. Then it fails, or never ends.
+# Starts a process that keeps the output open. Prints a row and something else. Then it fails, or
+# never ends.
 CHILD = """
-import json, sys, time
+import json, subprocess, sys, time
 child = json.loads(sys.argv[2])
+subprocess.Popen(["sleep", "60"])
 print('ROW {"part": "losses", "backend": "torch", "ms": 1.5}', flush=True)
 print("chatter", flush=True)
 sys.exit(3) if child["fails"] else time.sleep(60)
