@@ -6,6 +6,8 @@ import pathlib
 ROOT = pathlib.Path(__file__).parents[2]
 # The order of the menu. Other subpackages follow in alphabetical order.
 FIRST = ["trainers", "losses", "layers", "metrics", "evaluation", "augmentation", "encoders"]
+# Methods of private base classes that users call.
+INHERITED = {"ContrastiveTrainer": ["embedder"], "ContrastiveLoss": ["stateless_call"]}
 INTRODUCTION = """# API reference
 
 `import keras_contrastive as kc` gives access to all subpackages. `kc.ContrastiveTrainer` and
@@ -65,6 +67,12 @@ def summary(module: str, name: str) -> str:
     return first_sentence(definitions[-1]) if definitions else "A constant."
 
 
+def options(name: str) -> list[str]:
+    """Returns the options of an entry of mkdocstrings."""
+    methods = ", ".join(INHERITED.get(name, []))
+    return ["    options:", f"      inherited_members: [{methods}]"] if methods else []
+
+
 def page(subpackage: str) -> str:
     """Returns the page of a subpackage in Markdown."""
     module = f"keras_contrastive.{subpackage}"
@@ -78,7 +86,7 @@ def page(subpackage: str) -> str:
         home = source if source in public else module
         lines.append(f"| [`{name}`][{home}.{name}] | {summary(module, name)} |")
         if home == module:
-            entries += [f"::: {module}.{name}", ""]
+            entries += [f"::: {module}.{name}", *options(name), ""]
     return "\n".join([*lines, "", *entries])
 
 

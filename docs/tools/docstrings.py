@@ -47,8 +47,11 @@ class Docstrings(griffe.Extension):
             else:
                 margin = re.match(" *", part)[0]
                 parts[index] = f"{margin}```pycon\n{part}\n{margin}```"
-        # Keras writes one example; the parser of docstrings expects several.
-        return re.sub(r"^Example:$", "**Example**", "".join(parts), flags=re.MULTILINE)
+        # Titles that the parser of docstrings does not have.
+        text = re.sub(r"^Example:$", "**Example**", "".join(parts), flags=re.MULTILINE)
+        return re.sub(
+            r"^Call arguments:$", "Other Parameters: Call arguments", text, flags=re.MULTILINE
+        )
 
     def linked(self, text: str, name: str) -> str:
         def link(match: re.Match[str]) -> str:
