@@ -1,23 +1,35 @@
-"""Measures the bias of minibatch gradients: their mean minus the gradient of all data at once.
+"""Measures bias and noise of minibatch gradients against the gradient of all data at once.
 
-Two small towers are trained to match the two drawings of an emoji, and then frozen. A linear map on
-each side remains trainable. The script computes its gradient at fixed weights: as the mean over
-many epochs of minibatches (accumulated and applied once), and for all 1,024 items at once. The bias
-is the norm of the difference, divided by the norm of the full gradient. Products of independent
-repetitions estimate its square, so that noise with mean zero does not count as bias.
+Two small towers are trained to match the two drawings of 1,024 emoji, and then frozen. A linear map
+on each side remains trainable. The script collects the gradient of each minibatch at fixed weights,
+over many epochs. The full gradient is that of one batch with all items, of the same loss (with a
+running partition: of the decoupled loss). It reports three numbers for each loss:
 
-The prediction is the term of order 1/m: the gradient of -(E[w^2] - 1) / (2 m), where w is the share
-of a negative in the partition, divided by its mean share, for draws without replacement.
+* bias: the norm of (mean minibatch gradient - full gradient) / the norm of the full gradient.
+  Products of independent epochs estimate its square, so noise does not count as bias;
+* noise: the root mean square deviation of one minibatch gradient, over the same norm;
+* cosine: between the mean gradient of one epoch and the full gradient.
 
-    python benchmarks/gradient_bias.py
+"oracle" divides by the exact partition of each item. No estimate can have less bias. "predicted" is
+the bias of order 1/m of the decoupled loss: the gradient of -(E[w^2] - 1) / (2 m), where w is the
+share of a negative in the partition, divided by its mean share, for draws without replacement.
+
+    KERAS_BACKEND=jax python benchmarks/gradient_bias.py
+
+Each cell is added to `gradient_bias.json`. A further run computes only the cells that are missing,
+and writes the table and the figure again.
 """
 
 import argparse
+import json
 import math
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
+from gradient_report import draw, print_tables
 from keras import ops
 
 import keras_contrastive as kc
@@ -25,27 +37,22 @@ from keras_contrastive.extend import Contrast
 
 ITEMS = 1024
 DIM = 32
+WARM_UP = 20  # epochs, until running partitions match the features
+VISITS = {"momentum": "visits"}
 
 
-def estimators(temperature):
-    """Returns the losses by name."""
-    common = {"temperature": temperature}
+class Oracle(kc.losses.ContrastiveLoss):
+    """Has the gradient of the partition of the batch, divided by the exact one of each item."""
 
-    def gamma(**kwargs):
-        return kc.losses.GammaContrastive(num_items=ITEMS, momentum="visits", **common, **kwargs)
+    def __init__(self, temperature, log_partitions):
+        super().__init__(temperature)
+        self.log_partitions = log_partitions
 
-    return {
-        "InfoNCE": kc.losses.InfoNCE(**common),
-        "decoupled": kc.losses.DecoupledContrastive(all_views=False, **common),
-        "jackknife": kc.losses.DecoupledContrastive(
-            all_views=False, bias_correction="jackknife", **common
-        ),
-        "gamma, rate before": gamma(prior=float("inf")),
-        "gamma, rate after": gamma(),
-        "GlobalContrastive": kc.losses.GlobalContrastive(
-            ITEMS, momentum="visits", max_weight=float("inf"), **common
-        ),
-    }
+    def per_direction(self, contrast, training):
+        log_mean = contrast.log_sum_negatives - contrast.log_num_negatives
+        exact = ops.take(ops.convert_to_tensor(self.log_partitions), contrast.batch.ids, axis=0)
+        weights = ops.exp(ops.stop_gradient(log_mean) - exact)
+        return weights * log_mean - contrast.positive_logit
 
 
 class WeightSpread(kc.losses.ContrastiveLoss):
@@ -55,6 +62,39 @@ class WeightSpread(kc.losses.ContrastiveLoss):
         twice = Contrast(contrast.batch, contrast.directions, 2 / self.temperature)
         log_spread = twice.log_sum_negatives - 2 * contrast.log_sum_negatives
         return 0.5 * ops.exp(log_spread + contrast.log_num_negatives)
+
+
+def estimators(temperature, x):
+    """Returns the losses by name."""
+    t = {"temperature": temperature}
+
+    def gamma(**kwargs):
+        return kc.losses.GammaContrastive(**t, **kwargs)
+
+    return {
+        "InfoNCE": kc.losses.InfoNCE(**t),
+        "decoupled": kc.losses.DecoupledContrastive(all_views=False, **t),
+        "jackknife": kc.losses.DecoupledContrastive(
+            all_views=False, bias_correction="jackknife", **t
+        ),
+        "global, visits": kc.losses.GlobalContrastive(
+            ITEMS, max_weight=float("inf"), **VISITS, **t
+        ),
+        "gamma, per item, 0.7": gamma(num_items=ITEMS),
+        "gamma, per item, visits": gamma(num_items=ITEMS, **VISITS),
+        "gamma, shared": gamma(),
+        "gamma, shared, visits": gamma(**VISITS),
+        "oracle": Oracle(temperature, exact_log_partitions(temperature, x)),
+    }
+
+
+def exact_log_partitions(temperature, x):
+    """Returns the log of the mean of exp(logit) over all other items, `(items, directions)`."""
+    a, b = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in x.values())
+    logits = (a @ b.T).astype("float64") / temperature
+    np.fill_diagonal(logits, -np.inf)
+    sums = [np.logaddexp.reduce(logits, axis=axis) for axis in (1, 0)]
+    return (np.stack(sums, axis=1) - math.log(len(a) - 1)).astype("float32")
 
 
 def fixed_features(epochs):
@@ -75,172 +115,137 @@ def fixed_features(epochs):
     return {name: model.embedder(name).predict(x[name], verbose=0) for name in x}
 
 
-def head():
-    return keras.Sequential(
-        [
-            keras.Input((DIM,)),
-            keras.layers.Dense(DIM, use_bias=False, kernel_initializer="identity"),
-        ]
+def gradients(loss, x, batch_size, epochs, warm_up=0):
+    """Returns the mean gradient of each epoch, and the mean squared norm of a gradient."""
+    loss.build()
+    state = [variable.value for variable in loss.non_trainable_variables]
+    features = {name: jnp.asarray(z) for name, z in x.items()}
+    heads = {name: jnp.eye(DIM) for name in x}
+    rng, steps = np.random.default_rng(1), ITEMS // batch_size
+
+    def step(carry, ids):
+        def value(heads):
+            views = {name: z[ids] @ heads[name] for name, z in features.items()}
+            return loss.stateless_call([], carry[0], ids, views, training=True)
+
+        found, state = jax.grad(value, has_aux=True)(heads)
+        found = jnp.concatenate([part.ravel() for part in found.values()])
+        return (state, carry[1] + found, carry[2] + found @ found), None
+
+    @jax.jit
+    def epoch(state, batches):
+        start = (state, jnp.zeros(len(x) * DIM**2), jnp.zeros(()))
+        return jax.lax.scan(step, start, batches)[0]
+
+    means, squares = [], 0.0
+    for index in range(-warm_up, epochs):
+        batches = rng.permutation(ITEMS).astype("int32").reshape(steps, batch_size)
+        state, total, squared = epoch(state, batches)
+        if index >= 0:
+            means.append(np.asarray(total, "float64") / steps)
+            squares += float(squared) / steps / epochs
+    return np.array(means), squares
+
+
+def measure(name, temperature, batch_size, epochs, x):
+    """Returns bias, noise and cosine of a loss as a dict."""
+    losses = estimators(temperature, x)
+    has_rates = not isinstance(losses[name], (kc.losses.InfoNCE, kc.losses.DecoupledContrastive))
+    full = gradients(estimators(temperature, x)["decoupled" if has_rates else name], x, ITEMS, 1)
+    full = full[0][0]
+    length = np.linalg.norm(full)
+    means, squared = gradients(losses[name], x, batch_size, epochs, WARM_UP if has_rates else 0)
+    bias, error = norm_of_mean((means - full) / length)
+    mean = means.mean(axis=0)
+    cosines = means @ full / (np.linalg.norm(means, axis=1) * length)
+    return {
+        "bias": bias,
+        "bias_error": error,
+        "noise": math.sqrt(max(squared - mean @ mean, 0.0)) / length,
+        "cosine": cosines.mean(),
+        "cosine_error": cosines.std(ddof=1) / math.sqrt(epochs),
+    }
+
+
+def predicted_bias(temperature, batch_size, x):
+    """Returns the predicted bias of the decoupled loss as a dict."""
+    spread, full = (
+        gradients(loss, x, ITEMS, 1)[0][0]
+        for loss in (WeightSpread(temperature), estimators(temperature, x)["decoupled"])
     )
-
-
-def mean_gradients(loss, x, batch_size, epochs, repetitions, warm_up):
-    """Returns the mean gradient over the epochs for each repetition, `(repetitions, weights)`."""
-    model = kc.ContrastiveTrainer({name: head() for name in x})
-    model({name: z[:1] for name, z in x.items()})
-    steps = epochs * ITEMS // batch_size
-    start = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
-    ids = np.arange(ITEMS, dtype="int32")
-    if warm_up:  # until the running partitions match these features
-        model.compile(keras.optimizers.SGD(0.0), loss)
-        model.fit(x, ids, batch_size, warm_up, verbose=0)
-    # The optimizer applies the mean of all gradients in the last step. Before, no weight changes.
-    model.compile(keras.optimizers.SGD(1.0, gradient_accumulation_steps=steps), loss)
-    found = []
-    for _ in range(repetitions):
-        model.fit(x, ids, batch_size, epochs, verbose=0)
-        end = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
-        found.append(
-            np.concatenate([(a - b).ravel() for a, b in zip(start, end, strict=True)]).astype(
-                "float64"
-            )
-        )
-        for weight, value in zip(model.trainable_weights, start, strict=True):
-            weight.assign(value)
-    return np.array(found)
+    negatives = batch_size - 1
+    share = (1 - (negatives - 1) / (ITEMS - 2)) / negatives
+    return {"bias": share * np.linalg.norm(spread) / np.linalg.norm(full)}
 
 
 def norm_of_mean(vectors):
     """Estimates the norm of the mean of independent vectors, and its error, from pair products."""
     count = len(vectors)
-    products = vectors @ vectors.T
-    pairs = products[np.triu_indices(count, 1)]
-    squared, error = pairs.mean(), pairs.std(ddof=1) / math.sqrt(count)
+    total = vectors.sum(axis=0)
+    products = vectors @ total - np.sum(vectors**2, axis=1)  # of each with all others
+    products /= count - 1
+    # Each product is in the mean twice, so the error of the mean of the products is doubled.
+    squared, error = products.mean(), 2 * products.std(ddof=1) / math.sqrt(count)
     size = math.sqrt(max(squared, 0.0))
     return size, error / (2 * size) if size > 0 else math.sqrt(max(error, 0.0))
 
 
-def measure(temperature, batches, epochs, repetitions, x):
-    """Returns the relative bias with its error by loss and batch size, and the predictions."""
-    found, predicted = {}, {}
-    for name in estimators(temperature):
-        has_running_partition = name.startswith(("gamma", "Global"))
-        keras.utils.set_random_seed(1)
-        # With partitions over all data, the full gradient is that of the decoupled loss.
-        full_loss = estimators(temperature)["decoupled" if has_running_partition else name]
-        (full,) = mean_gradients(full_loss, x, ITEMS, 2, 1, 0)
-        if name == "decoupled":
-            (slope,) = mean_gradients(WeightSpread(temperature), x, ITEMS, 2, 1, 0)
-            unit = np.linalg.norm(slope) / np.linalg.norm(full)
-            for batch in batches:
-                negatives = batch - 1
-                predicted[batch] = unit / negatives * (1 - (negatives - 1) / (ITEMS - 2))
-        for batch in batches:
-            loss = estimators(temperature)[name]
-            bias = (
-                mean_gradients(
-                    loss, x, batch, epochs, repetitions, 20 if has_running_partition else 0
-                )
-                - full
-            )
-            found[name, batch] = [part / np.linalg.norm(full) for part in norm_of_mean(bias)]
-    return found, predicted
-
-
-def draw(results, batches, path):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    colors = {"InfoNCE": "#2b5fc0", "decoupled": "#16a085", "jackknife": "#7f8c8d"}
-    colors |= {
-        "gamma, rate before": "#c0392b",
-        "gamma, rate after": "#e59866",
-        "GlobalContrastive": "#8e44ad",
-    }
-    figure, panels = pyplot.subplots(
-        1,
-        len(results),
-        figsize=(4.2 * len(results), 4.2),
-        layout="constrained",
-        squeeze=False,
-        sharey=True,
-    )
-    for panel, (temperature, (found, predicted)) in zip(panels[0], results.items(), strict=True):
-        for name, color in colors.items():
-            sizes, errors = np.array([found[name, batch] for batch in batches]).T
-            seen = sizes > 0
-            panel.errorbar(
-                np.array(batches)[seen],
-                sizes[seen],
-                errors[seen],
-                color=color,
-                marker="o",
-                capsize=3,
-                label=name,
-            )
-        panel.plot(
-            batches,
-            [predicted[b] for b in batches],
-            "k--",
-            linewidth=1,
-            label="decoupled, predicted (1/m)",
-        )
-        panel.set(
-            title=f"temperature {temperature:g}", xlabel="batch size", xscale="log", yscale="log"
-        )
-        panel.set_xticks(batches, [str(b) for b in batches])
-        panel.set_xticks([], minor=True)
-    panels[0, 0].set_ylabel("bias / norm of the full gradient")
-    panels[0, -1].legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    print(f"wrote {path}")
+def compute(arguments, path):
+    """Returns the cells of the file by "temperature, batch size, loss", after adding new ones."""
+    cells = json.loads(path.read_text()) if path.exists() else {}
+    x = None
+    for temperature in arguments.temperature:
+        for batch_size in arguments.batch_size:
+            for name in arguments.losses:
+                key = f"{temperature:g}, {batch_size}, {name}"
+                if key in cells:
+                    continue
+                if x is None:
+                    x = fixed_features(1 if arguments.quick else 10)
+                if name == "decoupled, predicted":
+                    found = predicted_bias(temperature, batch_size, x)
+                else:
+                    found = measure(name, temperature, batch_size, arguments.epochs, x)
+                cells[key] = {part: round(float(value), 5) for part, value in found.items()}
+                path.write_text(json.dumps(cells, indent=1) + "\n")
+    return cells
 
 
 def main():
+    names = [
+        "InfoNCE",
+        "decoupled",
+        "jackknife",
+        "global, visits",
+        "gamma, per item, 0.7",
+        "gamma, per item, visits",
+        "gamma, shared",
+        "gamma, shared, visits",
+        "oracle",
+        "decoupled, predicted",
+    ]
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.05, 0.1, 0.3])
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256])
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of each repetition")
-    parser.add_argument("--repetitions", type=int, default=6)
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[8, 16, 64, 256])
+    parser.add_argument("--epochs", type=int, default=60, help="epochs of each cell, at least 2")
+    parser.add_argument("--losses", nargs="+", choices=names, metavar="NAME", default=names)
     parser.add_argument(
-        "--quick", action="store_true", help="one temperature, two batch sizes, two epochs"
+        "--quick", action="store_true", help="one temperature, two batch sizes, few epochs"
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder of the files"
     )
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.temperature, arguments.batch_size, arguments.epochs = [0.1], [64, 256], 2
-    x = fixed_features(1 if arguments.quick else 10)
-    results = {}
-    print(
-        f"{keras.backend.backend()}; bias divided by the norm of the full gradient, ± its error\n"
-    )
-    for temperature in arguments.temperature:
-        results[temperature] = found, predicted = measure(
-            temperature, arguments.batch_size, arguments.epochs, arguments.repetitions, x
-        )
-        print(
-            f"| temperature {temperature:g}, batch size | "
-            + " | ".join(map(str, arguments.batch_size))
-            + " |"
-        )
-        print("| --- |" + " --- |" * len(arguments.batch_size))
-        for name in estimators(temperature):
-            cells = [found[name, batch] for batch in arguments.batch_size]
-            print(
-                f"| {name} | "
-                + " | ".join(f"{size:.4f} ± {error:.4f}" for size, error in cells)
-                + " |"
-            )
-        cells = [f"{predicted[batch]:.4f}" for batch in arguments.batch_size]
-        print("| decoupled, predicted | " + " | ".join(cells) + " |\n", flush=True)
-    draw(results, arguments.batch_size, arguments.out / "gradient_bias.png")
+        arguments.temperature, arguments.batch_size, arguments.epochs = [0.1], [64, 256], 12
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    stem = "gradient_bias_quick" if arguments.quick else "gradient_bias"
+    cells = compute(arguments, arguments.out / f"{stem}.json")
+    shape = (arguments.temperature, arguments.batch_size, arguments.losses)
+    print_tables(cells, *shape)
+    draw(cells, *shape, arguments.out / f"{stem}.png")
 
 
 if __name__ == "__main__":

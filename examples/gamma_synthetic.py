@@ -1,10 +1,9 @@
 """Compares losses on noisy synthetic data with a known optimum.
 
-On these data, `InfoNCE` converges to another value, and `GammaContrastive` reaches the optimum.
-
-An anchor theta has a positive mu at distance D from the mean of its negatives x ~ N(0, I). Each
-step draws new negatives, so their number is unlimited. With the score theta . x, the contrastive
-loss over all negatives is
+An anchor theta has a positive at distance D from the mean of its negatives x ~ N(0, I). Each step
+draws new negatives, so their number is unlimited. The positive is the point mu ("fixed"), or is
+drawn from N(mu, I) in each step ("drawn"). With the score theta . x, the contrastive loss over all
+negatives is, for both,
 
     L(theta) = -theta . mu + log E exp(theta . x) = -theta . mu + |theta|^2 / 2.
 
@@ -12,6 +11,11 @@ Its minimum is theta = mu. The script measures c = theta . mu / |mu|^2, which is
 optimum. A loss with m negatives per step is biased if c converges to another value. The noise D is
 the standard deviation of the scores at the optimum. There, the mean square of the weight of a
 negative is exp(D^2).
+
+With a drawn positive, exp(theta . x) can equal the ratio of the densities of positives and
+negatives up to a constant. The optimum of `InfoNCE` is then theta = mu for any number of negatives,
+although its minibatch gradients are biased elsewhere. No theta represents the ratio for a fixed
+positive, and the optimum of `InfoNCE` depends on the number of negatives.
 
 All runs of a cell share one Keras model and one loss of this library. Each run has its own anchor,
 negatives and initial values. c is computed from the mean of theta over the second half of the
@@ -25,6 +29,7 @@ an optimum in closed form.
 """
 
 import argparse
+import json
 import os
 import pathlib
 
@@ -52,6 +57,13 @@ def parse_arguments():
         help="values of m, the negatives per step",
     )
     parser.add_argument(
+        "--positive",
+        nargs="+",
+        choices=("fixed", "drawn"),
+        default=["fixed", "drawn"],
+        help="whether the positive is mu, or drawn around it in each step",
+    )
+    parser.add_argument(
         "--estimators", nargs="+", metavar="NAME", help="names or parts of names; default: all"
     )
     parser.add_argument("--optimizer", choices=("adam", "sgd", "sgd-clipped"), default="adam")
@@ -63,7 +75,7 @@ def parse_arguments():
         help="two cells, two runs and few steps, to check that it runs",
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder for the figure"
+        "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder of the files"
     )
     return parser.parse_args()
 
@@ -94,11 +106,23 @@ ESTIMATORS = {
     "gamma, 8 draws": lambda: kc.losses.GammaContrastive(draws=8, seed=0, **RUNNING_PARTITION),
     "gamma, mean": lambda: kc.losses.GammaContrastive(**RUNNING_PARTITION),
     "gamma, mean, prior 19": lambda: kc.losses.GammaContrastive(prior=19.0, **RUNNING_PARTITION),
+    "gamma, shared": lambda: kc.losses.GammaContrastive(momentum="visits", **SCORE),
     "gamma, mean, momentum 0.7": lambda: kc.losses.GammaContrastive(
         **{**RUNNING_PARTITION, "momentum": 0.7}
     ),
 }
-RED, BLUE = "#c0392b", "#2b5fc0"  # the colors of the paper: its loss and the conventional loss
+# Red and blue are the colors of the paper: its loss and the conventional loss.
+LINES = {
+    "InfoNCE": "#2b5fc0",
+    "decoupled": "#16a085",
+    "jackknife": "#7f8c8d",
+    "GlobalContrastive": "#8e44ad",
+    "gamma, 1 draw": "#e59866",
+    "gamma, 8 draws": "#c0392b",
+    "gamma, shared": "#c0392b",
+    "gamma, mean, momentum 0.7": "#5b2c6f",
+}
+CURVES = ("InfoNCE", "gamma, 8 draws", "gamma, shared")  # of these, c is shown over the steps
 
 
 class Runs(keras.Model):
@@ -113,9 +137,11 @@ class Runs(keras.Model):
         loss.build(self.directions)
         self.loss_layers = loss.layers
         self.random = keras.random.SeedGenerator(0)
+        self.random_positive = keras.random.SeedGenerator(1)
         state = {"initializer": "zeros", "trainable": False}
         self.anchors = [self.add_weight(shape=(DIM,), name=f"anchor_{run}") for run in range(runs)]
         self.positive = self.add_weight(shape=(DIM,), name="positive", **state)
+        self.spread = self.add_weight(shape=(), name="spread", **state)  # 0: the positive is fixed
         # The sum of the anchors over the second half of the steps.
         self.total = self.add_weight(shape=(runs, DIM), name="total", **state)
         self.step = self.add_weight(shape=(), name="step", **state)
@@ -129,9 +155,11 @@ class Runs(keras.Model):
         in_second_half = ops.cast(self.step >= self.steps // 2, "float32")
         self.total.assign(self.total + in_second_half * ops.stop_gradient(ops.stack(anchors)))
         self.step.assign(self.step + 1)
+        positives = keras.random.normal((self.runs, DIM), seed=self.random_positive)
+        positives = self.positive + self.spread * positives
         views = {}
         for run, anchor in enumerate(anchors):
-            views |= {f"anchor_{run}": anchor[None], f"positive_{run}": self.positive[None]}
+            views |= {f"anchor_{run}": anchor[None], f"positive_{run}": positives[run][None]}
         return self.contrast(
             np.zeros(1, "int32"),
             views,
@@ -183,120 +211,136 @@ def relative_length(model, anchors):
     return anchors @ positive / (positive @ positive)
 
 
-def train(name, negatives, noises, runs, steps, points=40):
-    """Returns for each noise the final c of each run and its curve `(points, runs)`."""
+def train(name, negatives, conditions, points=40):
+    """Returns the final c of each run, and c over the steps, by (positive, noise)."""
     keras.utils.set_random_seed(0)
-    model = Runs(ESTIMATORS[name](), runs, negatives, steps)
+    steps = arguments.steps
+    model = Runs(ESTIMATORS[name](), arguments.runs, negatives, steps)
     model.compile(make_optimizer(arguments.optimizer))
     x = np.zeros((steps // points, 1), "float32")
     model(x[:1])
     model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
     initial_values = [ops.convert_to_numpy(variable) for variable in variables]
-    results_by_cell = {}
-    for noise in noises:
+    found = {}
+    for positive, noise in conditions:
         for variable, value in zip(variables, initial_values, strict=True):
             variable.assign(value)
         rng = np.random.default_rng(0)
         for anchor in model.anchors:
             anchor.assign(rng.normal(scale=0.3, size=DIM))
         model.positive.assign(noise * np.eye(1, DIM)[0])
+        model.spread.assign(float(positive == "drawn"))
         record = RecordCurve()
         model.fit(x, batch_size=1, epochs=points, shuffle=False, verbose=0, callbacks=[record])
         seen = float(ops.convert_to_numpy(model.step)) - steps // 2
-        results_by_cell[noise] = (
-            relative_length(model, ops.convert_to_numpy(model.total) / seen),
-            np.array(record.curve),
-        )
-    return results_by_cell
+        final = relative_length(model, ops.convert_to_numpy(model.total) / seen)
+        found[positive, noise] = {"c": np.round(final, 4).tolist()}
+        if name in CURVES:
+            found[positive, noise]["curve"] = np.round(record.curve, 3).tolist()
+    return found
 
 
-def print_table(results_by_cell, noises, batches, names):
+def key(positive, noise, negatives, name):
+    return f"{positive}, {noise:g}, {negatives}, {name}"
+
+
+def compute(names, path):
+    """Returns the cells of the file by `key`, after training those that are missing."""
+    cells = json.loads(path.read_text()) if path.exists() else {}
+    for negatives in arguments.batch:
+        for name in names:
+            conditions = [
+                (positive, noise)
+                for positive in arguments.positive
+                for noise in arguments.noise
+                if key(positive, noise, negatives, name) not in cells
+            ]
+            if not conditions:
+                continue
+            for condition, cell in train(name, negatives, conditions).items():
+                cells[key(*condition, negatives, name)] = cell
+                print(f"m = {negatives}, {name}, {condition}: {np.mean(cell['c']):.3f}", flush=True)
+            path.write_text(json.dumps(cells) + "\n")
+    return cells
+
+
+def print_tables(cells, names):
     backend, steps, runs = keras.backend.backend(), arguments.steps, arguments.runs
     print(f"\n{backend}, {arguments.optimizer}, {steps} steps, {runs} runs.")
     print(
         "c, mean ± standard deviation over the runs. In brackets: the number of runs within 5 % of "
-        "the optimum, 1.\n"
+        "the optimum, 1."
     )
-    print("| D | m | " + " | ".join(names) + " |")
-    print("| --- | --- |" + " --- |" * len(names))
-    for noise in noises:
-        for negatives in batches:
-            cells = []
-            for name in names:
-                c = results_by_cell[name, negatives, noise][0]
-                near = int((np.abs(c - 1) <= 0.05).sum())
-                cells.append(f"{c.mean():.3f} ± {c.std(ddof=1):.3f} ({near}/{len(c)})")
-            print(f"| {noise:g} | {negatives} | " + " | ".join(cells) + " |")
+    for positive in arguments.positive:
+        print(f"\n| {positive}: D | m | " + " | ".join(names) + " |")
+        print("| --- | --- |" + " --- |" * len(names))
+        for noise in arguments.noise:
+            for negatives in arguments.batch:
+                row = []
+                for name in names:
+                    c = np.array(cells[key(positive, noise, negatives, name)]["c"])
+                    near = int((np.abs(c - 1) <= 0.05).sum())
+                    row.append(f"{c.mean():.3f} ± {c.std(ddof=1):.3f} ({near}/{len(c)})")
+                print(f"| {noise:g} | {negatives} | " + " | ".join(row) + " |")
 
 
-def draw(results_by_cell, noises, batches, names, path):
-    """Draws c over the steps (top) and the final c over the number of negatives (bottom)."""
+def draw(cells, names, path):
+    """Draws c over the steps (top row), and the final c over m: a row for each kind of positive."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    shown = batches[min(1, len(batches) - 1)]
+    noises, batches, positives = arguments.noise, arguments.batch, arguments.positive
     figure, rows = pyplot.subplots(
-        2,
+        1 + len(positives),
         len(noises),
-        figsize=(3.6 * len(noises), 6.4),
+        figsize=(3.6 * len(noises), 1 + 2.7 * (1 + len(positives))),
         layout="constrained",
         squeeze=False,
         sharey="row",
     )
-    curves = {"InfoNCE": BLUE, "gamma, 8 draws": RED}
-    lines = {
-        "InfoNCE": BLUE,
-        "jackknife": "#7f8c8d",
-        "GlobalContrastive": "#27ae60",
-        "gamma, 1 draw": "#e59866",
-    }
-    lines |= {"gamma, 8 draws": RED, "gamma, mean, momentum 0.7": "#8e44ad"}
+    shown = batches[min(1, len(batches) - 1)]
     for column, noise in enumerate(noises):
-        above, below = rows[:, column]
-        for name, color in curves.items():
-            if name in names:
-                curve = results_by_cell[name, shown, noise][1]
-                steps = np.arange(1, len(curve) + 1) * (arguments.steps / len(curve))
-                above.plot(steps, curve, color=color, linewidth=0.8, alpha=0.7)
-                above.plot([], [], color=color, label=name)
-        above.axhline(1, color="black", linestyle=":", linewidth=1)
-        above.set(title=f"D = {noise:g}, {shown} negatives", xlabel="steps", ylim=(0, 3))
-        for name, color in lines.items():
-            if name in names:
-                runs = np.array(
-                    [results_by_cell[name, negatives, noise][0] for negatives in batches]
-                )
-                below.errorbar(
-                    batches,
-                    runs.mean(1),
-                    runs.std(1),
-                    color=color,
-                    marker="o",
-                    capsize=3,
-                    label=name,
-                )
-        below.axhline(1, color="black", linestyle=":", linewidth=1)
-        below.set(
-            xlabel="negatives per step, m",
-            xscale="log",
-            yscale="log",
-            xticks=batches,
-            ylim=(0.8, 40),
-        )
-        below.set_xticks(batches, [str(m) for m in batches])
-        below.set_xticks([], minor=True)
-        below.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
-        below.set_yticks([], minor=True)
+        panel = rows[0, column]
+        for name in (name for name in CURVES if name in names):
+            curve = np.array(cells[key(positives[0], noise, shown, name)]["curve"])
+            steps = np.arange(1, len(curve) + 1) * (arguments.steps / len(curve))
+            panel.plot(steps, curve, color=LINES[name], linewidth=0.8, alpha=0.7)
+            panel.plot([], [], color=LINES[name], label=name)
+        panel.axhline(1, color="black", linestyle=":", linewidth=1)
+        title = f"D = {noise:g}: {shown} negatives, positive {positives[0]}"
+        panel.set_title(title, fontsize=11)
+        panel.set(xlabel="steps", ylim=(0, 3))
+        for row, positive in zip(rows[1:], positives, strict=True):
+            draw_final(
+                row[column], cells, positive, noise, [name for name in LINES if name in names]
+            )
     rows[0, 0].set_ylabel("c (optimum: 1)")
-    rows[1, 0].set_ylabel("c at the end (optimum: 1)")
-    rows[0, 0].legend(fontsize=8, loc="upper left")
-    rows[1, 0].legend(fontsize=8, loc="upper right")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for row in rows[1:]:
+        row[0].set_ylabel("c at the end (optimum: 1)")
+    rows[0, 0].legend(fontsize=9, loc="upper left")
+    rows[1, 0].legend(fontsize=9, loc="upper right")
     figure.savefig(path, dpi=110)
     print(f"\nwrote {path}")
+
+
+def draw_final(panel, cells, positive, noise, names):
+    """Draws the final c of each loss over the number of negatives."""
+    batches = arguments.batch
+    for name in names:
+        runs = np.array([cells[key(positive, noise, m, name)]["c"] for m in batches])
+        panel.errorbar(
+            batches, runs.mean(1), runs.std(1), color=LINES[name], marker="o", capsize=3, label=name
+        )
+    panel.axhline(1, color="black", linestyle=":", linewidth=1)
+    panel.set_title(f"positive {positive}", fontsize=11)
+    panel.set(xlabel="negatives per step, m", xscale="log", yscale="log", ylim=(0.8, 40))
+    panel.set_xticks(batches, [str(m) for m in batches])
+    panel.set_xticks([], minor=True)
+    panel.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    panel.set_yticks([], minor=True)
 
 
 def main():
@@ -305,23 +349,11 @@ def main():
     names = [
         name for name in ESTIMATORS if any(part in name for part in arguments.estimators or [""])
     ]
-    results_by_cell = {}
-    for negatives in arguments.batch:
-        for name in names:
-            results = train(name, negatives, arguments.noise, arguments.runs, arguments.steps)
-            results_by_cell |= {
-                (name, negatives, noise): result for noise, result in results.items()
-            }
-            means = ", ".join(f"{c.mean():.3f}" for c, _ in results.values())
-            print(f"m = {negatives}, {name}: {means}", flush=True)
-    print_table(results_by_cell, arguments.noise, arguments.batch, names)
-    draw(
-        results_by_cell,
-        arguments.noise,
-        arguments.batch,
-        names,
-        arguments.out / "gamma_synthetic.png",
-    )
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    stem = "gamma_synthetic_quick" if arguments.quick else "gamma_synthetic"
+    cells = compute(names, arguments.out / f"{stem}.json")
+    print_tables(cells, names)
+    draw(cells, names, arguments.out / f"{stem}.png")
 
 
 if __name__ == "__main__":
