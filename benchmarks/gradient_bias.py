@@ -7,7 +7,8 @@ running partition: of the decoupled loss). It reports three numbers for each los
 
 * bias: the norm of (mean minibatch gradient - full gradient) / the norm of the full gradient.
   Products of independent epochs estimate its square, so noise does not count as bias;
-* noise: the root mean square deviation of one minibatch gradient, over the same norm;
+* noise: the root mean square deviation of one minibatch gradient from the mean, divided by the
+  length of the mean along the full gradient;
 * cosine: between the mean gradient of one epoch and the full gradient.
 
 "oracle" divides by the exact partition of each item. No estimate can have less bias. "predicted" is
@@ -147,32 +148,43 @@ def gradients(loss, x, batch_size, epochs, warm_up=0):
     return np.array(means), squares
 
 
-def measure(name, temperature, batch_size, epochs, x):
-    """Returns bias, noise and cosine of a loss as a dict."""
-    losses = estimators(temperature, x)
-    has_rates = not isinstance(losses[name], (kc.losses.InfoNCE, kc.losses.DecoupledContrastive))
-    full = gradients(estimators(temperature, x)["decoupled" if has_rates else name], x, ITEMS, 1)
-    full = full[0][0]
+def full_gradient(name, temperature, x, known):
+    """Returns the gradient for all data at once. `known` keeps it for the next batch size."""
+    loss = estimators(temperature, x)[name]
+    if not isinstance(loss, (kc.losses.InfoNCE, kc.losses.DecoupledContrastive)):
+        name = "decoupled"  # the loss with the partitions over all data
+        loss = estimators(temperature, x)[name]
+    if (name, temperature) not in known:
+        known[name, temperature] = gradients(loss, x, ITEMS, 1)[0][0]
+    return known[name, temperature]
+
+
+def measure(name, temperature, batch_size, epochs, x, known):
+    """Returns bias, length of the mean along the full gradient, noise and cosine as a dict."""
+    full = full_gradient(name, temperature, x, known)
     length = np.linalg.norm(full)
-    means, squared = gradients(losses[name], x, batch_size, epochs, WARM_UP if has_rates else 0)
+    loss = estimators(temperature, x)[name]
+    warm_up = WARM_UP if name.startswith(("gamma", "global")) else 0
+    means, squared = gradients(loss, x, batch_size, epochs, warm_up)
     bias, error = norm_of_mean((means - full) / length)
     mean = means.mean(axis=0)
     cosines = means @ full / (np.linalg.norm(means, axis=1) * length)
     return {
         "bias": bias,
         "bias_error": error,
-        "noise": math.sqrt(max(squared - mean @ mean, 0.0)) / length,
+        "length": mean @ full / length**2,
+        "noise": math.sqrt(max(squared - mean @ mean, 0.0)) * length / (mean @ full),
         "cosine": cosines.mean(),
         "cosine_error": cosines.std(ddof=1) / math.sqrt(epochs),
     }
 
 
-def predicted_bias(temperature, batch_size, x):
+def predicted_bias(temperature, batch_size, x, known):
     """Returns the predicted bias of the decoupled loss as a dict."""
-    spread, full = (
-        gradients(loss, x, ITEMS, 1)[0][0]
-        for loss in (WeightSpread(temperature), estimators(temperature, x)["decoupled"])
-    )
+    full = full_gradient("decoupled", temperature, x, known)
+    if ("spread", temperature) not in known:
+        known["spread", temperature] = gradients(WeightSpread(temperature), x, ITEMS, 1)[0][0]
+    spread = known["spread", temperature]
     negatives = batch_size - 1
     share = (1 - (negatives - 1) / (ITEMS - 2)) / negatives
     return {"bias": share * np.linalg.norm(spread) / np.linalg.norm(full)}
@@ -193,7 +205,7 @@ def norm_of_mean(vectors):
 def compute(arguments, path):
     """Returns the cells of the file by "temperature, batch size, loss", after adding new ones."""
     cells = json.loads(path.read_text()) if path.exists() else {}
-    x = None
+    x, known = None, {}
     for temperature in arguments.temperature:
         for batch_size in arguments.batch_size:
             for name in arguments.losses:
@@ -203,9 +215,9 @@ def compute(arguments, path):
                 if x is None:
                     x = fixed_features(1 if arguments.quick else 10)
                 if name == "decoupled, predicted":
-                    found = predicted_bias(temperature, batch_size, x)
+                    found = predicted_bias(temperature, batch_size, x, known)
                 else:
-                    found = measure(name, temperature, batch_size, arguments.epochs, x)
+                    found = measure(name, temperature, batch_size, arguments.epochs, x, known)
                 cells[key] = {part: round(float(value), 5) for part, value in found.items()}
                 path.write_text(json.dumps(cells, indent=1) + "\n")
     return cells
@@ -229,7 +241,7 @@ def main():
     )
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.05, 0.1, 0.3])
     parser.add_argument("--batch-size", type=int, nargs="+", default=[8, 16, 64, 256])
-    parser.add_argument("--epochs", type=int, default=60, help="epochs of each cell, at least 2")
+    parser.add_argument("--epochs", type=int, default=40, help="epochs of each cell, at least 2")
     parser.add_argument("--losses", nargs="+", choices=names, metavar="NAME", default=names)
     parser.add_argument(
         "--quick", action="store_true", help="one temperature, two batch sizes, few epochs"

@@ -15,8 +15,8 @@ STYLES = {  # color, line
     "decoupled, predicted": ("#16a085", ":"),
 }
 PARTS = {
-    "bias": "bias",
-    "noise": "noise of one batch",
+    "bias": "bias / full gradient",
+    "noise": "noise of one batch / signal",
     "cosine": "cosine of an epoch",
 }
 
@@ -74,7 +74,7 @@ def draw(cells, temperatures, batches, names, path):
             panel.set(xscale="log", yscale="linear" if part == "cosine" else "log")
             panel.set_xticks(batches, [str(b) for b in batches])
             panel.set_xticks([], minor=True)
-        row[0].set_ylabel(label if part == "cosine" else f"{label} / norm of full gradient")
+        row[0].set_ylabel(label)
     for panel, temperature in zip(panels[0], temperatures, strict=True):
         panel.set_title(f"temperature {temperature:g}", fontsize=11)
     for panel in panels[-1]:
