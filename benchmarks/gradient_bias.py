@@ -180,14 +180,17 @@ def measure(name, temperature, batch_size, epochs, x, known):
 
 
 def predicted_bias(temperature, batch_size, x, known):
-    """Returns the predicted bias of the decoupled loss as a dict."""
+    """Returns the predicted bias of the decoupled loss, and how partitions differ, as a dict."""
     full = full_gradient("decoupled", temperature, x, known)
     if ("spread", temperature) not in known:
         known["spread", temperature] = gradients(WeightSpread(temperature), x, ITEMS, 1)[0][0]
     spread = known["spread", temperature]
     negatives = batch_size - 1
     share = (1 - (negatives - 1) / (ITEMS - 2)) / negatives
-    return {"bias": share * np.linalg.norm(spread) / np.linalg.norm(full)}
+    return {
+        "bias": share * np.linalg.norm(spread) / np.linalg.norm(full),
+        "log_partition_std": exact_log_partitions(temperature, x).std(axis=0).mean(),
+    }
 
 
 def norm_of_mean(vectors):

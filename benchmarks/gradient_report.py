@@ -32,6 +32,10 @@ def print_tables(cells, temperatures, batches, names):
         for name in names:
             row = [cells[f"{temperature:g}, {batch}, {name}"] for batch in batches]
             print(f"| {name} | " + " | ".join(map(_text, row)) + " |")
+        known = (cells.get(f"{temperature:g}, {batch}, decoupled, predicted") for batch in batches)
+        spread = next((cell["log_partition_std"] for cell in known if cell), None)
+        if spread is not None:
+            print(f"\nstandard deviation of the log-partition over the items: {spread:.2f}")
         print(flush=True)
 
 

@@ -7,14 +7,16 @@ from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.layers import GeometricConsistency
-from keras_contrastive.losses import InfoNCE, NTXent
+from keras_contrastive.losses import GammaContrastive, InfoNCE, NTXent
 from tests.helpers.backend import COMPILE_MOST
 from tests.helpers.towers import Shift, pairs, settle, tower, towers
 
 
-def trained(micro_batch_size, encoders=None, x=None, epochs=3, compiled=None, **kwargs):
+def trained(
+    micro_batch_size, encoders=None, x=None, epochs=3, compiled=None, loss=InfoNCE, **kwargs
+):
     model = ContrastiveTrainer(encoders or towers(), micro_batch_size=micro_batch_size, **kwargs)
-    model.compile(keras.optimizers.SGD(0.1), InfoNCE(0.5), **(compiled or {}))
+    model.compile(keras.optimizers.SGD(0.1), loss(0.5), **(compiled or {}))
     history = model.fit(x or pairs(), batch_size=16, epochs=epochs, shuffle=False, verbose=0)
     return model, history.history["loss"]
 
@@ -34,6 +36,14 @@ def test_micro_batches_do_not_change_loss_and_weights(size, plain):
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     for found, weight in zip(weights(model), weights(reference), strict=True):
         np.testing.assert_allclose(found, weight, atol=1e-5)
+
+
+@pytest.mark.slow_to_compile
+def test_micro_batches_do_not_change_the_shared_estimate():
+    whole, parts = (trained(size, loss=GammaContrastive)[0].loss.state for size in (None, 3))
+    rates = ops.convert_to_numpy(whole.log_rates)
+    assert np.all(np.isfinite(rates))
+    np.testing.assert_allclose(ops.convert_to_numpy(parts.log_rates), rates, rtol=1e-5)
 
 
 @pytest.mark.slow_to_compile
