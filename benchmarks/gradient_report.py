@@ -84,10 +84,10 @@ def draw(cells, temperatures, batches, names, path):
     for panel in panels[-1]:
         panel.set_xlabel("batch size")
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=10, frameon=False)
-    figure.suptitle(
-        "The bias can be removed, at the price of noise: an epoch points best without it",
-        fontsize=12,
+    columns = min(3, len(temperatures) + 1)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, fontsize=10, frameon=False
     )
+    figure.suptitle("Running estimates remove bias and add noise", fontsize=12)
     figure.savefig(path, dpi=160)
     print(f"wrote {path}")

@@ -322,7 +322,9 @@ def draw(cells, names, path):
         row[0].set_ylabel("c at the end (optimum: 1)")
     rows[0, 0].legend(fontsize=9, loc="upper left")
     rows[1, 0].legend(fontsize=9, loc="upper right")
-    figure.savefig(path, dpi=110)
+    if len(positives) > 1:
+        figure.suptitle("InfoNCE reaches the optimum, 1, if the positive is drawn", fontsize=12)
+    figure.savefig(path, dpi=160)
     print(f"\nwrote {path}")
 
 
@@ -335,7 +337,7 @@ def draw_final(panel, cells, positive, noise, names):
             batches, runs.mean(1), runs.std(1), color=LINES[name], marker="o", capsize=3, label=name
         )
     panel.axhline(1, color="black", linestyle=":", linewidth=1)
-    panel.set_title(f"positive {positive}", fontsize=11)
+    panel.set_title(f"D = {noise:g}: positive {positive}", fontsize=11)
     panel.set(xlabel="negatives per step, m", xscale="log", yscale="log", ylim=(0.8, 40))
     panel.set_xticks(batches, [str(m) for m in batches])
     panel.set_xticks([], minor=True)
