@@ -55,6 +55,13 @@ def test_a_model_compiled_by_names_equals_one_compiled_by_objects():
         assert compiled[name] == expected[name]
 
 
+def test_a_plain_model_does_not_resolve_the_names():
+    # If this fails, Keras accepts registered names, and `docs/keras_tools.md` must say so.
+    for name in ("info_nce", "InfoNCE", "keras_contrastive>InfoNCE"):
+        with pytest.raises(ValueError, match="Could not interpret loss"):
+            keras.losses.get(name)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
