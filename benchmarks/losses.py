@@ -103,6 +103,11 @@ def main():
     )
     parser.add_argument("--time-only", action="store_true")
     parser.add_argument("--memory-only", action="store_true")
+    parser.add_argument(
+        "--compile-only",
+        action="store_true",
+        help="with --memory-only on JAX: read the memory from the compiled programs",
+    )
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
     parser.add_argument(
         "--figure",
@@ -157,7 +162,8 @@ def plan_runs(options):
 def measure_memory(run, options):
     if run.failure:
         return
-    what = json.dumps({**run.names, "dim": options.dim, "dtype": options.dtype})
+    what = {**run.names, "dim": options.dim, "dtype": options.dtype}
+    what = json.dumps({**what, "compile_only": options.compile_only})
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     command = [sys.executable, __file__, "--measure-one", what]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -170,10 +176,11 @@ def measure_memory(run, options):
     run.report(run.memory)
 
 
-def measure_one(loss, who, mode, batch, dim, dtype):
+def measure_one(loss, who, mode, batch, dim, dtype, compile_only):
     every = peers.candidates([loss], with_peers=who not in ("ours", "plain"))
     candidate = next(candidate for candidate in every if candidate.who == who)
-    return measure.memory(candidate.make, mode, batch, dim, dtype, candidate.single)
+    arguments = mode, batch, dim, dtype, candidate.single, compile_only
+    return measure.memory(candidate.make, *arguments)
 
 
 def measure_time(runs, options):
@@ -334,7 +341,9 @@ def draw(results, path):
     for (name, who), runs in lines.items():
         style = {"ours": "o-", "plain": "s--"}.get(who, "^:")
         memory = [
-            (run["batch"], run["resident"] / 2**20) for run in runs if run.get("resident", 0) > 0
+            (run["batch"], run["resident"] / 2**20)
+            for run in runs
+            if (run.get("resident") or 0) > 0
         ]
         time = [(run["batch"], np.median(run["seconds"]) * 1e3) for run in runs if run["seconds"]]
         for axis, points in zip(axes, (memory, time), strict=True):

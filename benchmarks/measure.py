@@ -176,15 +176,18 @@ def square_product():
     return compiled(lambda x: ops.matmul(x, x), "eager" if BACKEND == "torch" else "jit")
 
 
-def memory(make, mode, batch, dim, dtype, single):
+def memory(make, mode, batch, dim, dtype, single, compile_only=False):
     """Returns bytes above inputs and gradients: `resident`, `live` and `kept` (`None` if unknown).
+
+    `compile_only` reads `live` from the compiled program, without a call, on JAX.
 
     Call this function in a fresh process. A warm-up call with 64 rows and the compilation come
     first, so that the set-up of libraries is not counted. There is no full warm-up call, because
     TensorFlow does not release its memory.
     """
-    step = value_and_gradient(make(64), mode)
-    finish(step(*embeddings(64, dim, dtype, single)))
+    if not compile_only:
+        step = value_and_gradient(make(64), mode)
+        finish(step(*embeddings(64, dim, dtype, single)))
     step, inputs = value_and_gradient(make(batch), mode), embeddings(batch, dim, dtype, single)
     found = {"resident": None, "live": None, "kept": None}
     if mode == "torch":
@@ -194,6 +197,8 @@ def memory(make, mode, batch, dim, dtype, single):
     elif mode == "jit":
         step = step.lower(*inputs).compile()
         found["live"] = step.memory_analysis().temp_size_in_bytes
+        if compile_only:
+            return found
     _release_memory()
     gradients = 2 * batch * dim * (2 if dtype == "bfloat16" else 4)
     if accelerator():
