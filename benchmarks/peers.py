@@ -8,6 +8,7 @@ the batch.
 
 import dataclasses
 import importlib.util
+import inspect
 from collections.abc import Callable
 
 import keras
@@ -21,7 +22,7 @@ TEMPERATURE, BIAS = 0.07, -10.0
 # 2 * batch rows needs three products of four times the size. `Matryoshka` has the first half and
 # the first quarter of the dimensions in addition.
 PRODUCTS = {"NTXent": 10, "DecoupledContrastive": 10, "SupCon": 12, "Matryoshka": 7}
-WITHOUT_TEMPERATURE = ("MultiSimilarity", "Triplet")
+WITHOUT_TEMPERATURE = ("Circle", "MultiSimilarity", "Triplet")
 
 
 @dataclasses.dataclass
@@ -48,11 +49,13 @@ class Candidate:
 
 
 def names():
+    """Returns the losses that compare rows with rows, and not with vectors of classes."""
     base = kc.losses.ContrastiveLoss
     return [
         name
         for name, x in vars(kc.losses).items()
         if isinstance(x, type) and issubclass(x, base) and x is not base
+        if "proxies" not in inspect.signature(x).parameters
     ]
 
 
