@@ -30,19 +30,25 @@ def names_of(blocks):
 
 @pytest.fixture(scope="module")
 def fit_page():
-    """The names of the page on `fit`, whose models are trained."""
+    """The names of the first block of the page on `fit`, and the labels of its table."""
     with pytest.MonkeyPatch.context() as patch:
         quick = functools.partialmethod(keras.Model.compile, **COMPILE_LEAST)
         patch.setattr(keras.Model, "compile", quick)
         keras.utils.set_random_seed(0)
-        return names_of(python_blocks(FIT)) | {"labels": np.array(["cat", "dog"] * 50)}
+        names = names_of(python_blocks(FIT)[:1])
+        names["labels"] = np.array(["cat", "dog"] * 50)
+        yield names
 
 
+@pytest.mark.slow_to_compile
 def test_both_models_of_the_page_train(fit_page):
+    for block in python_blocks(FIT)[1:]:
+        exec(block, fit_page)
     for name in ("model", "simclr"):
         assert np.isfinite(fit_page[name].history.history["loss"]).all()
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("title", list(TABS))
 def test_data_sets_train(fit_page, title):
     if BACKEND_OF_TAB.get(title, keras.backend.backend()) != keras.backend.backend():
@@ -65,7 +71,7 @@ def test_a_mistake_has_its_message(fit_page, call, message):
 
 
 @pytest.mark.slow_to_compile
-def test_predict_page(capsys):
+def test_predict_page():
     keras.utils.set_random_seed(0)
     names = names_of(python_blocks(FOLDER / "predict.md"))
     assert {name: rows.shape for name, rows in names["embeddings"].items()} == {
