@@ -53,6 +53,15 @@ def named_directions(directions: Any, names: Sequence[str]) -> dict[tuple[str, s
     )
 
 
+def check_no_hard_negatives(loss: str, hard_negatives: Any) -> None:
+    """Raises a `ValueError` if there are hard negatives."""
+    if hard_negatives:
+        raise ValueError(
+            f"`hard_negatives` must be `None`, since `{loss}` compares no row with negatives. "
+            f"Received: hard_negatives={list(hard_negatives)}. Leave them out, or use `InfoNCE`."
+        )
+
+
 def check_layers(loss: str, layers: Sequence[Layer], training: bool | None) -> None:
     """Raises a `ValueError` if a loss owns layers that are not tracked or not built."""
     if layers and training is None:

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 
 from keras_contrastive import losses
+from tests.reference import batch_statistics
 from tests.reference import losses as reference
 
 
@@ -139,4 +140,10 @@ PROXIES = {
     "ArcFace": losses.ArcFace,
     "CosFace": losses.CosFace,
     "NormalizedSoftmax": losses.NormalizedSoftmax,
+}
+# Losses without negatives, with the reference of one value per row. `test_no_negatives` tests them.
+WITHOUT_NEGATIVES = {
+    "BarlowTwins": (losses.BarlowTwins, batch_statistics.barlow_twins),
+    "VICReg": (losses.VICReg, batch_statistics.vicreg),
+    "NegativeCosine": (losses.NegativeCosine, batch_statistics.negative_cosine),
 }

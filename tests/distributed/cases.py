@@ -70,6 +70,17 @@ def _missing(x):
     return model, compile_arguments, x, None, None
 
 
+def _statistics(loss):
+    """Rows that lack a view, and weights, in statistics of the global batch."""
+
+    def make(x):
+        model, _, x, _, _ = _missing(x)
+        weights = np.linspace(0.5, 2.0, len(x["image"])).astype("float32")
+        return model, {"loss": loss()}, x, None, weights
+
+    return make
+
+
 def _hard_negatives(x):
     model = ContrastiveTrainer(
         towers(),
@@ -289,6 +300,7 @@ CASES = {
     "arc_face": _core(_classes),
     "triplet": _core(_triplets, more_replicas=True),
     "queue": _core(_two_towers(_queue), more_replicas=True),
+    "barlow_twins": _core(_statistics(losses.BarlowTwins)),
     "micro_batches": _core(_structures(micro_batch_size=3)),
     "item_temperature": Case(
         _two_towers(lambda: losses.GlobalContrastive(42, ItemTemperature(0.5, 0.1, 0.9)))
@@ -308,6 +320,7 @@ CASES = {
     "fusion_in_micro_batches": Case(_fusion(micro_batch_size=3)),
     "multi_similarity": Case(_similar),
     "circle": Case(_circles),
+    "vicreg": Case(_statistics(losses.VICReg), more_replicas=True),
     "few_left": Case(_few(_two_towers(_gamma())), more_replicas=True),
     "tiled": Case(_tiled(_two_towers(losses.InfoNCE)), more_replicas=True),
     "tiled_gamma": Case(_tiled(_two_towers(_gamma(draws=1, all_views=True)))),
