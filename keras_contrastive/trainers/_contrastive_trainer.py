@@ -14,16 +14,17 @@ from keras_contrastive.trainers import _checks
 from keras_contrastive.trainers import _doors as doors
 from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
 from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbacks
-from keras_contrastive.trainers._embedder_source import EmbedderSource
+from keras_contrastive.trainers._checked_batches import CheckedBatches
 from keras_contrastive.trainers._hard_negatives import check_hard_negative_ids
 from keras_contrastive.trainers._loss_layers import LossLayers
+from keras_contrastive.trainers._predictors import check_predictors
 from keras_contrastive.trainers._resume import TrainingProgress
 from keras_contrastive.trainers._scalar_logs import with_scalar_logs
 from keras_contrastive.trainers._weight_decay import keep_from_decay
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class ContrastiveTrainer(EmbedderSource):
+class ContrastiveTrainer(CheckedBatches):
     """Trains encoders with a contrastive loss.
 
     Embeddings of matching inputs are pulled together, others are pushed apart.
@@ -39,11 +40,13 @@ class ContrastiveTrainer(EmbedderSource):
     `InfoNCE(0.07, memory=EmbeddingQueue(65536, dim=128))`.
 
     `call` returns the embeddings: a dict by modality, or one tensor for one encoder. In training,
-    one encoder embeds an augmentation. `embedder` returns a model for one of the embeddings. All
-    else works as in `keras.Model`.
+    one encoder embeds an augmentation. With `predictors` and a `teacher`, `call` also returns that
+    augmentation. `embedder` returns a model for one of the embeddings. All else works as in
+    `keras.Model`.
 
     Subclasses can override the hooks `encode`, `project`, `embed_all` (with `embedding_layers`),
-    `second_view` and `extra_losses`, and call `declare_losses`. See `kc.fusion.FusionTrainer`.
+    `second_view`, `prediction`, `target` and `extra_losses`, and call `declare_losses`. See
+    `kc.fusion.FusionTrainer`.
 
     Args:
         encoders: A Keras layer or model, or a dict of them by modality. Each returns
@@ -85,6 +88,12 @@ class ContrastiveTrainer(EmbedderSource):
             normalization sees micro-batches. Losses that an encoder adds are averaged over rows.
         teacher: `None` or a `keras_contrastive.layers.MomentumTeacher`. With towers, it excludes
             `augmenters`. It excludes `hard_negatives`.
+        predictors: `None`, a layer that maps an embedding to a prediction, `(batch, dim)`, or a
+            dict of layers by modality. The anchors are then predictions, and their candidates are
+            embeddings that no gradient reaches. With a `teacher` and the loss `NegativeCosine` it
+            is BYOL, without a teacher SimSiam, and with a teacher and `InfoNCE` MoCo v3. Both views
+            of one encoder are anchors in turn, unless the loss is not symmetric. `predict` and
+            `embedder` leave predictors out. They exclude `hard_negatives` and soft targets.
         **kwargs: See `keras.Model`.
 
     Raises:
@@ -121,6 +130,7 @@ class ContrastiveTrainer(EmbedderSource):
         in_modal_weight: float | Mapping[str, float] = 0.5,
         micro_batch_size: int | None = None,
         teacher: MomentumTeacher | None = None,
+        predictors: Layers | None = None,
         **kwargs: Any,
     ) -> None:
         _checks.check_parts(encoders, augmenters, projectors, regularizers)
@@ -130,8 +140,10 @@ class ContrastiveTrainer(EmbedderSource):
         _checks.check_extra_inputs("present", present, encoders)
         excluded = {"augmenters": augmenters if isinstance(encoders, dict) else None}
         _checks.check_teacher(teacher, {**excluded, "hard_negatives": hard_negatives})
+        check_predictors(predictors, encoders, teacher, hard_negatives)
         super().__init__(
             encoders,
+            predictors=predictors,
             augmenters=augmenters,
             projectors=projectors,
             teacher=teacher,
@@ -184,8 +196,7 @@ class ContrastiveTrainer(EmbedderSource):
         weighted_metrics = _checks.as_metrics("weighted_metrics", weighted_metrics)
         loss_means = [*self._penalty_means, *self._extra_means.values()]
         _checks.check_unique_names([*metrics, *weighted_metrics], loss_means)
-        num_views = len(self.modalities) + len(self.second_view_names)
-        loss.build(self.direction_weights(loss), num_views)
+        loss.build(self.direction_weights(loss), self.num_compared_views)
         self._loss_layers.replace(loss.layers)
         self._view_metrics.replace(metrics, weighted_metrics)
         self._requested_jit_compile = jit_compile
@@ -241,29 +252,6 @@ class ContrastiveTrainer(EmbedderSource):
             doors.prepare_evaluate(self, bound.arguments)
             return super().evaluate(*bound.args, **bound.kwargs)
 
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Returns embeddings as `keras.Model.predict`: a dict by modality, or an array.
-
-        `x` may contain some of the modalities only.
-        """
-        return super().predict(doors.prepare_predict(self, x), *args, **kwargs)
-
-    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Trains on one batch as `keras.Model.train_on_batch`. `y` holds ids or is `None`."""
-        bound = doors.bind(super().train_on_batch, x, y, *args, **kwargs)
-        doors.prepare_batch(self, bound.arguments, training=True)
-        return super().train_on_batch(*bound.args, **bound.kwargs)
-
-    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates one batch as `keras.Model.test_on_batch`. `y` holds ids or is `None`."""
-        bound = doors.bind(super().test_on_batch, x, y, *args, **kwargs)
-        doors.prepare_batch(self, bound.arguments, training=False)
-        return super().test_on_batch(*bound.args, **bound.kwargs)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """Returns embeddings of one batch as `keras.Model.predict_on_batch`."""
-        return super().predict_on_batch(doors.prepare_predict(self, x))
-
     # Saving
 
     def save_own_variables(self, store: Any) -> None:
@@ -274,8 +262,8 @@ class ContrastiveTrainer(EmbedderSource):
         super().load_own_variables(self._progress.load(store))
 
     def get_config(self) -> Config:
-        parts = (self.encoders, self.augmenters, self.projectors)
-        encoders, augmenters, projectors = (map_layers(serialize, part) for part in parts)
+        parts = (self.encoders, self.augmenters, self.projectors, self.predictors)
+        encoders, augmenters, projectors, predictors = (map_layers(serialize, x) for x in parts)
         return {
             **super().get_config(),
             "encoders": encoders,
@@ -288,12 +276,14 @@ class ContrastiveTrainer(EmbedderSource):
             "in_modal_weight": self.in_modal_weight,
             "micro_batch_size": self.micro_batch_size,
             "teacher": serialize(self.teacher),
+            "predictors": predictors,
         }
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: dict[str, Any] | None = None) -> Self:
         config = dict(config)
-        for part in ("encoders", "augmenters", "projectors", "regularizers", "teacher"):
+        parts = ("encoders", "augmenters", "projectors", "regularizers", "teacher", "predictors")
+        for part in parts:
             config[part] = keras.saving.deserialize_keras_object(
                 config.get(part), custom_objects=custom_objects
             )

@@ -75,7 +75,8 @@ class EmbeddingModel(PortableModel):
             is_complete = len(modalities) == len(self.modalities)
             if self.teacher is not None and not self.teacher.built and is_complete:
                 self.teacher.follow(self._parts_of_the_towers())
-        if not self.has_towers:
+            self.build_predictors(embeddings)
+        if not self.has_towers and not (training and extras):
             return embeddings[FIRST_VIEW]
         return {**embeddings, **extras} if training else embeddings
 
@@ -136,6 +137,9 @@ class EmbeddingModel(PortableModel):
     ) -> dict[str, Tensor]:
         """Returns the embeddings and further outputs of `call`. A hook for subclasses."""
         return embeddings
+
+    def build_predictors(self, embeddings: dict[str, Tensor]) -> None:
+        """Builds layers that are applied to embeddings outside of `call`."""
 
     # Parts for hooks
 
@@ -219,7 +223,8 @@ class EmbeddingModel(PortableModel):
     def split_outputs(self, y_pred: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Returns the embeddings and the extras of the outputs of `call`. See `embed_all`."""
         if not self.has_towers:
-            return {FIRST_VIEW: y_pred}, {}
+            outputs = dict(y_pred) if isinstance(y_pred, dict) else {FIRST_VIEW: y_pred}
+            return {FIRST_VIEW: outputs.pop(FIRST_VIEW)}, outputs
         names = [
             name
             for name in y_pred

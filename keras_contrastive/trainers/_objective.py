@@ -18,17 +18,21 @@ from keras_contrastive.trainers._absent_rows import (
 )
 from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
 from keras_contrastive.trainers._directions import modal_directions
-from keras_contrastive.trainers._embedding import EmbeddingModel
 from keras_contrastive.trainers._hard_negatives import hard_candidates
 from keras_contrastive.trainers._penalties import Penalties
+from keras_contrastive.trainers._predictors import (
+    PredictingModel,
+    SecondEmbeddings,
+    predicted_directions,
+)
 from keras_contrastive.trainers._soft_targets import soft_target_difference
 from keras_contrastive.trainers._view_metrics import ViewMetrics
 
 
-class ObjectiveModel(EmbeddingModel):
+class ObjectiveModel(PredictingModel):
     """Adds the loss of a step to an embedding model: contrast, penalties, and extra losses.
 
-    Subclasses can override the hook `extra_losses`. See `EmbeddingModel` for the others.
+    Subclasses can override the hook `extra_losses`. See `PredictingModel` for the others.
 
     Args:
         encoders: See `ContrastiveTrainer`, also for the other arguments.
@@ -37,7 +41,7 @@ class ObjectiveModel(EmbeddingModel):
         hard_negative_ids: Names of hard negatives by names of inputs.
         present: Modalities by names of inputs.
         in_modal_weight: Weight of the contrast between modalities and their second views.
-        **kwargs: See `EmbeddingModel`.
+        **kwargs: See `PredictingModel`.
     """
 
     # Factor of the contrastive loss. Subclasses can change it.
@@ -152,10 +156,16 @@ class ObjectiveModel(EmbeddingModel):
             layer_losses = super().compute_loss(*inputs) if self.losses else 0.0
             embeddings, extras = self.split_outputs(y_pred)
             x, _ = self._fill_absent_rows(x)
-            batch, features = self._batch(x, y, embeddings, sample_weight, training)
-            total = self._contrast(batch, x, training)
+            directions = self.direction_weights()
+            batch, second = self._batch(
+                x, y, embeddings, sample_weight, extras, directions, training
+            )
+            compared = self.compared(batch, second, directions, training)
+            total = self._contrast(compared, directions, x, training)
             if self.regularizers:
                 seen = batch.with_views({**embeddings, **batch.views})
+                # With one encoder, `call` returns no features of the first view.
+                features = second.features if self.has_towers else {}
                 penalty = self._penalties.total(seen, batch.names, features, training)
                 total += ops.cast(penalty, total.dtype)
             total += ops.cast(layer_losses, total.dtype)
@@ -163,13 +173,21 @@ class ObjectiveModel(EmbeddingModel):
             self._view_metrics.update(batch.select(measured), self.loss.scale)
             return self._add_extra_losses(total, batch, extras, x, training)
 
+    @property
+    def num_compared_views(self) -> int | None:
+        """Number of views that the loss gets, or `None` if they are those of the directions."""
+        if self.predictors is not None:
+            return None
+        return len(self.modalities) + len(self.second_view_names)
+
     def direction_weights(self, loss: ContrastiveLoss | None = None) -> Directions:
         """Returns the weights of the directions, by (view of anchors, view of candidates)."""
         loss = self.loss if loss is None else loss
-        teacher = self.teacher is not None
-        return modal_directions(
+        teacher = self.teacher is not None and not self.swaps_views
+        directions = modal_directions(
             loss, self.modalities, self.second_view_names, self.in_modal_weight, teacher
         )
+        return directions if self.predictors is None else predicted_directions(directions)
 
     def _batch(
         self,
@@ -177,22 +195,21 @@ class ObjectiveModel(EmbeddingModel):
         y: ArrayLike | None,
         embeddings: dict[str, Tensor],
         sample_weight: ArrayLike | None,
+        extras: dict[str, Tensor],
+        directions: Directions,
         training: bool,
-    ) -> tuple[Batch, dict[str, Tensor]]:
-        """Returns the batch, zero in rows that lack a view, and features of the second views."""
+    ) -> tuple[Batch, SecondEmbeddings]:
+        """Returns the batch, zero in rows that lack a view, and the second views."""
         if training and self.teacher is not None:
             self.teacher.update()
         inputs = self.inputs_by_modality(x)
-        views, features = {name: embeddings[name] for name in self.modalities}, {}
-        for name, view in self.second_view_names.items():
-            features[view], views[view] = self.second_view(name, inputs[name], training)
+        second = self.second_embeddings(inputs, extras, directions, training)
+        views = {name: embeddings[name] for name in self.modalities} | second.views
         if self.present:
             check_inputs(x, (*self.modalities, *self.present))
         present = presence_by_modality(inputs, self.present)
         present |= {self.second_view_names.get(name, name): mask for name, mask in present.items()}
-        batch = Batch.from_targets(y, views, sample_weight, present)
-        # With one encoder, `call` returns no features of the first view, so regularizers get none.
-        return batch, features if self.has_towers else {}
+        return Batch.from_targets(y, views, sample_weight, present), second
 
     def _fill_absent_rows(self, x: Structure) -> tuple[Structure, dict[str, Tensor]]:
         """Replaces inputs of rows that lack a modality. Returns them, and which rows have it."""
@@ -207,10 +224,11 @@ class ObjectiveModel(EmbeddingModel):
         }
         return {**x, **filled}, present
 
-    def _contrast(self, batch: Batch, x: Structure, training: bool) -> Tensor:
+    def _contrast(
+        self, batch: Batch, directions: Directions, x: Structure, training: bool
+    ) -> Tensor:
         if not self.contrast_weight:
             return ops.zeros(())
-        directions = self.direction_weights()
         soft_targets = None
         if training and self.teacher is not None and self.teacher.soft_targets:
             # Before the loss, which adds this batch to its queue.

@@ -44,7 +44,12 @@ class TeacherViews:
         self, model: Any, name: str, inputs: Structure, training: bool
     ) -> tuple[Tensor, Tensor]:
         # Outside of `in_place`, which would drop the new state of the augmenter.
-        inputs = model.augment(name, inputs, training)
+        return self.embed_augmented(model, name, model.augment(name, inputs, training), training)
+
+    def embed_augmented(
+        self, model: Any, name: str, inputs: Structure, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Returns `(features, embedding)` of inputs as they are, each `(batch, dim)`."""
         with self.teacher.in_place():
             features = model.encode(name, inputs, training)
             embedding = model.project(name, features, training)

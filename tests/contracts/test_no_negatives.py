@@ -99,9 +99,7 @@ def test_missing_rows_have_no_influence(name):
     kept = np.array([True, True, False, True, True, False, True, True])
     spoiled = [a.copy(), np.where(kept[:, None], b, np.nan)]
     loss = make(name)
-    value, found = value_and_gradients(
-        lambda a, b: loss(None, (a, b), present={1: kept}), *spoiled
-    )
+    value, found = value_and_gradients(lambda a, b: loss(None, (a, b), present={1: kept}), *spoiled)
     rest = expected(name, (a[kept], b[kept]))
     # The loss of a row without a positive is 0. That of a batch is the loss of each row.
     rest *= 1.0 if name in STATISTICS else kept.mean()
