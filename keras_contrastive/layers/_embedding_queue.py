@@ -17,8 +17,7 @@ class EmbeddingQueue(keras.layers.Layer):
     """Stores the embeddings of the last batches as further candidates of a loss.
 
     New embeddings replace the oldest ones. Pass the queue to a loss:
-    `InfoNCE(memory=EmbeddingQueue(4096, dim=128))`. `ContrastiveTrainer` tracks
-    and saves it. Each batch is first compared with the stored embeddings and then, in training
+    `InfoNCE(memory=EmbeddingQueue(4096))`. `ContrastiveTrainer` tracks and saves it. Each batch is first compared with the stored embeddings and then, in training
     only, added to them. No gradient reaches the queue. Embeddings are stored in float32 under every
     dtype policy. A row with NaN or infinite embeddings is never a candidate.
 
@@ -27,22 +26,26 @@ class EmbeddingQueue(keras.layers.Layer):
     anchor, even of its own item.
 
     Stored embeddings come from older weights. This does little harm if the encoders change slowly
-    over `size / batch` steps. Otherwise use a smaller learning rate or a shorter queue. MoCo
-    computes the stored embeddings with a momentum encoder instead.
+    over `size / batch` steps. MoCo computes the stored embeddings with a slow copy of the encoders,
+    the `teacher` of a trainer. Cross-batch memory waits with `warmup_steps` until weights change
+    slowly. The trainer warns in `compile` if there is neither.
 
     Args:
         size: Positive int, number of stored rows. A row contains the embeddings of all views of an
             item.
-        dim: Positive int, dimension of the embeddings.
+        dim: Positive int, dimension of the embeddings. With `None`, a trainer finds it out. A loop
+            of your own needs it.
+        warmup_steps: Non-negative int. Embeddings of the first training steps are never candidates.
         **kwargs: See `keras.layers.Layer`.
 
     Raises:
-        TypeError: If `size` or `dim` is not an integer.
-        ValueError: If `size` or `dim` is not positive, or if the views have another dimension.
+        TypeError: If an argument is not an integer.
+        ValueError: If an argument is out of range, or if the views have another dimension.
 
     Reference:
         - [He et al., 2020](https://arxiv.org/abs/1911.05722), Sec. 3.2, the queue.
-        - [Wang et al., 2020](https://arxiv.org/abs/1912.06798), Sec. 3.3, cross-batch memory.
+        - [Wang et al., 2020](https://arxiv.org/abs/1912.06798), Sec. 3.3, cross-batch memory and
+          its warm-up.
 
     Example:
 
@@ -55,18 +58,27 @@ class EmbeddingQueue(keras.layers.Layer):
     1.0064
     """
 
-    def __init__(self, size: int, dim: int, **kwargs: Unpack[LayerArguments]) -> None:
+    def __init__(
+        self,
+        size: int,
+        dim: int | None = None,
+        warmup_steps: int = 0,
+        **kwargs: Unpack[LayerArguments],
+    ) -> None:
         super().__init__(**{**kwargs, "trainable": False, "dtype": "float32"})
         self.size = _checks.positive_int("size", size)
-        self.dim = _checks.positive_int("dim", dim)
+        self.dim = _checks.optional_positive_int("dim", dim)
+        self.warmup_steps = _checks.non_negative_int("warmup_steps", warmup_steps)
 
     def build(self, num_views: int = 2) -> None:
-        """Creates the weights for the given number of views."""
+        """Creates the weights for the given number of views. It needs `dim`."""
         # Each replica pushes the rows of all replicas, so that the weights stay equal.
         self.embeddings = replicated_weight(self, "embeddings", (self.size, num_views, self.dim))
         empty = keras.initializers.Constant(MISSING_ID)
         self.ids = replicated_weight(self, "ids", (self.size,), "int32", empty)
         self.next_row = replicated_weight(self, "next_row", (), "int32")
+        if self.warmup_steps:
+            self.step = replicated_weight(self, "step", (), "int32")
         self.built = True
 
     def candidates(self, views: Sequence[Tensor]) -> list[Candidates]:
@@ -111,6 +123,10 @@ class EmbeddingQueue(keras.layers.Layer):
         for mask in present:
             if mask is not None:
                 ids = ops.where(mask, ids, ops.full_like(ids, MISSING_ID))
+        if self.warmup_steps:
+            is_warm = ops.convert_to_tensor(self.step) >= self.warmup_steps
+            ids = ops.where(is_warm, ids, ops.full_like(ids, MISSING_ID))
+            self.step.assign(self.step + 1)
         count = ops.minimum(batch, self.size) if rows.shape[0] is None else min(batch, self.size)
         positions = (self.next_row + ops.arange(count, dtype="int32")) % self.size
         indices = ops.expand_dims(positions, 1)
@@ -125,7 +141,12 @@ class EmbeddingQueue(keras.layers.Layer):
         self.next_row.assign((self.next_row + count) % self.size)
 
     def get_config(self) -> Config:
-        return {**super().get_config(), "size": self.size, "dim": self.dim}
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "dim": self.dim,
+            "warmup_steps": self.warmup_steps,
+        }
 
     def __repr__(self) -> str:
         return repr_from_config(self, first="size")

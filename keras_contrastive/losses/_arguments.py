@@ -76,8 +76,8 @@ def check_layers(loss: str, layers: Sequence[Layer], training: bool | None) -> N
     if unbuilt:
         raise ValueError(
             f"The layers of the loss must be built. Received: {', '.join(unbuilt)} not built. "
-            "`ContrastiveTrainer.compile` builds them. In a custom loop, call `loss.build()` once "
-            "before anything is traced or optimized."
+            "`ContrastiveTrainer` builds them. In a custom loop, call `loss.build()` once before "
+            "anything is traced or optimized. A queue then needs `dim`."
         )
 
 

@@ -131,7 +131,8 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             directions = self.directions(("0", "1"))
         if isinstance(self.temperature, keras.layers.Layer) and not self.temperature.built:
             self.temperature.build((None, self._num_directions(directions)))
-        if self.memory is not None and not self.memory.built:
+        has_size = getattr(self.memory, "dim", 0) is not None  # else a trainer sets it later
+        if self.memory is not None and not self.memory.built and has_size:
             named = {name for direction in directions for name in direction}
             self.memory.build(num_views or len(named) or 1)
 

@@ -16,6 +16,7 @@ from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
 from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbacks
 from keras_contrastive.trainers._checked_batches import CheckedBatches
 from keras_contrastive.trainers._hard_negatives import check_hard_negative_ids
+from keras_contrastive.trainers._likely_mistakes import warn_of_collapse_and_fast_weights
 from keras_contrastive.trainers._loss_layers import LossLayers
 from keras_contrastive.trainers._predictors import check_predictors
 from keras_contrastive.trainers._resume import TrainingProgress
@@ -37,7 +38,7 @@ class ContrastiveTrainer(CheckedBatches):
 
     With a `teacher`, the second views are embeddings of slow copies of the encoders and projectors,
     and the candidates of all anchors. MoCo is one encoder with an augmenter, a teacher and the loss
-    `InfoNCE(0.07, memory=EmbeddingQueue(65536, dim=128))`.
+    `InfoNCE(0.07, memory=EmbeddingQueue(65536))`.
 
     `call` returns the embeddings: a dict by modality, or one tensor for one encoder. In training,
     one encoder embeds an augmentation. With `predictors` and a `teacher`, `call` also returns that
@@ -196,7 +197,8 @@ class ContrastiveTrainer(CheckedBatches):
         weighted_metrics = _checks.as_metrics("weighted_metrics", weighted_metrics)
         loss_means = [*self._penalty_means, *self._extra_means.values()]
         _checks.check_unique_names([*metrics, *weighted_metrics], loss_means)
-        loss.build(self.direction_weights(loss), self.num_compared_views)
+        self.build_loss(loss)
+        warn_of_collapse_and_fast_weights(self, loss)
         self._loss_layers.replace(loss.layers)
         self._view_metrics.replace(metrics, weighted_metrics)
         self._requested_jit_compile = jit_compile

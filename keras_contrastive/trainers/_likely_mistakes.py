@@ -8,7 +8,7 @@ import numpy as np
 from keras_contrastive import _checks
 from keras_contrastive._engine import to_numpy
 from keras_contrastive._typing import Structure
-from keras_contrastive.losses import Matryoshka, SupCon
+from keras_contrastive.losses import Matryoshka, NegativeCosine, SupCon
 from keras_contrastive.trainers._epoch_data import is_rows
 from keras_contrastive.trainers._hard_negatives import num_per_row
 
@@ -39,6 +39,31 @@ def warn_of_likely_mistakes(
         _checks.warn(
             "`batch_size` is 1, so no row has a negative, and the loss does not train the encoders."
             " Pass a larger `batch_size`."
+        )
+
+
+def warn_of_collapse_and_fast_weights(trainer: Any, loss: Any) -> None:
+    """Warns of a loss that equal embeddings minimize, and of a queue with embeddings that age.
+
+    Args:
+        trainer: The model.
+        loss: The loss that it is compiled with.
+    """
+    if isinstance(loss, NegativeCosine) and trainer.predictors is None and trainer.teacher is None:
+        _checks.warn(
+            "`loss` is `NegativeCosine`, which is lowest if all embeddings are equal, and nothing "
+            "keeps them apart. Pass `predictors` to the trainer, or use `InfoNCE`."
+        )
+    memory, parts = loss.memory, (trainer.encoders, trainer.projectors)
+    layers = [x for p in parts for x in (p.values() if isinstance(p, dict) else [p]) if x]
+    is_frozen = not any(layer.trainable for layer in layers)
+    is_slow = trainer.teacher is not None or is_frozen or getattr(memory, "warmup_steps", 0)
+    if memory is not None and not is_slow:
+        _checks.warn(
+            f"`memory` stores embeddings of weights that change in each step. Received: {memory!r},"
+            " without a `teacher`. Old embeddings may mislead the loss. Pass "
+            "`teacher=MomentumTeacher()` to the trainer as MoCo does, or `warmup_steps` to the "
+            "queue as cross-batch memory does."
         )
 
 

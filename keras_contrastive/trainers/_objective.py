@@ -66,6 +66,7 @@ class ObjectiveModel(PredictingModel):
         self.in_modal_weight = in_modal_weight
         self._penalties = Penalties(self.regularizers, teacher=self.teacher is not None)
         self._penalty_means = self._penalties.means
+        self.embedding_dim: int | None = None
         self._extra_weights: dict[str, float] = {}
         self._extra_means: dict[str, keras.metrics.Mean] = {}
         self._view_metrics = ViewMetrics(name="view_metrics")
@@ -90,7 +91,11 @@ class ObjectiveModel(PredictingModel):
         self, shapes: dict[str, Shape], features_shapes: dict[str, Shape] | None
     ) -> None:
         num_views = len(self.modalities) if len(self.modalities) > 1 else len(shapes)
-        self._view_metrics.build_for((None, num_views, shapes[self.modalities[0]][-1]))
+        self.embedding_dim = shapes[self.modalities[0]][-1]
+        self._view_metrics.build_for((None, num_views, self.embedding_dim))
+        memory = getattr(self.loss, "memory", None)
+        if memory is not None and not memory.built:
+            self.build_loss(self.loss)
         self._penalties.build(shapes, features_shapes)
 
     def add_features(
@@ -179,6 +184,12 @@ class ObjectiveModel(PredictingModel):
         if self.predictors is not None:
             return None
         return len(self.modalities) + len(self.second_view_names)
+
+    def build_loss(self, loss: ContrastiveLoss) -> None:
+        """Builds the layers of a loss. A queue without `dim` is built with the embeddings."""
+        if getattr(loss.memory, "dim", 0) is None:
+            loss.memory.dim = self.embedding_dim
+        loss.build(self.direction_weights(loss), self.num_compared_views)
 
     def direction_weights(self, loss: ContrastiveLoss | None = None) -> Directions:
         """Returns the weights of the directions, by (view of anchors, view of candidates)."""

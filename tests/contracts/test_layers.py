@@ -164,6 +164,7 @@ CASES = {
         [
             ({"size": 0}, ValueError),
             ({"dim": 0}, ValueError),
+            ({"warmup_steps": -1}, ValueError),
             ({"size": 2.5}, TypeError),
             ({"size": True}, TypeError),
         ],

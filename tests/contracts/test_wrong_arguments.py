@@ -239,7 +239,7 @@ def test_numpy_scalars_are_numbers(kind):
         DeepFeatureSeparation(half, half, half, half, depth=integer, units=integer, t=half),
         GeometricConsistency(half, half, half, half, weight=half),
         BrownianBridge(t=half, seed=integer, weight=half),
-        EmbeddingQueue(integer, integer),
+        EmbeddingQueue(integer, integer, integer),
         LearnableBias(half),
         MomentumTeacher(half, half, integer),
     ]

@@ -191,9 +191,29 @@ def test_a_queue_for_other_embeddings_raises():
 
 
 def test_config_of_a_loss_contains_its_queue():
-    loss = InfoNCE(memory=EmbeddingQueue(6, 3))
+    loss = InfoNCE(memory=EmbeddingQueue(6, 3, warmup_steps=2))
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
-    assert (again.memory.size, again.memory.dim) == (6, 3)
+    assert (again.memory.size, again.memory.dim, again.memory.warmup_steps) == (6, 3, 2)
+
+
+def test_embeddings_of_the_first_steps_are_no_candidates():
+    loss = InfoNCE(0.5, memory=EmbeddingQueue(10, 3, warmup_steps=2))
+    loss.build()
+    plain = remembering(EVERY["InfoNCE"], size=10, temperature=0.5)
+    batches = [list(normal(2, 5, 3, seed=seed)) for seed in range(5)]
+    alone = [float(InfoNCE(0.5)(None, z)) for z in batches]
+    values = [float(loss(None, z, training=True)) for z in batches]
+    assert values[:3] == pytest.approx(alone[:3], rel=1e-6)
+    expected = [float(plain(None, z, training=True)) for z in batches[2:]]
+    assert values[2:] == pytest.approx(expected, rel=1e-6)
+    assert values[3] > alone[3] + 0.1
+
+
+def test_a_queue_without_a_dimension_raises_in_a_loop_of_ones_own():
+    loss = InfoNCE(memory=EmbeddingQueue(6))
+    loss.build()
+    with pytest.raises(ValueError, match=r"embedding_queue.* not built.*needs `dim`"):
+        loss(None, list(normal(2, 5, 3)), training=True)
 
 
 def test_rows_without_ids_have_no_positives_in_the_queue():

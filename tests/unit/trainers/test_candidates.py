@@ -1,20 +1,28 @@
 """Hard negatives and queues inside the trainer."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
-from keras_contrastive.layers import EmbeddingQueue, LearnableBias, LearnableTemperature
+from keras_contrastive.layers import (
+    EmbeddingQueue,
+    LearnableBias,
+    LearnableTemperature,
+    MomentumTeacher,
+)
 from keras_contrastive.losses import (
     GammaContrastive,
     GlobalContrastive,
     InfoNCE,
+    NegativeCosine,
     SigmoidContrastive,
 )
-from tests.helpers.backend import COMPILE_MOST
-from tests.helpers.towers import pairs, towers
+from tests.helpers.backend import COMPILE_LEAST, COMPILE_MOST
+from tests.helpers.towers import pairs, tower, towers
 
 
 def data():
@@ -110,3 +118,46 @@ def test_compiled_fit_equals_eager_fit(make):
             assert np.all(old != ops.convert_to_numpy(new))
     for eager, fast in zip(*results, strict=True):
         np.testing.assert_allclose(fast, eager, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("built_first", [False, True])
+def test_a_queue_gets_its_dimension_from_the_embeddings(built_first, tmp_path):
+    queue = EmbeddingQueue(10, warmup_steps=1)
+    model = ContrastiveTrainer(towers())
+    if built_first:
+        model(pairs())
+    model.compile("sgd", InfoNCE(0.5, memory=queue), **COMPILE_LEAST)
+    assert queue.built == built_first
+    model.fit(pairs(), batch_size=8, verbose=0)
+    assert (queue.dim, queue.embeddings.shape) == (4, (10, 2, 4))
+    assert np.count_nonzero(ops.convert_to_numpy(queue.ids) >= 0) == 10
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    for found, expected in zip(again.loss.memory.weights, queue.weights, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(found), ops.convert_to_numpy(expected))
+
+
+def compile_warnings(loss, freeze=False, **parts):
+    encoder = tower(6)
+    encoder.trainable = not freeze
+    model = ContrastiveTrainer(encoder, keras.layers.Identity(), **parts)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        model.compile("sgd", loss)
+    return [str(warning.message) for warning in found]
+
+
+def test_a_queue_of_embeddings_from_fast_weights_warns():
+    loss = InfoNCE(memory=EmbeddingQueue(10))
+    (message,) = compile_warnings(loss)
+    assert "EmbeddingQueue(10), without a `teacher`" in message
+    assert compile_warnings(loss, teacher=MomentumTeacher()) == []
+    assert compile_warnings(loss, freeze=True) == []
+    assert compile_warnings(InfoNCE(memory=EmbeddingQueue(10, warmup_steps=5))) == []
+    assert compile_warnings(InfoNCE()) == []
+
+
+def test_the_negative_cosine_without_targets_warns():
+    (message,) = compile_warnings(NegativeCosine())
+    assert "nothing keeps them apart. Pass `predictors`" in message
+    assert compile_warnings(NegativeCosine(), predictors=keras.layers.Dense(4)) == []
