@@ -17,9 +17,10 @@ class EmbeddingQueue(keras.layers.Layer):
     """Stores the embeddings of the last batches as further candidates of a loss.
 
     New embeddings replace the oldest ones. Pass the queue to a loss:
-    `InfoNCE(memory=EmbeddingQueue(4096))`. `ContrastiveTrainer` tracks and saves it. Each batch is first compared with the stored embeddings and then, in training
-    only, added to them. No gradient reaches the queue. Embeddings are stored in float32 under every
-    dtype policy. A row with NaN or infinite embeddings is never a candidate.
+    `InfoNCE(memory=EmbeddingQueue(4096))`. `ContrastiveTrainer` tracks and saves it. Each batch is
+    first compared with the stored embeddings and then, in training only, added to them. No gradient
+    reaches the queue. Embeddings are stored in float32 under every dtype policy. A row with NaN or
+    infinite embeddings is never a candidate.
 
     With ids, a stored embedding is never a negative of its own item. For losses with several
     positives it is a positive of its item. Without ids, a stored embedding is a negative of every

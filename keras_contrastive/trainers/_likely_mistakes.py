@@ -57,8 +57,8 @@ def warn_of_collapse_and_fast_weights(trainer: Any, loss: Any) -> None:
     memory, parts = loss.memory, (trainer.encoders, trainer.projectors)
     layers = [x for p in parts for x in (p.values() if isinstance(p, dict) else [p]) if x]
     is_frozen = not any(layer.trainable for layer in layers)
-    is_slow = trainer.teacher is not None or is_frozen or getattr(memory, "warmup_steps", 0)
-    if memory is not None and not is_slow:
+    is_slow = trainer.teacher is not None or is_frozen
+    if memory is not None and not is_slow and not getattr(memory, "warmup_steps", None):
         _checks.warn(
             f"`memory` stores embeddings of weights that change in each step. Received: {memory!r},"
             " without a `teacher`. Old embeddings may mislead the loss. Pass "

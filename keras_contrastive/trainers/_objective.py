@@ -187,8 +187,9 @@ class ObjectiveModel(PredictingModel):
 
     def build_loss(self, loss: ContrastiveLoss) -> None:
         """Builds the layers of a loss. A queue without `dim` is built with the embeddings."""
-        if getattr(loss.memory, "dim", 0) is None:
-            loss.memory.dim = self.embedding_dim
+        memory: Any = loss.memory
+        if memory is not None and getattr(memory, "dim", 0) is None:
+            memory.dim = self.embedding_dim
         loss.build(self.direction_weights(loss), self.num_compared_views)
 
     def direction_weights(self, loss: ContrastiveLoss | None = None) -> Directions:
