@@ -73,6 +73,11 @@ class EmbeddingQueue(keras.layers.Layer):
 
     def build(self, num_views: int = 2) -> None:
         """Creates the weights for the given number of views. It needs `dim`."""
+        if self.dim is None:
+            raise ValueError(
+                "`dim` must be a positive integer before a queue is built. Received: dim=None. "
+                f"Pass it: `EmbeddingQueue({self.size}, dim=...)`."
+            )
         # Each replica pushes the rows of all replicas, so that the weights stay equal.
         self.embeddings = replicated_weight(self, "embeddings", (self.size, num_views, self.dim))
         empty = keras.initializers.Constant(MISSING_ID)

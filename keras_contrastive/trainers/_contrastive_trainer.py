@@ -17,7 +17,7 @@ from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbac
 from keras_contrastive.trainers._checked_batches import CheckedBatches
 from keras_contrastive.trainers._hard_negatives import check_hard_negative_ids
 from keras_contrastive.trainers._likely_mistakes import warn_of_collapse_and_fast_weights
-from keras_contrastive.trainers._loss_layers import LossLayers
+from keras_contrastive.trainers._loss_layers import LossLayers, build_loss
 from keras_contrastive.trainers._predictors import check_predictors
 from keras_contrastive.trainers._resume import TrainingProgress
 from keras_contrastive.trainers._scalar_logs import with_scalar_logs
@@ -197,7 +197,7 @@ class ContrastiveTrainer(CheckedBatches):
         weighted_metrics = _checks.as_metrics("weighted_metrics", weighted_metrics)
         loss_means = [*self._penalty_means, *self._extra_means.values()]
         _checks.check_unique_names([*metrics, *weighted_metrics], loss_means)
-        self.build_loss(loss)
+        build_loss(self, loss)
         warn_of_collapse_and_fast_weights(self, loss)
         self._loss_layers.replace(loss.layers)
         self._view_metrics.replace(metrics, weighted_metrics)

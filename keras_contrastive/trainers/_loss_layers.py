@@ -24,3 +24,13 @@ class LossLayers(keras.layers.Layer):
         """Tracks these layers instead of the previous ones."""
         self.tracked.clear()
         self.tracked.extend(layers)
+
+
+def build_loss(trainer: Any, loss: Any) -> None:
+    """Builds the layers of a loss for the views of a trainer.
+
+    A queue without `dim` is built once the trainer has seen embeddings.
+    """
+    if loss.memory is not None and getattr(loss.memory, "dim", 0) is None:
+        loss.memory.dim = trainer.embedding_dim
+    loss.build(trainer.direction_weights(loss), trainer.num_compared_views)

@@ -19,6 +19,7 @@ from keras_contrastive.trainers._absent_rows import (
 from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
 from keras_contrastive.trainers._directions import modal_directions
 from keras_contrastive.trainers._hard_negatives import hard_candidates
+from keras_contrastive.trainers._loss_layers import build_loss
 from keras_contrastive.trainers._penalties import Penalties
 from keras_contrastive.trainers._predictors import (
     PredictingModel,
@@ -95,7 +96,7 @@ class ObjectiveModel(PredictingModel):
         self._view_metrics.build_for((None, num_views, self.embedding_dim))
         memory = getattr(self.loss, "memory", None)
         if memory is not None and not memory.built:
-            self.build_loss(self.loss)
+            build_loss(self, self.loss)
         self._penalties.build(shapes, features_shapes)
 
     def add_features(
@@ -177,20 +178,6 @@ class ObjectiveModel(PredictingModel):
             measured = self.modalities if len(self.modalities) > 1 else batch.names
             self._view_metrics.update(batch.select(measured), self.loss.scale)
             return self._add_extra_losses(total, batch, extras, x, training)
-
-    @property
-    def num_compared_views(self) -> int | None:
-        """Number of views that the loss gets, or `None` if they are those of the directions."""
-        if self.predictors is not None:
-            return None
-        return len(self.modalities) + len(self.second_view_names)
-
-    def build_loss(self, loss: ContrastiveLoss) -> None:
-        """Builds the layers of a loss. A queue without `dim` is built with the embeddings."""
-        memory: Any = loss.memory
-        if memory is not None and getattr(memory, "dim", 0) is None:
-            memory.dim = self.embedding_dim
-        loss.build(self.direction_weights(loss), self.num_compared_views)
 
     def direction_weights(self, loss: ContrastiveLoss | None = None) -> Directions:
         """Returns the weights of the directions, by (view of anchors, view of candidates)."""

@@ -52,6 +52,13 @@ class PredictingModel(EmbeddingModel):
         """Whether encoder and teacher embed the same two augmentations, and swap their roles."""
         return self.predictors is not None and self.teacher is not None and not self.has_towers
 
+    @property
+    def num_compared_views(self) -> int | None:
+        """Number of views that the loss gets, or `None` if they are those of the directions."""
+        if self.predictors is not None:
+            return None
+        return len(self.modalities) + len(self.second_view_names)
+
     def embed_all(
         self, inputs: dict[str, Structure], training: bool | None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
