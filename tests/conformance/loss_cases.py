@@ -266,6 +266,24 @@ def decoupled_and_weighted(a, b, labels):
     return theirs, losses.DecoupledContrastive(0.1, weight_sigma=0.5)(None, (a, b))
 
 
+@case("lightly", "`BarlowTwinsLoss(lambda_param)`", "`BarlowTwins(redundancy_weight)`")
+def barlow_twins(a, b, labels):
+    theirs = lightly("barlow_twins_loss", "BarlowTwinsLoss", 0.1)(a, b)
+    return theirs, losses.BarlowTwins(0.1)(None, (a, b))
+
+
+@case("lightly", "`VICRegLoss(25, 25, 1)`", "`VICReg(25, 25, 1)`")
+def vicreg(a, b, labels):
+    a, b = a / 4, b / 4  # deviations below and above 1
+    return lightly("vicreg_loss", "VICRegLoss")(a, b), losses.VICReg()(None, (a, b))
+
+
+@case("lightly", "`NegativeCosineSimilarity()`", "`NegativeCosine()`")
+def negative_cosine(a, b, labels):
+    theirs = lightly("negative_cosine_similarity", "NegativeCosineSimilarity")(a, b)
+    return theirs, losses.NegativeCosine()(None, (a, b))
+
+
 @case(
     "LibAUC",
     "`GCLoss('bimodal', N, tau, gamma)` at the third visit, times a constant",

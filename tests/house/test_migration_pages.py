@@ -1,4 +1,4 @@
-"""The pages for users of other libraries, and of Keras' own tools: their code runs as printed.
+"""The pages for users of other libraries, of Keras' tools, and of methods: the code runs as printed.
 
 Their tables say "yes" only for values that a test compares.
 """
@@ -18,6 +18,7 @@ from tests.helpers.markdown import ROOT, python_blocks, read
 
 FOLDER = ROOT / "docs" / "migrate"
 KERAS_TOOLS = ROOT / "docs" / "keras_tools.md"
+METHODS = ROOT / "docs" / "methods.md"
 INDEX = FOLDER / "README.md"
 PAGES = sorted({*FOLDER.glob("*.md")} - {INDEX})
 each_page = pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
@@ -105,6 +106,13 @@ def test_the_tools_of_keras_work_with_a_trainer(names):
         names["embedder"].predict(names["images"], verbose=0),
         atol=1e-5,
     )
+
+
+@pytest.mark.slow_to_compile
+def test_byol_of_the_page_of_methods_runs(names):
+    run(METHODS, names)
+    assert names["features"].shape == (16, 8)
+    assert set(names["model"].history.history) == {"loss", "effective_rank"}
 
 
 def test_the_index_lists_every_page():
