@@ -268,7 +268,7 @@ def main():
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=5, help="number of runs on test rows")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/methods"))
@@ -277,6 +277,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.steps, arguments.seeds, arguments.rates = 8, 2, (0.003,)
+    arguments.out = arguments.out / f"digits_{arguments.steps}_steps"
     data, results = digits(), {}
     for name in BASELINES:
         seeds = range(arguments.seeds if name == "random features" else 1)

@@ -1,4 +1,4 @@
-"""The pages for users of other libraries, of Keras' tools, and of methods: the code runs as printed.
+"""Pages for users of other libraries, of Keras' tools, and of methods: their code runs as printed.
 
 Their tables say "yes" only for values that a test compares.
 """
