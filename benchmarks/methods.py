@@ -26,7 +26,7 @@ import numpy as np
 import keras_contrastive as kc
 
 BATCH, DIM, HIDDEN = 125, 64, 128
-RATES = (0.001, 0.003, 0.01)
+RATES = (0.001, 0.003, 0.01, 0.03)
 TUNING_SEEDS = (100, 101)
 SHOTS = 5  # labeled rows of each class
 SCORES = (

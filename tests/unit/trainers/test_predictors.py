@@ -113,7 +113,7 @@ def test_predictions_of_towers_meet_targets_of_the_other_modality(momentum):
 
 def test_rows_without_a_modality_have_no_prediction():
     x = {**pairs(), "has_text": np.arange(24) % 3 > 0}
-    model = ContrastiveTrainer(towers(), predictors=linear(4, 4, 3), present={"has_text": "text"})
+    model = ContrastiveTrainer(towers(), predictors=settle(tower(4)), present={"has_text": "text"})
     model.compile(keras.optimizers.SGD(0.0), NegativeCosine(reduction="sum"), run_eagerly=True)
     kept = {name: rows[x["has_text"]] for name, rows in x.items()}
     found = float(model.train_on_batch(x))
