@@ -202,7 +202,7 @@ def norm_of_mean(vectors):
     # Each product is in the mean twice, so the error of the mean of the products is doubled.
     squared, error = products.mean(), 2 * products.std(ddof=1) / math.sqrt(count)
     size = math.sqrt(max(squared, 0.0))
-    return size, error / (2 * size) if size > 0 else math.sqrt(max(error, 0.0))
+    return size, math.sqrt(size**2 + error) - size
 
 
 def compute(arguments, path):

@@ -57,7 +57,7 @@ def draw(cells, temperatures, batches, names, path):
     figure, panels = pyplot.subplots(
         len(PARTS),
         len(temperatures),
-        figsize=(2.9 * len(temperatures) + 1.2, 8.6),
+        figsize=(max(2.9 * len(temperatures) + 1.2, 6.4), 8.6),
         layout="constrained",
         squeeze=False,
         sharey="row",

@@ -52,7 +52,9 @@ class GammaContrastive(RunningPartitionLoss):
         num_items: `None`, or the number of items. Ids are in `[0, num_items)`. An item with another
             id counts as never seen, and nothing is stored for it.
         prior: Strength a of the prior, at least 0. 0 is `DecoupledContrastive`, which uses the
-            batch alone and has its bias. A strong prior has less bias and more noise.
+            batch alone and has its bias. A strong prior has less bias and more noise. A shared
+            estimate also gives items with a large partition more weight. Use it for batches of up
+            to about 16.
             `float("inf")` uses the estimate alone and does not limit the weights. `None` is
             momentum / (1 - momentum): the rate is then the estimate that includes this batch.
         momentum: Share of the old estimate in the new one, in `[0, 1)`, or `"visits"`, which is
