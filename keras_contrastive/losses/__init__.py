@@ -21,8 +21,8 @@ from keras_contrastive.losses._vicreg import VICReg
 
 __all__ = [
     "ArcFace",
-    "Circle",
     "BarlowTwins",
+    "Circle",
     "ContrastiveLoss",
     "CosFace",
     "DecoupledContrastive",
@@ -32,8 +32,8 @@ __all__ = [
     "Matryoshka",
     "MultiSimilarity",
     "NTXent",
-    "NormalizedSoftmax",
     "NegativeCosine",
+    "NormalizedSoftmax",
     "SigmoidContrastive",
     "SupCon",
     "Triplet",
