@@ -15,7 +15,6 @@ and started again. The table of `docs/methods.md` is written from the files.
 
 import argparse
 import json
-import math
 import pathlib
 import time
 import warnings
@@ -25,7 +24,7 @@ import numpy as np
 
 import keras_contrastive as kc
 
-BATCH, DIM, HIDDEN = 125, 64, 128
+BATCH, DIM, HIDDEN, CLASSES = 125, 64, 128, 10
 RATES = (0.001, 0.003, 0.01, 0.03)
 TUNING_SEEDS = (100, 101)
 SHOTS = 5  # labeled rows of each class
@@ -107,6 +106,11 @@ def moco(shape):
     return two_views(shape, loss, "rows", teacher=kc.layers.MomentumTeacher(0.99))
 
 
+def arc_face(shape):
+    proxies = kc.layers.ClassProxies(CLASSES, DIM)
+    return one_view(shape, kc.losses.ArcFace(proxies, temperature=1 / 16))
+
+
 def predicted(shape, teacher=None, last_norm=False):
     parts = {"predictors": stack((DIM,), DIM // 2, DIM), "teacher": teacher}
     return two_views(shape, kc.losses.NegativeCosine(), last_norm=last_norm, **parts)
@@ -121,8 +125,9 @@ METHODS = {
     "VICReg": lambda shape: two_views(shape, kc.losses.VICReg()),
     "SupCon": lambda shape: two_views(shape, kc.losses.SupCon(0.1), "labels"),
     "Triplet": lambda shape: one_view(shape, kc.losses.Triplet()),
+    "ArcFace": arc_face,
 }
-USES_LABELS = ("SupCon", "Triplet")
+USES_LABELS = ("SupCon", "Triplet", "ArcFace")
 BASELINES = ("raw pixels", "random features")
 
 
@@ -257,8 +262,10 @@ def table(results):
         cells = [name, "yes" if name in USES_LABELS else "no", "" if rate is None else f"{rate:g}"]
         for score in SCORES:
             values = [run[score] for run in runs]
-            error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-            cells.append(f"{np.mean(values):.1f}" + (f" ± {error:.1f}" if error else ""))
+            mean_of_runs = f"{np.mean(values):.1f}"
+            if len(values) > 1:
+                mean_of_runs += f" ± {np.std(values, ddof=1) / len(values) ** 0.5:.1f}"
+            cells.append(mean_of_runs)
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -290,8 +297,7 @@ def main():
     print("\n".join(["", *lines]))
     if arguments.page is not None:
         before, rest = arguments.page.read_text().split(START)
-        after = rest.split(END)[1]
-        content = [before + START, "", *lines, "", END + after]
+        content = [before + START, "", *lines, "", END + rest.split(END)[1]]
         arguments.page.write_text("\n".join(content))
 
 
