@@ -40,7 +40,6 @@ def byol(momentum=0.7, **kwargs):
     )
 
 
-@pytest.mark.every_case
 @pytest.mark.parametrize("method", METHODS)
 def test_steps_equal_the_numpy_reference(method, rng):
     """Value, gradient and momentum encoder of three steps."""
@@ -219,7 +218,7 @@ def effective_ranks(stop_gradient):
     return history["effective_rank"]
 
 
-@pytest.mark.every_case
+@pytest.mark.slow_to_compile
 def test_simsiam_collapses_without_its_stop_gradient_only():
     with_stop, without = effective_ranks(True), effective_ranks(False)
     assert with_stop[0] == pytest.approx(without[0], rel=0.2)
