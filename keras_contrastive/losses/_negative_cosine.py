@@ -61,8 +61,14 @@ class NegativeCosine(ContrastiveLoss):
         super().__init__(1.0, symmetric=symmetric, reduction=reduction, name=name, dtype=dtype)
 
     def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
-        similarity = contrast.positive_logit
-        return ops.where(contrast.num_positives > 0, -similarity, ops.zeros_like(similarity))
+        if not contrast.has_single_positives:
+            return -contrast.positive_logit  # 0 for a row without another row of its label
+        views = contrast.batch.views
+        # `positive_logit` would compute the logits of all pairs as well.
+        products = [ops.sum(views[a] * views[b], axis=1) for a, b in contrast.directions]
+        losses = -ops.stack(products, axis=1)
+        complete = contrast.complete
+        return losses if complete is None else ops.where(complete, losses, ops.zeros_like(losses))
 
     def get_config(self) -> Config:
         config = super().get_config()
