@@ -25,7 +25,7 @@ import numpy as np
 import keras_contrastive as kc
 
 BATCH, DIM, HIDDEN, CLASSES = 125, 64, 128, 10
-RATES = (0.001, 0.003, 0.01, 0.03)
+RATES = (0.001, 0.003, 0.01)
 TUNING_SEEDS = (100, 101)
 SHOTS = 5  # labeled rows of each class
 SCORES = (
