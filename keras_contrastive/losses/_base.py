@@ -133,8 +133,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             self.temperature.build((None, self._num_directions(directions)))
         has_size = getattr(self.memory, "dim", 0) is not None  # else a trainer sets it later
         if self.memory is not None and not self.memory.built and has_size:
-            named = {name for direction in directions for name in direction}
-            self.memory.build(num_views or len(named) or 1)
+            self.memory.build(num_views or len(set(itertools.chain(*directions))) or 1)
 
     def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
         """Computes the loss of each anchor in each direction.
