@@ -163,6 +163,7 @@ def test_weights_of_the_terms_multiply_them():
     assert float(found) == pytest.approx(reference.barlow_twins(z, None, 0.3), rel=1e-5)
 
 
+@pytest.mark.slow_to_compile
 @each_loss
 def test_trains_a_plain_model(name):
     generator = np.random.default_rng(0)
