@@ -68,6 +68,7 @@ def test_steps_equal_the_numpy_reference(method, rng):
         np.testing.assert_allclose(to_numpy(model.teacher.averages[0]), slow, atol=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_a_loss_that_is_not_symmetric_has_one_direction():
     model = byol()
     model.compile("sgd", NegativeCosine(symmetric=False), run_eagerly=True)
@@ -110,6 +111,7 @@ def test_predictions_of_towers_meet_targets_of_the_other_modality(momentum):
     assert np.abs(to_numpy(encoders["text"].weights[0]) - before).max() > 1e-4
 
 
+@pytest.mark.slow_to_compile
 def test_rows_without_a_modality_have_no_prediction():
     x = {**pairs(), "has_text": np.arange(24) % 3 > 0}
     model = ContrastiveTrainer(towers(), predictors=settle(tower(4)), present={"has_text": "text"})
@@ -168,6 +170,7 @@ def test_micro_batches_do_not_change_the_loss(loss):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.slow_to_compile
 def test_a_queue_stores_predictions_and_targets():
     model = byol()
     queue = EmbeddingQueue(40, 3)
