@@ -148,6 +148,7 @@ def test_only_a_loss_with_state_of_its_items_takes_it():
         ItemTemperature().build((None, 2))
 
 
+@pytest.mark.slow_to_compile
 def test_trains_is_saved_and_logged(tmp_path):
     model = ContrastiveTrainer(towers())
     loss = GlobalContrastive(24, ItemTemperature(**SETTINGS))

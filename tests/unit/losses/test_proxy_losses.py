@@ -185,6 +185,7 @@ def trainer():
     return model
 
 
+@pytest.mark.slow_to_compile
 def test_trains_is_saved_and_classifies(tmp_path):
     model, (x, labels) = trainer(), data()
     history = model.fit(x, labels, batch_size=24, epochs=20, verbose=0).history["loss"]
