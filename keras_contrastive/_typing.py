@@ -29,6 +29,7 @@ class LossArguments(TypedDict, total=False):
     symmetric: bool
     normalize: bool
     memory: Layer | None
+    ignore_above: tuple[Literal["absolute", "relative"], float] | None
     reduction: Reduction
     name: str | None
     dtype: str | None

@@ -2,7 +2,8 @@
 
 * `batch.py`: what is compared. `Batch` normalizes and gathers. `targets.py` and `ids.py` check.
 * `contrast.py`: the sums that a loss may ask for.
-* `direction_sums.py`, `logit_sums.py`, `logit_terms.py`: how they are computed, tile by tile.
+* `direction_sums.py`, `logit_sums.py`, `masked_logits.py`, `logit_terms.py`: how they are computed,
+  tile by tile.
 * `tiles.py`: the tile policy and the loop over tiles.
 * `score_tiles.py`: cosines of a corpus, for evaluations.
 """
@@ -31,6 +32,12 @@ from keras_contrastive._engine.ranks import (
     nearest_positive,
     positive_ranks,
 )
+from keras_contrastive._engine.row_attributes import (
+    as_guide,
+    as_log_weights,
+    as_presence,
+    check_finite,
+)
 from keras_contrastive._engine.score_tiles import (
     Block,
     Keep,
@@ -41,7 +48,6 @@ from keras_contrastive._engine.score_tiles import (
 from keras_contrastive._engine.targets import (
     as_column,
     as_embeddings,
-    as_presence,
     as_weights,
     check_has_rows,
     dtype_name,
@@ -62,9 +68,12 @@ __all__ = [
     "Keep",
     "as_column",
     "as_embeddings",
+    "as_guide",
+    "as_log_weights",
     "as_presence",
     "as_weights",
     "check_classes",
+    "check_finite",
     "check_has_rows",
     "check_ids",
     "class_sums",

@@ -7,15 +7,20 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contrastive import _checks
 from keras_contrastive._engine.candidates import FIRST_PRIVATE_ID
 from keras_contrastive._engine.normalize import normalize
+from keras_contrastive._engine.row_attributes import (
+    check_guides,
+    check_log_weights,
+    check_present,
+)
 from keras_contrastive._engine.targets import (
     as_embeddings,
     as_ids,
     as_weights,
-    check_present,
+    check_shapes,
     embeddings_and_targets,
+    ids_of_averages,
 )
 from keras_contrastive._replicas import Replicas, current_replicas
 from keras_contrastive._typing import ArrayLike, Tensor
@@ -35,6 +40,10 @@ class Batch:
         ids: Integer ids, int32 `(batch,)`, or `None` if all rows are different items.
         present: Bool `(batch,)` by name, for the views that some rows lack.
         sample_weight: Weights of the rows, float `(batch,)`, or `None`.
+        log_weights: Float `(batch,)` by name, added to the logits with the rows of that view as
+            candidates.
+        guides: Embeddings `(batch, guide_dim)` by name, of unit length and without a gradient, that
+            decide which negatives an anchor ignores.
         replicas: How the global batch is spread over replicas. `None` if this process holds all of
             it.
 
@@ -52,6 +61,8 @@ class Batch:
     present: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     sample_weight: Tensor | None = None
     replicas: Replicas | None = None
+    log_weights: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    guides: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     _cache: dict[Any, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -62,6 +73,8 @@ class Batch:
         sample_weight: ArrayLike | None = None,
         present: Mapping[Any, ArrayLike] | None = None,
         across_replicas: bool = True,
+        log_weights: Mapping[Any, ArrayLike] | None = None,
+        guides: Mapping[Any, ArrayLike] | None = None,
     ) -> "Batch":
         """Makes a batch from the arguments of a Keras loss.
 
@@ -80,13 +93,17 @@ class Batch:
                 False where a row lacks the view.
             across_replicas: Whether the rows are part of a global batch. If False, other replicas
                 are ignored.
+            log_weights: `None`, or a dict from names or indices of views to floats `(batch,)`,
+                added to the logits with the rows of that view as candidates.
+            guides: `None`, or a dict from names or indices of all views to embeddings
+                `(batch, guide_dim)`, whose cosines decide which negatives an anchor ignores.
 
         Raises:
             TypeError: If embeddings are not floating point, or ids are not integers.
             ValueError: If shapes do not fit together, ids are out of range, or there is nothing to
                 compare.
         """
-        y_true = _ids_of_averages(y_true)
+        y_true = ids_of_averages(y_true)
         if isinstance(y_pred, Mapping):
             views = {name: as_embeddings(view, name) for name, view in y_pred.items()}
         elif isinstance(y_pred, (list, tuple)):
@@ -96,14 +113,16 @@ class Batch:
         else:
             views, y_true = embeddings_and_targets(y_true, y_pred)
         ids = None if y_true is None else as_ids(y_true)
-        _check_shapes(views, ids)
+        check_shapes(views, ids)
         names = list(views)
         num_rows = views[names[0]].shape[0]
         presence = check_present(present, names, num_rows)
         views = {name: zero_where_missing(view, presence.get(name)) for name, view in views.items()}
         weights = None if sample_weight is None else as_weights(sample_weight, num_rows)
         replicas = current_replicas(views[names[0]]) if across_replicas else None
-        return cls(views, ids, presence, weights, replicas)
+        added = check_log_weights(log_weights, names, num_rows)
+        guiding = check_guides(guides, names, num_rows)
+        return cls(views, ids, presence, weights, replicas, added, guiding)
 
     # Rows
 
@@ -159,6 +178,7 @@ class Batch:
             self.gather(self.ids),
             {name: self.gather(mask) for name, mask in self.present.items()},
             self.gather(self.sample_weight),
+            log_weights={name: self.gather(x) for name, x in self.log_weights.items()},
         )
 
     # Views
@@ -185,8 +205,12 @@ class Batch:
             present: Bool `(batch,)` by name. By default, views keep the presence of their names.
         """
         presence = self.present if present is None else present
-        kept = {name: presence[name] for name in views if name in presence}
-        return dataclasses.replace(self, views=dict(views), present=kept)
+        kept, log_weights, guides = (
+            {name: by_view[name] for name in views if name in by_view}
+            for by_view in (presence, self.log_weights, self.guides)
+        )
+        parts: Any = {"present": kept, "log_weights": log_weights, "guides": guides}
+        return dataclasses.replace(self, views=dict(views), **parts)
 
     def stop_gradient(self) -> "Batch":
         """Returns the batch with views that no gradient reaches."""
@@ -207,8 +231,13 @@ class Batch:
             all_true = ops.ones_like(ids) > 0
             masks = [self.present.get(name, all_true) for name in self.views]
             present = {"views": ops.concatenate(masks)}
+        log_weights = {}
+        if self.log_weights:
+            zeros = ops.zeros_like(next(iter(self.log_weights.values())))
+            parts = [self.log_weights.get(name, zeros) for name in self.views]
+            log_weights = {"views": ops.concatenate(parts)}
         replicas = None if self.replicas is None else current_replicas(views["views"])
-        return Batch(views, ops.concatenate([ids] * count), present, None, replicas)
+        return Batch(views, ops.concatenate([ids] * count), present, None, replicas, log_weights)
 
     # Caching
 
@@ -238,43 +267,3 @@ def zero_where_missing(view: Tensor, present: Tensor | None) -> Tensor:
     if present is None:
         return view
     return ops.where(ops.expand_dims(present, 1), view, ops.zeros_like(view))
-
-
-def _ids_of_averages(y_true: Any) -> Any:
-    """Returns symbolic ids as integers.
-
-    To build a model under `tf.distribute`, Keras traces it with the mean of the replicas' ids, a
-    symbolic float tensor that is never computed.
-    """
-    with keras.SymbolicScope() as scope:
-        is_symbolic = scope.original_scope is not None
-    if not is_symbolic or y_true is None or not hasattr(y_true, "dtype"):
-        return y_true
-    dtype = keras.backend.standardize_dtype(y_true.dtype)
-    if not dtype.startswith(("float", "bfloat")) or tuple(y_true.shape[1:]) not in ((), (1,)):
-        return y_true
-    return ops.cast(y_true, "int32")
-
-
-def _check_shapes(views: Mapping[str, Tensor], ids: Tensor | None) -> None:
-    shapes = {str(name): tuple(view.shape) for name, view in views.items()}
-    if not views:
-        raise ValueError("`y_pred` must contain at least one view `(batch, dim)`. Received: none.")
-    if len(views) == 1 and ids is None:
-        raise ValueError(
-            "A single view without ids leaves nothing to compare. Received: y_true=None, "
-            f"{_checks.listing(shapes)}. Pass target embeddings or integer labels as `y_true`, "
-            "or several views as `y_pred`."
-        )
-    first = next(iter(shapes.values()))
-    if any(_checks.differ(shape, first) for shape in shapes.values()):
-        raise ValueError(
-            "Embeddings of all views must have the same shape `(batch, dim)`. "
-            f"Received: {_checks.listing(shapes)}. Add projectors with equal output sizes, or pass "
-            "equal numbers of rows."
-        )
-    if ids is not None and _checks.differ(tuple(ids.shape), (first[0],)):
-        raise ValueError(
-            "`y_true` must have one id per row. "
-            f"Received: y_true {tuple(ids.shape)}, {_checks.listing(shapes)}."
-        )

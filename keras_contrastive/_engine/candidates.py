@@ -22,11 +22,16 @@ class Candidates:
             candidate that is always a negative, `MISSING_ID` one that does not exist.
         only_negatives: Whether an anchor leaves out candidates with its id. If False, they are its
             positives in a loss that has several.
+        log_weights: `None`, or float `(candidates,)`, added to the logits with these candidates.
+        guide: `None`, or float `(candidates, guide_dim)`, embeddings that decide which of them an
+            anchor ignores. See `kc.extend.ContrastiveLoss`.
     """
 
     embeddings: Tensor
     ids: Tensor | None = None
     only_negatives: bool = False
+    log_weights: Tensor | None = None
+    guide: Tensor | None = None
 
 
 def exists(candidates: Candidates) -> Tensor:

@@ -1,26 +1,32 @@
 """Row sums over the logits between views."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 from keras import ops
 
 from keras_contrastive._engine.batch import Batch
 from keras_contrastive._engine.cached import LocklessCachedProperty
-from keras_contrastive._engine.candidates import MISSING_ID, Candidates
+from keras_contrastive._engine.candidates import Candidates
 from keras_contrastive._engine.circle_terms import circle_terms
 from keras_contrastive._engine.direction_sums import DirectionSums
-from keras_contrastive._engine.groups import products_with_others_of_the_group
+from keras_contrastive._engine.ignored import Margin
 from keras_contrastive._engine.logit_terms import (
     LogComplements,
     LogSumExp,
+    NegativeCount,
     NegativeEntropy,
     PositiveLogSumExp,
     PositiveSoftplus,
     SigmoidCrossEntropy,
     positive_polynomial,
 )
+from keras_contrastive._engine.numerics import LOWEST
 from keras_contrastive._engine.pair_counts import PairCounts
+from keras_contrastive._engine.positives import (
+    log_weights_of_matching_rows,
+    mean_positive_logit,
+    without_missing_ids,
+)
 from keras_contrastive._engine.triplet_mining import Mining
 from keras_contrastive._engine.triplet_sums import TripletRule, sides_of_direction, triplet_sums
 from keras_contrastive._typing import Tensor
@@ -37,6 +43,9 @@ class Contrast:
     other ids. With a single view, positives are the other candidates with the anchor's id, and a
     quantity of "the positive" is the mean over them.
 
+    The logit of a candidate is the scaled inner product plus the candidate's log-weight, if there
+    is one.
+
     Args:
         batch: A `Batch`. Its views are compared by their inner product.
         directions: Pairs of names, the view of the anchors and that of the candidates. Empty for a
@@ -46,6 +55,8 @@ class Contrast:
         all_views: Whether candidates are the rows of all views except the anchor itself, or of the
             other view only.
         extra: `None`, or `Candidates` by view that join the rows of that view as candidates.
+        ignore_above: `None`, or which negatives count as if they were not there, see
+            `ContrastiveLoss`. It needs several views.
 
     Raises:
         ValueError: If `scale` has another number of directions.
@@ -58,13 +69,14 @@ class Contrast:
         scale: Tensor,
         all_views: bool = False,
         extra: Mapping[str, Sequence[Candidates]] | None = None,
+        ignore_above: Margin | None = None,
     ) -> None:
         self.batch = batch
         self._single = not directions
         if self._single:
             (view,) = batch.names
             directions = [(view, view)]
-            batch = _without_missing_ids(batch, view)
+            batch = without_missing_ids(batch, view)
         self._masked_batch = batch
         self.directions = list(directions)
         self._extra = {view: list((extra or {}).get(view, ())) for view in batch.names}
@@ -76,7 +88,10 @@ class Contrast:
                 f"Received: {len(self.directions)} directions. Build a loss per number of views."
             )
         self._all_views = all_views
-        self._sums = DirectionSums(batch, self.directions, scale, all_views, self._extra)
+        self._ignores = ignore_above is not None
+        self._sums = DirectionSums(
+            batch, self.directions, scale, all_views, self._extra, ignore_above
+        )
         self._counts = PairCounts(
             batch, self.directions, self._sums.candidate_views, self._extra, self._single
         )
@@ -86,6 +101,8 @@ class Contrast:
     @property
     def num_negatives(self) -> Tensor:
         """Number of negatives of each anchor, as float."""
+        if self._ignores:
+            return ops.stop_gradient(self._sums.sum(NegativeCount))
         return self._counts.num_negatives
 
     @property
@@ -93,7 +110,7 @@ class Contrast:
         """Number of positives of each anchor, as float."""
         if self._single:
             return self._counts.num_positives
-        ones = ops.ones_like(self.num_negatives)
+        ones = ops.ones_like(self._counts.num_negatives)
         return ones if self.complete is None else ops.cast(self.complete, ones.dtype)
 
     @property
@@ -104,6 +121,8 @@ class Contrast:
     @property
     def valid(self) -> Tensor:
         """Whether each anchor has a positive and a negative, as bool."""
+        if self._ignores:
+            return ops.logical_and(self._counts.valid, self.log_sum_negatives > LOWEST / 2)
         return self._counts.valid
 
     @property
@@ -122,6 +141,7 @@ class Contrast:
         other_view_only = len(self.batch.views) == 2 or not self._all_views
         return (
             not self._single
+            and not self._ignores
             and other_view_only
             and self.batch.ids is None
             and not self.batch.present
@@ -141,6 +161,9 @@ class Contrast:
     @property
     def log_partition(self) -> Tensor:
         """Log of the sum of exp(logit) over all candidates except the anchor itself."""
+        if self._ignores:  # only negatives are ignored
+            parts = [self._sums.sum(terms) for terms in (LogSumExp, PositiveLogSumExp)]
+            return ops.logsumexp(ops.stack(parts), axis=0)
         return self._sums.sum(LogSumExp, mask_same_ids=False)
 
     def log_sum_positives(self, scale: float) -> Tensor:
@@ -169,8 +192,14 @@ class Contrast:
     def positive_logit(self) -> Tensor:
         """Logit of the positive."""
         if self._single:
-            return self._mean_positive_logit()
-        return self._sums.matching_logits()
+            scale = self._scale[..., 0] if self._scale_per_direction else self._scale
+            (view,) = self.batch.names
+            return mean_positive_logit(
+                self._masked_batch, self._extra[view], scale, self._counts.num_positives
+            )
+        logits = self._sums.matching_logits()
+        weights = log_weights_of_matching_rows(self.batch, self.directions, logits.dtype)
+        return logits if weights is None else logits + weights
 
     def mean_softplus(self, threshold: Tensor) -> Tensor:
         """Mean over the positives of log(1 + exp(threshold - logit)).
@@ -264,35 +293,3 @@ class Contrast:
             strict=True,
         )
         return ops.stack(sums, axis=1), ops.stack(counts, axis=1)
-
-    def _mean_positive_logit(self) -> Tensor:
-        """Returns the mean logit of the positives in a single view."""
-        batch = self._masked_batch
-        (name,) = batch.names
-        view = batch.views[name]
-        if batch.ids is None:  # no row has a positive
-            return ops.zeros_like(view[:, :1])
-        extra = [
-            candidates
-            for candidates in self._extra[name]
-            if candidates.ids is not None and not candidates.only_negatives
-        ]
-        other_rows: list[Tensor] = []
-        other_ids: list[Tensor] = []
-        if batch.replicas is not None:
-            other_rows = batch.replicas.others(batch.gather(view))
-            other_ids = batch.replicas.others(batch.gather(batch.ids))
-        more = [*other_rows, *(candidates.embeddings for candidates in extra)]
-        ids = ops.concatenate([batch.ids, *other_ids, *(part.ids for part in extra)])
-        total = products_with_others_of_the_group(view, more, ids)
-        scale = self._scale[..., 0] if self._scale_per_direction else self._scale
-        return ops.expand_dims(total * scale, 1) / ops.maximum(self._counts.num_positives, 1)
-
-
-def _without_missing_ids(batch: Batch, view: str) -> Batch:
-    """Returns a batch of one view in which missing rows are positives of no anchor."""
-    present = batch.present.get(view)
-    if batch.ids is None or present is None:
-        return batch
-    ids = ops.where(present, batch.ids, ops.full_like(batch.ids, MISSING_ID))
-    return dataclasses.replace(batch, ids=ids)

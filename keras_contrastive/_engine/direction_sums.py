@@ -2,11 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras import ops
 
 from keras_contrastive._engine.batch import Batch
+from keras_contrastive._engine.cached import LocklessCachedProperty
 from keras_contrastive._engine.candidates import FIRST_PRIVATE_ID, Candidates, exists
+from keras_contrastive._engine.ignored import Margin, thresholds_of
 from keras_contrastive._engine.logit_sums import logit_sums
 from keras_contrastive._engine.logit_terms import LogitTerms, LogSumExp
 from keras_contrastive._engine.pair_masks import PairMasks
@@ -27,6 +30,7 @@ class DirectionSums:
         scale: Tensor,
         all_views: bool,
         extra: Mapping[str, Sequence[Candidates]],
+        ignore_above: Margin | None = None,
     ) -> None:
         self._batch = batch
         self._directions = list(directions)
@@ -34,6 +38,7 @@ class DirectionSums:
         self._scale_per_direction = len(getattr(scale, "shape", ())) > 0
         self._all_views = all_views
         self._extra = extra
+        self._ignore_above: Any = ignore_above
         # Logits of matching rows by direction. A pass over the logits yields them as well.
         self._matching_logits: dict[tuple[str, str], Tensor] = {}
         self._results: dict[tuple[type[LogitTerms], bool], Tensor] = {}
@@ -73,11 +78,12 @@ class DirectionSums:
     def matching_logits(self) -> Tensor:
         """Returns the logit of each anchor with its own row in the other view."""
         missing = [d for d in self._directions if d not in self._matching_logits]
-        if missing and self._batch.replicas is None:
+        if missing and self._batch.replicas is None and self._ignore_above is None:
             self.sum(LogSumExp)  # cached: losses use this sum as well
         for direction in self._directions:
             if direction not in self._matching_logits:
                 # With replicas, rows and columns of the logits do not match: columns are global.
+                # Sums that ignore candidates need these logits first.
                 anchors, scale = self.anchors(self._directions.index(direction))
                 product = ops.sum(anchors * self._batch.views[direction[1]], axis=1)
                 self._matching_logits[direction] = product * scale
@@ -150,13 +156,23 @@ class DirectionSums:
             anchors != view and opposite in self._directions and not self._scale_per_direction
         )
         opposite_index = self._directions.index(opposite) if two_sided else None
+        shares_terms = terms.has_one_reference and self._ignore_above is None
         reference, opposite_reference = self._of_both_sides(
-            references, index, None if terms.has_one_reference else opposite_index
+            references, index, None if shares_terms else opposite_index
         )
         limit, opposite_limit = self._of_both_sides(limits, index, opposite_index)
         if shares_tensor:
             opposite_limit = limit
         masks = dataclasses.replace(masks, limits=(limit, opposite_limit))
+        if self._ignore_above is not None and mask_same_ids:
+            threshold, opposite_threshold = self._of_both_sides(
+                self._thresholds, index, opposite_index
+            )
+            masks = dataclasses.replace(
+                masks,
+                guides=self._guides(anchors, self._batch.gather(self._batch.guides.get(view))),
+                thresholds=(threshold, threshold if shares_tensor else opposite_threshold),
+            )
         paired = self._yields_matching_logits(direction, view)
         row_sums, column_sums, matching = logit_sums(
             terms, rows, candidates, scale, masks, reference, opposite_reference, two_sided, paired
@@ -186,11 +202,18 @@ class DirectionSums:
         rows, scale = self.anchors(index)
         masks = self._masks_of_extra(extra, mask_same_ids)
         masks = dataclasses.replace(masks, limits=(limit, None))
+        if self._ignore_above is not None and mask_same_ids:
+            masks = dataclasses.replace(
+                masks,
+                guides=self._guides(self._directions[index][0], extra.guide),
+                thresholds=(self._thresholds[:, index], None),
+            )
         return logit_sums(terms, rows, extra.embeddings, scale, masks, reference)[0]
 
     def _is_per_direction(self, *values: Tensor | None) -> bool:
         """Whether each direction has sums of its own, because it has a scale, or these values."""
-        return self._scale_per_direction or any(value is not None for value in values)
+        ignores = self._ignore_above is not None
+        return self._scale_per_direction or ignores or any(x is not None for x in values)
 
     def _of_both_sides(
         self, values: Tensor | None, index: int, opposite: int | None
@@ -215,21 +238,52 @@ class DirectionSums:
         known = (anchors, view) in self._matching_logits
         # With a scale per direction, only the direction toward this view has the right scale.
         wrong_scale = self._scale_per_direction and view != target
-        return anchors != view and not known and not wrong_scale and self._batch.replicas is None
+        is_local = self._batch.replicas is None and self._ignore_above is None
+        return anchors != view and not known and not wrong_scale and is_local
+
+    @LocklessCachedProperty
+    def _thresholds(self) -> Tensor:
+        """Similarity above which an anchor ignores a candidate, `(batch, directions)`."""
+        guides, scale = self._batch.guides, self._scale
+        if not guides:
+            return thresholds_of(self._ignore_above, self.matching_logits(), scale)
+        products = [ops.sum(guides[a] * guides[b], axis=1) for a, b in self._directions]
+        return thresholds_of(self._ignore_above, ops.stack(products, axis=1), 1.0)
+
+    def _guides(self, anchors: str, candidates: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        if candidates is None:
+            return None
+        return self._batch.guides[anchors], candidates
 
     def _masks(
         self, anchors: str, view: str, terms: type[LogitTerms], mask_same_ids: bool
     ) -> PairMasks:
         batch = self._batch
+        log_weights = self._log_weights(anchors), self._log_weights(view, of_replicas=True)
         drops_itself = anchors == view and (terms.counts_same or not mask_same_ids)
         positions = (batch.rows, batch.gather(batch.rows)) if drops_itself else None
         present = batch.present.get(anchors), batch.gather(batch.present.get(view))
         if not mask_same_ids:
-            return PairMasks(positions=positions, present=present)
+            return PairMasks(positions=positions, present=present, log_weights=log_weights)
         ids = batch.row_ids, batch.gather(batch.row_ids)
-        return PairMasks(ids=ids, positions=positions, present=present)
+        return PairMasks(ids=ids, positions=positions, present=present, log_weights=log_weights)
+
+    def _log_weights(self, view: str, of_replicas: bool = False) -> Tensor | None:
+        """Returns the log-weights of the rows of a view, of this or of all replicas."""
+        local = self._batch.log_weights.get(view)
+        if local is None:
+            return None
+        values = self._batch.gather(local) if of_replicas else local
+        return ops.cast(values, self._batch.views[view].dtype)
 
     def _masks_of_extra(self, extra: Candidates, mask_same_ids: bool) -> PairMasks:
+        masks = self._id_masks_of_extra(extra, mask_same_ids)
+        if extra.log_weights is None:
+            return masks
+        log_weights = ops.cast(extra.log_weights, extra.embeddings.dtype)
+        return dataclasses.replace(masks, log_weights=(None, log_weights))
+
+    def _id_masks_of_extra(self, extra: Candidates, mask_same_ids: bool) -> PairMasks:
         if extra.ids is None:
             return PairMasks()
         # A pair with equal positions is left out. Here, all anchors have position 0, and so has a

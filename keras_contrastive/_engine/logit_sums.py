@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_contrastive._engine.gradients import once_differentiable, with_gradient
 from keras_contrastive._engine.logit_terms import LogitTerms
+from keras_contrastive._engine.masked_logits import Side, are_one_sided, masked, tile_of
 from keras_contrastive._engine.numerics import LOWEST
 from keras_contrastive._engine.pair_masks import PairMasks
 from keras_contrastive._engine.tiles import fits_one_tile, for_each_tile
@@ -83,9 +84,6 @@ def _with_tiled_gradient(sums: "_TiledSums", names: Sequence[str]) -> Callable[.
     return with_gradient(forward, backward)
 
 
-Side = dict[str, Tensor]
-
-
 class _TiledSums:
     """One pass over the logits for the sums, and one for their gradient."""
 
@@ -141,15 +139,14 @@ class _TiledSums:
         self, rows: Side, columns: Side, scale: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Returns the sums of the rows of a tile, of its columns or `None`, and its logits."""
-        same, dropped = self._pair_masks(rows, columns)
-        logits = ops.matmul(rows["z"], ops.transpose(columns["z"] * scale))
-        x = self._masked(logits, rows, 1, same, dropped)
+        tile = tile_of(rows, columns, columns["z"] * scale)
+        x = masked(self.terms, tile, rows, columns, 1)
         row_sums = self.terms.total(x, axis=1)
         if not self.two_sided:
-            return row_sums, None, logits
-        if "reference" in columns or "limit" in columns:
-            x = self._masked(logits, columns, 0, same, dropped)
-        return row_sums, self.terms.total(x, axis=0), logits
+            return row_sums, None, tile.logits
+        if are_one_sided(rows, columns):
+            x = masked(self.terms, tile, columns, rows, 0)
+        return row_sums, self.terms.total(x, axis=0), tile.logits
 
     def backward(
         self,
@@ -193,25 +190,25 @@ class _TiledSums:
         def add_tile(
             rows: Side, columns: Side, row_grads: Side, column_grads: Side
         ) -> tuple[Side, Side]:
-            same, dropped = self._pair_masks(rows, columns)
             candidates = columns["z"] * scale
-            logits = ops.matmul(rows["z"], ops.transpose(candidates))
+            tile = tile_of(rows, columns, candidates)
             upstream = ops.expand_dims(rows["upstream"], 1)
             if shares_terms:
                 upstream = upstream + ops.expand_dims(columns["upstream"], 0)
-            x = self._masked(logits, rows, 1, same, dropped)
-            weights = self.terms.slope(x, same) * upstream
+            x = masked(self.terms, tile, rows, columns, 1)
+            weights = self.terms.slope(x, tile.same) * upstream
             row_grads, column_grads = dict(row_grads), dict(column_grads)
             if "reference" in row_grads:
                 row_grads["reference"] -= ops.sum(weights, axis=1)
             if has_column_terms:
-                x = self._masked(logits, columns, 0, same, dropped)
-                column_weights = self.terms.slope(x, same) * ops.expand_dims(columns["upstream"], 0)
+                x = masked(self.terms, tile, columns, rows, 0)
+                column_weights = self.terms.slope(x, tile.same)
+                column_weights = column_weights * ops.expand_dims(columns["upstream"], 0)
                 if "reference" in column_grads:
                     column_grads["reference"] -= ops.sum(column_weights, axis=0)
                 weights += column_weights
             if self.terms.is_curved:
-                weights *= self.terms.curve_slope(logits)
+                weights *= self.terms.curve_slope(tile.logits)
             row_grads["z"] += ops.matmul(weights, candidates)
             if "z" in column_grads:
                 column_grads["z"] += ops.matmul(ops.transpose(weights), rows["z"]) * scale
@@ -232,18 +229,6 @@ class _TiledSums:
             "column_reference": column_grads.get("reference"),
         }
 
-    def _masked(
-        self, logits: Tensor, side: Side, axis: int, same: Tensor | None, dropped: Tensor | None
-    ) -> Tensor:
-        """Returns the masked x of the terms, for the sums of the rows (axis 1) or columns (0)."""
-        x = self.terms.curve(logits)
-        if "limit" in side:
-            above = logits > ops.expand_dims(side["limit"], axis)
-            dropped = above if dropped is None else ops.logical_or(dropped, above)
-        if "reference" in side:
-            x = x - ops.expand_dims(side["reference"], axis)
-        return self.terms.mask(x, same, dropped)
-
     def _sides(
         self,
         a: Tensor,
@@ -259,27 +244,15 @@ class _TiledSums:
             "positions": self.masks.positions,
             "present": self.masks.present,
             "limit": self.masks.limits,
+            "log_weight": self.masks.log_weights,
+            "guide": self.masks.guides,
+            "threshold": self.masks.thresholds,
         }
         sides = []
         for place, side in enumerate((rows, columns)):
             masks = {name: pair[place] for name, pair in pairs.items() if pair is not None}
             sides.append({name: x for name, x in {**side, **masks}.items() if x is not None})
         return sides[0], sides[1]
-
-    @staticmethod
-    def _pair_masks(rows: Side, columns: Side) -> tuple[Tensor | None, Tensor | None]:
-        """Returns which pairs have equal ids and which never count. `None` stands for no pair."""
-        same, dropped = (
-            ops.expand_dims(rows[name], 1) == ops.expand_dims(columns[name], 0)
-            if name in rows
-            else None
-            for name in ("ids", "positions")
-        )
-        for axis, side in ((1, rows), (0, columns)):
-            if "present" in side:
-                absent = ops.expand_dims(ops.logical_not(side["present"]), axis)
-                dropped = absent if dropped is None else ops.logical_or(dropped, absent)
-        return same, dropped
 
 
 def _softmax_reference(log_sum: Tensor | None) -> Tensor | None:

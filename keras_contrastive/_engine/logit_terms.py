@@ -95,6 +95,14 @@ class LogSumExp(LogitTerms):
         return ops.exp(x)
 
 
+class NegativeCount(LogitTerms):
+    """1 for each negative. It has no gradient."""
+
+    @staticmethod
+    def value(x: Tensor) -> Tensor:
+        return ops.cast(x > LOWEST / 2, x.dtype)
+
+
 class LogComplements(LogitTerms):
     """log(1 - exp(x)) of the negatives, for x <= 0.
 

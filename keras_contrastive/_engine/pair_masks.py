@@ -1,4 +1,4 @@
-"""Masks of the pairs of anchors and candidates that count."""
+"""Masks and weights of the pairs of anchors and candidates."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from keras_contrastive._typing import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class PairMasks:
-    """Attributes of anchors and candidates that decide which pairs count.
+    """Attributes of anchors and candidates that decide which pairs count, and how much.
 
     Args:
         ids: A pair of int tensors `(anchors,)` and `(candidates,)`. Equal ids mark the same item.
@@ -17,9 +17,19 @@ class PairMasks:
         present: A pair of bool tensors or `None`s. Rows that are not present never count.
         limits: A pair of float tensors or `None`s, without a gradient. A sum of a row leaves out
             logits above the limit of the row, a sum of a column those above that of the column.
+        log_weights: A pair of float tensors or `None`s, without a gradient. A sum of a row adds
+            those of the columns to the logits, a sum of a column those of the rows.
+        guides: `None`, or a pair of float tensors `(rows, guide_dim)`, without a gradient. Their
+            inner products are then the similarities that thresholds limit, in place of the logits.
+        thresholds: A pair of float tensors or `None`s, without a gradient. A sum of a row leaves
+            out candidates with another id and a similarity above the threshold of the row, a sum of
+            a column those above that of the column.
     """
 
     ids: tuple[Tensor, Tensor] | None = None
     positions: tuple[Tensor, Tensor] | None = None
     present: tuple[Tensor | None, Tensor | None] = (None, None)
     limits: tuple[Tensor | None, Tensor | None] = (None, None)
+    log_weights: tuple[Tensor | None, Tensor | None] = (None, None)
+    guides: tuple[Tensor, Tensor] | None = None
+    thresholds: tuple[Tensor | None, Tensor | None] = (None, None)

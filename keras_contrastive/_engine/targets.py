@@ -12,7 +12,7 @@ from keras_contrastive._engine.ids import ids_of_array
 from keras_contrastive._replicas import Replicas, current_replicas
 from keras_contrastive._typing import ArrayLike, Tensor
 
-_NUMBERS = ("float", "bfloat", "int", "uint", "bool")  # beginnings of names of dtypes
+NUMBERS = ("float", "bfloat", "int", "uint", "bool")  # beginnings of names of dtypes
 
 
 def as_embeddings(x: ArrayLike, name: str, ranks: Sequence[int] = (2,)) -> Tensor:
@@ -56,6 +56,22 @@ def embeddings_and_targets(y_true: Any, y_pred: Any) -> tuple[dict[str, Tensor],
     return {"y_pred": y_pred, "y_true": y_true}, None
 
 
+def ids_of_averages(y_true: Any) -> Any:
+    """Returns symbolic ids as integers.
+
+    To build a model under `tf.distribute`, Keras traces it with the mean of the replicas' ids, a
+    symbolic float tensor that is never computed.
+    """
+    with keras.SymbolicScope() as scope:
+        is_symbolic = scope.original_scope is not None
+    if not is_symbolic or y_true is None or not hasattr(y_true, "dtype"):
+        return y_true
+    dtype = keras.backend.standardize_dtype(y_true.dtype)
+    if not dtype.startswith(("float", "bfloat")) or tuple(y_true.shape[1:]) not in ((), (1,)):
+        return y_true
+    return ops.cast(y_true, "int32")
+
+
 def as_ids(y_true: ArrayLike) -> Tensor:
     """Returns ids as int32 `(batch,)`.
 
@@ -93,29 +109,13 @@ def as_weights(sample_weight: ArrayLike, num_rows: int | None) -> Tensor:
         ValueError: If the shape is not `(batch,)` or `(batch, 1)`.
     """
     dtype = dtype_name(sample_weight)
-    if not dtype.startswith(_NUMBERS):
+    if not dtype.startswith(NUMBERS):
         raise TypeError(
             "`sample_weight` must contain one number per row. "
             f"Received: sample_weight with dtype {dtype}."
         )
     weights = as_column("sample_weight", ops.convert_to_tensor(sample_weight), num_rows, "number")
     return ops.cast(weights, keras.backend.result_type(weights.dtype, "float32"))
-
-
-def as_presence(name: str, mask: ArrayLike, num_rows: int | None) -> Tensor:
-    """Returns which rows have a view, bool `(batch,)`.
-
-    Raises:
-        TypeError: If the mask contains neither bools nor numbers.
-        ValueError: If the shape is not `(batch,)` or `(batch, 1)`.
-    """
-    argument = f"present[{name!r}]"
-    dtype = dtype_name(mask)
-    if not dtype.startswith(_NUMBERS):
-        raise TypeError(
-            f"`{argument}` must contain one bool per row. Received: {argument} with dtype {dtype}."
-        )
-    return ops.cast(as_column(argument, ops.convert_to_tensor(mask), num_rows, "bool"), "bool")
 
 
 def as_column(argument: str, x: Tensor, num_rows: int | None, what: str) -> Tensor:
@@ -131,6 +131,31 @@ def as_column(argument: str, x: Tensor, num_rows: int | None, what: str) -> Tens
     return ops.squeeze(x, axis=1) if len(shape) == 2 else x
 
 
+def check_shapes(views: Mapping[str, Tensor], ids: Tensor | None) -> None:
+    """Raises a `ValueError` unless the views, and their ids, have the same rows."""
+    shapes = {str(name): tuple(view.shape) for name, view in views.items()}
+    if not views:
+        raise ValueError("`y_pred` must contain at least one view `(batch, dim)`. Received: none.")
+    if len(views) == 1 and ids is None:
+        raise ValueError(
+            "A single view without ids leaves nothing to compare. Received: y_true=None, "
+            f"{_checks.listing(shapes)}. Pass target embeddings or integer labels as `y_true`, "
+            "or several views as `y_pred`."
+        )
+    first = next(iter(shapes.values()))
+    if any(_checks.differ(shape, first) for shape in shapes.values()):
+        raise ValueError(
+            "Embeddings of all views must have the same shape `(batch, dim)`. "
+            f"Received: {_checks.listing(shapes)}. Add projectors with equal output sizes, or pass "
+            "equal numbers of rows."
+        )
+    if ids is not None and _checks.differ(tuple(ids.shape), (first[0],)):
+        raise ValueError(
+            "`y_true` must have one id per row. "
+            f"Received: y_true {tuple(ids.shape)}, {_checks.listing(shapes)}."
+        )
+
+
 def check_has_rows(views: Mapping[str, Tensor], replicas: Replicas | None) -> None:
     """Raises a `ValueError` if the views of the global batch have no rows."""
     shapes = {str(name): tuple(view.shape) for name, view in views.items()}
@@ -140,26 +165,6 @@ def check_has_rows(views: Mapping[str, Tensor], replicas: Replicas | None) -> No
             "A batch must have at least one row. "
             f"Received: {_checks.listing(shapes)}. Skip empty batches."
         )
-
-
-def check_present(
-    present: Mapping[Any, ArrayLike] | None, names: list[str], num_rows: int | None
-) -> dict[str, Tensor]:
-    """Returns presence as bool tensors by view name. Keys may be names or indices of views."""
-    if present is not None and not isinstance(present, Mapping):
-        raise TypeError(
-            "`present` must be `None` or a dict from views to bool `(batch,)`. "
-            f"Received: present of type {type(present).__name__}."
-        )
-    result: dict[str, Tensor] = {}
-    for key, mask in (present or {}).items():
-        name = view_name("present", key, names)
-        if name in result:
-            raise ValueError(
-                f"`present` must have one mask per view. Received: two masks of {name!r}."
-            )
-        result[name] = as_presence(key, mask, num_rows)
-    return {name: result[name] for name in names if name in result}
 
 
 def view_name(argument: str, key: Any, names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """A queue of the embeddings of past batches."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -37,10 +37,16 @@ class EmbeddingQueue(keras.layers.Layer):
         dim: Positive int, dimension of the embeddings. With `None`, a trainer finds it out. A loop
             of your own needs it.
         warmup_steps: Non-negative int. Embeddings of the first training steps are never candidates.
+        batch_share: `None`, which counts a stored row as much as a row of the batch. Or a float in
+            (0, 1), the share of the total weight of the negatives that those of the batch keep. At
+            0.5, K stored rows have the log-weight log(m / K), where m is the number of other rows
+            of the batch.
+        log_weights: Whether log-weights of the rows are stored with them. It is required if a batch
+            has `log_weights`, see `ContrastiveLoss`.
         **kwargs: See `keras.layers.Layer`.
 
     Raises:
-        TypeError: If an argument is not an integer.
+        TypeError: If an argument is not a number.
         ValueError: If an argument is out of range, or if the views have another dimension.
 
     Reference:
@@ -64,12 +70,20 @@ class EmbeddingQueue(keras.layers.Layer):
         size: int,
         dim: int | None = None,
         warmup_steps: int = 0,
+        batch_share: float | None = None,
+        log_weights: bool = False,
         **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**{**kwargs, "trainable": False, "dtype": "float32"})
         self.size = _checks.positive_int("size", size)
         self.dim = _checks.optional_positive_int("dim", dim)
         self.warmup_steps = _checks.non_negative_int("warmup_steps", warmup_steps)
+        if batch_share is not None:
+            batch_share = _checks.real(
+                "batch_share", batch_share, 0, 1, include_low=False, include_high=False
+            )
+        self.batch_share: Any = batch_share
+        self.log_weights = log_weights
 
     def build(self, num_views: int = 2) -> None:
         """Creates the weights for the given number of views. It needs `dim`."""
@@ -85,6 +99,9 @@ class EmbeddingQueue(keras.layers.Layer):
         self.next_row = replicated_weight(self, "next_row", (), "int32")
         if self.warmup_steps:
             self.step = replicated_weight(self, "step", (), "int32")
+        if self.log_weights:
+            shape = (self.size, num_views)
+            self.stored_log_weights = replicated_weight(self, "log_weights", shape)
         self.built = True
 
     def candidates(self, views: Sequence[Tensor]) -> list[Candidates]:
@@ -105,15 +122,32 @@ class EmbeddingQueue(keras.layers.Layer):
             )
         # The gradient needs the values before `push`, which changes weights in place on PyTorch.
         return [
-            Candidates(ops.copy(self.embeddings[:, view]), ops.copy(self.ids))
+            Candidates(
+                ops.copy(self.embeddings[:, view]),
+                ops.copy(self.ids),
+                log_weights=(
+                    ops.copy(self.stored_log_weights[:, view]) if self.log_weights else None
+                ),
+            )
             for view in range(len(views))
         ]
+
+    def log_weight_of_share(self, num_negatives: Tensor) -> Tensor:
+        """Returns the log-weight of each stored row that leaves `batch_share` to the batch.
+
+        Args:
+            num_negatives: Integer scalar, the number of negatives of a row in the batch.
+        """
+        num_stored = ops.maximum(ops.sum(ops.cast(self.ids != MISSING_ID, "float32")), 1)
+        num_negatives = ops.maximum(ops.cast(num_negatives, "float32"), 1)
+        return ops.log((1 / self.batch_share - 1) * num_negatives / num_stored)
 
     def push(
         self,
         views: Sequence[Tensor],
         ids: Tensor | None,
         present: Sequence[Tensor | None] = (),
+        log_weights: Sequence[Tensor | None] = (),
     ) -> None:
         """Stores a batch in place of the oldest rows.
 
@@ -122,6 +156,7 @@ class EmbeddingQueue(keras.layers.Layer):
             ids: int32 `(batch,)`, or `None`.
             present: For each view bool `(batch,)` or `None`. Only rows that have all views, with
                 finite embeddings, are candidates.
+            log_weights: For each view float `(batch,)` or `None` for 0.
         """
         rows = ops.stop_gradient(ops.stack(views, axis=1))  # (batch, views, dim)
         batch = ops.shape(rows)[0]
@@ -144,6 +179,13 @@ class EmbeddingQueue(keras.layers.Layer):
         newest = ops.where(ops.reshape(is_finite, (-1, 1, 1)), newest, ops.zeros_like(newest))
         self.embeddings.assign(ops.scatter_update(self.embeddings, indices, newest))
         self.ids.assign(ops.scatter_update(self.ids, indices, ids))
+        if self.log_weights:
+            zeros = ops.zeros_like(rows[:, 0, 0])
+            parts = [zeros if x is None else ops.cast(x, zeros.dtype) for x in log_weights]
+            parts = parts or [zeros] * len(views)
+            newest = ops.cast(ops.stack(parts, axis=1)[batch - count :], "float32")
+            updated = ops.scatter_update(self.stored_log_weights, indices, newest)
+            self.stored_log_weights.assign(updated)
         self.next_row.assign((self.next_row + count) % self.size)
 
     def get_config(self) -> Config:
@@ -152,6 +194,8 @@ class EmbeddingQueue(keras.layers.Layer):
             "size": self.size,
             "dim": self.dim,
             "warmup_steps": self.warmup_steps,
+            "batch_share": self.batch_share,
+            "log_weights": self.log_weights,
         }
 
     def __repr__(self) -> str:

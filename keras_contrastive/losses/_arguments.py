@@ -91,6 +91,25 @@ def check_memory(memory: Any) -> None:
         )
 
 
+def checked_ignore_above(loss: Any, ignore_above: Any) -> tuple[str, float] | None:
+    """Returns a kind of margin and its size, or `None`. Raises if the loss ignores no negatives."""
+    if ignore_above is None:
+        return None
+    if not loss.ignores_negatives:
+        raise TypeError(
+            f"`{type(loss).__name__}` has no argument `ignore_above`. Received: "
+            f"ignore_above={ignore_above!r}. Use `InfoNCE`, `NTXent`, `DecoupledContrastive` or "
+            "`SigmoidContrastive`."
+        )
+    expected = '`None`, `("absolute", margin)` or `("relative", margin)`'
+    if not isinstance(ignore_above, (tuple, list)) or len(ignore_above) != 2:
+        raise TypeError(
+            f"`ignore_above` must be {expected}. Received: ignore_above={ignore_above!r}."
+        )
+    kind = _checks.one_of("ignore_above[0]", ignore_above[0], ("absolute", "relative"))
+    return kind, _checks.real("ignore_above[1]", ignore_above[1])
+
+
 def checked_temperature(temperature: Any, per_item: bool) -> Any:
     """Returns a temperature. Raises if it is neither positive nor a layer with a scale.
 

@@ -1,26 +1,26 @@
 """ContrastiveLoss, the base of all losses: views, ids, temperature, weights, reduction, state."""
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Batch, Candidates, Contrast, check_has_rows, view_name
+from keras_contrastive._engine import Batch, Candidates, Contrast, check_has_rows
 from keras_contrastive._keras import deserialize, repr_from_config, serialize, snake_case
 from keras_contrastive._replicas import warn_if_local
 from keras_contrastive._typing import ArrayLike, Config, Directions, Layer, Reduction, Tensor
+from keras_contrastive.losses import _extra_candidates as candidates
 from keras_contrastive.losses._arguments import (
     Identity,
     check_layers,
     check_memory,
+    checked_ignore_above,
     checked_temperature,
     named_directions,
 )
-from keras_contrastive.losses._hard_negatives import as_hard_negatives, hard_negatives_by_view
 from keras_contrastive.losses._stateless import StatelessLoss, check_state_can_change
 
 
@@ -39,6 +39,11 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             they are.
         memory: `None`, or a `kc.layers.EmbeddingQueue`: embeddings of earlier batches that join the
             candidates.
+        ignore_above: `None`, `("absolute", margin)` or `("relative", margin)`. An anchor whose
+            positive has the similarity s ignores negatives with a similarity above s - margin, or
+            above s - margin |s|, since they may be positives without the right id. It needs two
+            views, and a loss that allows it (`ignores_negatives`). An anchor that ignores all
+            negatives contributes zero loss.
         reduction: See `keras.losses.Loss`. `None` returns `(batch,)`, the mean over directions.
         name: Name of the loss.
         dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`. With
@@ -64,12 +69,19 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             pair of view names or indices: the view of the anchors and that of the candidates. See
             `directions` for the default.
         hard_negatives: `None`, or a dict from view names or indices to embeddings `(any, dim)` or
-            `(batch, n, dim)`, or to pairs `(embeddings, ids)` with ids `(any,)` or `(batch, n)`.
-            They join the candidates of that view, for all anchors, and are never positives. An
-            anchor leaves out those with its id, such as its own positive.
+            `(batch, n, dim)`, to pairs `(embeddings, ids)` with ids `(any,)` or `(batch, n)`, or to
+            `kc.extend.Candidates`. They join the candidates of that view, for all anchors, and are
+            never positives. An anchor leaves out those with its id, such as its own positive.
         present: `None`, or a dict from view names or indices to bool `(batch,)`. It is False where
             a row lacks that view. Such a row is neither an anchor nor a candidate there. A queue
             stores only rows that have all views.
+        log_weights: `None`, or a dict from view names or indices to floats `(batch,)`, added to the
+            logits with the rows of that view as candidates, the positive included. They have no
+            gradient. For the logQ correction, pass -log(sampling probability). It needs a loss with
+            a log-sum over candidates (`takes_log_weights`).
+        guides: `None`, or a dict from names or indices of all views to embeddings
+            `(batch, guide_dim)` of a frozen model. `ignore_above` then uses their cosines, and hard
+            negatives need guides too (`kc.extend.Candidates`).
 
     Raises:
         TypeError: If embeddings are not floating point, or ids are not integers.
@@ -79,6 +91,8 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
 
     per_item = False  # whether each item may have a temperature
     all_views = False  # whether candidates are the rows of all views, or of the other view only
+    takes_log_weights = False  # whether the loss is a log-sum over candidates
+    ignores_negatives = False  # whether the loss can leave out similar negatives
 
     def __init__(
         self,
@@ -87,6 +101,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         symmetric: bool = True,
         normalize: bool = True,
         memory: Layer | None = None,
+        ignore_above: tuple[Literal["absolute", "relative"], float] | None = None,
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
         dtype: str | None = None,
@@ -100,6 +115,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         self.symmetric = symmetric
         self.normalize = normalize
         self.memory = memory
+        self.ignore_above: Any = checked_ignore_above(self, ignore_above)
         # Keras reduces, so weights, reductions and the scaling by 1 / replicas are those of Keras.
         self._reducer = Identity(reduction=reduction, dtype=dtype)
 
@@ -134,6 +150,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         has_size = getattr(self.memory, "dim", 0) is not None  # else a trainer sets it later
         if self.memory is not None and not self.memory.built and has_size:
             self.memory.build(num_views or len(set(itertools.chain(*directions))) or 1)
+        candidates.check_memory_fits(self)
 
     def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
         """Computes the loss of each anchor in each direction.
@@ -159,24 +176,18 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         directions: Mapping[Any, float] | None = None,
         hard_negatives: Mapping[Any, Any] | None = None,
         present: Mapping[Any, ArrayLike] | None = None,
+        log_weights: Mapping[Any, ArrayLike] | None = None,
+        guides: Mapping[Any, ArrayLike] | None = None,
     ) -> Tensor:
-        self._check_layers(training)
-        batch = Batch.from_targets(y_true, y_pred, sample_weight, present)
+        by_view: Any = {"present": present, "log_weights": log_weights, "guides": guides}
+        batch = Batch.from_targets(y_true, y_pred, sample_weight, **by_view)
         return self.of_batch(batch, directions, hard_negatives, training)
 
-    def call(
-        self,
-        y_true: ArrayLike | None,
-        y_pred: ArrayLike,
-        training: bool | None = None,
-        directions: Mapping[Any, float] | None = None,
-        hard_negatives: Mapping[Any, Any] | None = None,
-        present: Mapping[Any, ArrayLike] | None = None,
-    ) -> Tensor:
+    def call(self, y_true: ArrayLike | None, y_pred: ArrayLike, **arguments: Any) -> Tensor:
         """Computes the loss of each anchor, `(batch,)`, before weights and reduction."""
-        self._check_layers(training)
-        batch = Batch.from_targets(y_true, y_pred, None, present)
-        return self.per_anchor(batch, directions, hard_negatives, training)
+        of_rows = ("present", "log_weights", "guides")
+        by_view: Any = {name: arguments.pop(name, None) for name in of_rows}
+        return self.per_anchor(Batch.from_targets(y_true, y_pred, **by_view), **arguments)
 
     def of_batch(
         self,
@@ -204,15 +215,14 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             warn_if_local()
         prepared = self.prepared(batch)
         extra = self._extra_candidates(hard_negatives, prepared)
+        candidates.check_candidates(self, prepared, extra)
         if directions is None:
             directions = self.directions(batch.names)
         else:
             directions = named_directions(directions, batch.names)
         losses = self._weighted_mean(prepared, directions, extra, training)
         if self.memory is not None and training:
-            everything = prepared.global_batch
-            masks = [everything.present.get(name) for name in everything.names]
-            self.memory.push(list(everything.views.values()), everything.ids, masks)
+            candidates.push_rows(self.memory, prepared)
         return losses
 
     def prepared(self, batch: Batch) -> Batch:
@@ -249,6 +259,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             "symmetric": self.symmetric,
             "normalize": self.normalize,
             "memory": serialize(self.memory),
+            **({"ignore_above": self.ignore_above} if self.ignores_negatives else {}),
             "dtype": self.dtype,  # missing in the config of `keras.losses.Loss`
         }
 
@@ -267,7 +278,8 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         training: bool | None,
     ) -> Tensor:
         """Returns the mean of the losses over the directions, `(batch,)`."""
-        contrast = Contrast(batch, [*directions], self.batch_scale(batch), self.all_views, extra)
+        scale = self.batch_scale(batch)
+        contrast = Contrast(batch, [*directions], scale, self.all_views, extra, self.ignore_above)
         losses = self.per_direction(contrast, training)  # (batch, directions)
         if not directions:
             return losses[:, 0]
@@ -277,20 +289,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
     def _extra_candidates(
         self, hard_negatives: Mapping[Any, Any] | None, batch: Batch
     ) -> dict[str, list[Candidates]]:
-        """Returns hard negatives and the queue as candidates of each view."""
-        extra: dict[str, list[Candidates]] = {name: [] for name in batch.names}
-        for key, given in hard_negatives_by_view(hard_negatives).items():
-            name = view_name("hard_negatives", key, batch.names)
-            hard = as_hard_negatives(key, given, batch)
-            if hard.embeddings.shape[0] != 0:
-                prepared = self.prepared(Batch({name: hard.embeddings})).views[name]
-                extra[name].append(dataclasses.replace(hard, embeddings=prepared))
-        if self.memory is not None:
-            stored = self.memory.candidates(list(batch.views.values()))
-            for name, candidates in zip(batch.names, stored, strict=True):
-                embeddings = ops.cast(candidates.embeddings, self.dtype)
-                extra[name].append(Candidates(embeddings, candidates.ids))
-        return extra
+        return candidates.extra_candidates(self, hard_negatives, batch)
 
     def _num_directions(self, directions: Directions | None) -> int:
         directions = self.directions(("0", "1")) if directions is None else directions

@@ -56,6 +56,8 @@ class DecoupledContrastive(ContrastiveLoss):
     -0.3069
     """
 
+    ignores_negatives = True
+
     def __init__(
         self,
         temperature: float | Layer = 0.1,
@@ -68,6 +70,7 @@ class DecoupledContrastive(ContrastiveLoss):
         if weight_sigma is not None:
             weight_sigma = _checks.divisor("weight_sigma", weight_sigma)
         self.weight_sigma = weight_sigma
+        self.takes_log_weights = weight_sigma is None
         self.bias_correction = _checks.one_of(
             "bias_correction", bias_correction, (None, "jackknife")
         )

@@ -7,7 +7,14 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Batch, Candidates, dtype_name, ids_of_array
+from keras_contrastive._engine import (
+    Batch,
+    Candidates,
+    as_guide,
+    as_log_weights,
+    dtype_name,
+    ids_of_array,
+)
 from keras_contrastive._replicas import current_replicas
 from keras_contrastive._typing import ArrayLike, Tensor
 
@@ -28,12 +35,12 @@ def hard_negatives_by_view(hard_negatives: Any) -> Mapping[Any, Any]:
 def as_hard_negatives(key: Any, given: Any, batch: Batch) -> Candidates:
     """Returns hard negatives of all replicas as candidates. See `local_hard_negatives`."""
     local = local_hard_negatives(key, given, batch)
-    embeddings, ids = local.embeddings, local.ids
-    replicas = current_replicas(embeddings)
+    parts: list[Any] = [local.embeddings, local.ids, local.log_weights, local.guide]
+    replicas = current_replicas(local.embeddings)
     if replicas is not None:
-        embeddings = replicas.gather(embeddings)
-        ids = None if ids is None else replicas.gather(ids)
-    return Candidates(embeddings, ids, only_negatives=ids is not None)
+        parts = [None if part is None else replicas.gather(part) for part in parts]
+    embeddings, ids, log_weights, guide = parts
+    return Candidates(embeddings, ids, ids is not None, log_weights, guide)
 
 
 def local_hard_negatives(key: Any, given: Any, batch: Batch) -> Candidates:
@@ -49,9 +56,10 @@ def local_hard_negatives(key: Any, given: Any, batch: Batch) -> Candidates:
         ValueError: If the shapes do not fit, ids are out of range, or the batch has no ids.
     """
     argument = f"hard_negatives[{key!r}]"
-    ids = None
+    ids = log_weights = guide = None
     if isinstance(given, Candidates):
-        given, ids = given.embeddings, given.ids
+        ids, log_weights, guide = given.ids, given.log_weights, given.guide
+        given = given.embeddings
     elif isinstance(given, tuple) and len(given) == 2:
         given, ids = given
         if batch.ids is None:
@@ -62,7 +70,13 @@ def local_hard_negatives(key: Any, given: Any, batch: Batch) -> Candidates:
     embeddings = _as_embeddings(argument, given, next(iter(batch.views.values())).shape[1])
     if ids is not None:
         ids = _as_ids(argument, ids, embeddings)
-    return Candidates(ops.reshape(embeddings, (-1, embeddings.shape[-1])), ids)
+    flat = ops.reshape(embeddings, (-1, embeddings.shape[-1]))
+    if log_weights is not None:
+        argument = f"{argument}.log_weights"
+        log_weights = as_log_weights(argument, ops.reshape(log_weights, (-1,)), flat.shape[0])
+    if guide is not None:
+        guide = as_guide(f"{argument}.guide", guide)
+    return Candidates(flat, ids, log_weights=log_weights, guide=guide)
 
 
 def _as_embeddings(argument: str, given: Any, dim: int) -> Tensor:

@@ -57,6 +57,9 @@ class InfoNCE(ContrastiveLoss):
     0.3133
     """
 
+    takes_log_weights = True
+    ignores_negatives = True
+
     def __init__(
         self,
         temperature: float | Layer = 0.07,

@@ -1,5 +1,6 @@
 """Matryoshka, a loss whose leading dimensions are embeddings of their own."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import Batch, Candidates, check_has_rows
+from keras_contrastive._engine import Batch, check_has_rows
 from keras_contrastive._keras import repr_from_config
 from keras_contrastive._typing import Config, Directions, Layer, Tensor
 from keras_contrastive.losses._base import ContrastiveLoss
@@ -77,6 +78,9 @@ class Matryoshka(ContrastiveLoss):
             name=name,
             dtype=loss.dtype,
         )
+        self.takes_log_weights = loss.takes_log_weights
+        self.ignores_negatives = loss.ignores_negatives
+        self.ignore_above = loss.ignore_above
 
     @property
     def layers(self) -> list[Layer]:
@@ -108,7 +112,7 @@ class Matryoshka(ContrastiveLoss):
             for key, given in hard_negatives_by_view(hard_negatives).items()
         }
         hard = {
-            key: Candidates(ops.cast(part.embeddings, self.dtype), part.ids)
+            key: dataclasses.replace(part, embeddings=ops.cast(part.embeddings, self.dtype))
             for key, part in hard.items()
         }
         weights = np.ones(len(self.dims)) if self.weights is None else np.array(self.weights)
@@ -116,7 +120,8 @@ class Matryoshka(ContrastiveLoss):
         for dim, weight in zip(self.dims, weights / weights.sum(), strict=True):
             views = {name: view[:, :dim] for name, view in batch.views.items()}
             shorter = {
-                key: Candidates(part.embeddings[:, :dim], part.ids) for key, part in hard.items()
+                key: dataclasses.replace(part, embeddings=part.embeddings[:, :dim])
+                for key, part in hard.items()
             }
             losses = self.loss.per_anchor(batch.with_views(views), directions, shorter, training)
             total = total + ops.cast(weight, losses.dtype) * losses

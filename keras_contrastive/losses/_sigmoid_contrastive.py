@@ -50,6 +50,8 @@ class SigmoidContrastive(ContrastiveLoss):
     1.0064
     """
 
+    ignores_negatives = True
+
     def __init__(
         self,
         temperature: float | Layer = 0.1,

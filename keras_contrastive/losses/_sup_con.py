@@ -43,6 +43,8 @@ class SupCon(ContrastiveLoss):
     0.6265
     """
 
+    takes_log_weights = True
+
     def __init__(self, temperature: float | Layer = 0.07, **kwargs: Unpack[LossArguments]) -> None:
         if "symmetric" in kwargs:
             raise TypeError(

@@ -1,13 +1,30 @@
 """Rows that lack a modality: other rows take their place in the inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_contrastive._engine import to_numpy, without_column_axis
 from keras_contrastive._replicas import shard_rows
 from keras_contrastive._typing import Structure, Tensor
+
+
+def checked_presence(x: Structure, presence_inputs: Sequence[str]) -> Structure:
+    """Returns `x` with presence as int32 `(batch,)`. TensorFlow's replicas cannot sum bools."""
+    for name in presence_inputs:
+        values = without_column_axis(to_numpy(x[name]))
+        numbers = values.ndim == 1 and values.dtype.kind in "biuf"
+        if not numbers or not np.isin(values, (0, 1)).all():
+            raise ValueError(
+                f"`{name}` must be bool `(batch,)`: whether a row has the modality. Received: "
+                f"shape {values.shape}, dtype {values.dtype}, values "
+                f"{', '.join(map(str, values.ravel()[:5]))}."
+            )
+        x = {**x, name: values.astype("int32")}
+    return x
 
 
 def presence_by_modality(

@@ -5,6 +5,22 @@ from typing import Any
 
 import keras
 
+from keras_contrastive.trainers._scalar_logs import with_scalar_logs
+
+
+def callbacks_of_fit(trainer: Any, arguments: Mapping[str, Any]) -> Any:
+    """Returns the callbacks of `fit`, with those of a trainer.
+
+    Args:
+        trainer: A `ContrastiveTrainer`.
+        arguments: All arguments of `fit` by name.
+    """
+    weights = {mean.name: 1.0 for mean in trainer._penalty_means} | trainer._extra_weights
+    metrics = [*trainer._view_metrics.plain, *trainer._view_metrics.weighted]
+    modes = monitor_modes(metrics, weights)
+    callbacks = prepare_callbacks(arguments["callbacks"], modes, arguments["verbose"])
+    return with_scalar_logs(trainer, callbacks)
+
 
 def prepare_callbacks(callbacks: Any, modes: Mapping[str, str], verbose: Any) -> Any:
     """Returns the callbacks with evaluations first. Sets the mode of those that monitor a metric.

@@ -6,9 +6,8 @@ from typing import Any
 import keras
 
 from keras_contrastive import _checks
-from keras_contrastive._typing import Layers
 from keras_contrastive.layers import DeepFeatureSeparation, MomentumTeacher
-from keras_contrastive.losses import ContrastiveLoss, InfoNCE
+from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers._names import loss_from_name, metric_from_name
 from keras_contrastive.trainers._second_views import RESERVED_SUFFIXES
 
@@ -221,29 +220,6 @@ def check_in_modal_weight(weight: Any, modalities: Collection[str]) -> None:
         raise ValueError(message)
 
 
-def check_extra_inputs(argument: str, inputs: Any, encoders: Layers) -> None:
-    """Raises if extra inputs belong to no modality, or have the name of a modality."""
-    if not inputs:
-        return
-    names = list(encoders) if isinstance(encoders, dict) else []
-    if not isinstance(inputs, Mapping):
-        raise TypeError(
-            f"`{argument}` must be a dict from names of inputs to modalities. "
-            f"Received: {argument}={inputs!r}."
-        )
-    if not set(inputs.values()) <= set(names):
-        expected = f"the modalities {', '.join(names)}" if names else "a dict of encoders"
-        raise ValueError(
-            f"`{argument}` must be a dict from names of inputs to modalities. "
-            f"Received: {argument}={inputs!r}. It needs {expected}."
-        )
-    taken = [name for name in inputs if name in names]
-    if taken:
-        raise ValueError(
-            f"`{argument}` must have names that are not modalities. Received: {', '.join(taken)}."
-        )
-
-
 def check_teacher(teacher: Any, others: Mapping[str, Any]) -> None:
     """Raises unless `teacher` is `None` or a teacher that fits the other arguments of the trainer.
 
@@ -264,14 +240,3 @@ def check_teacher(teacher: Any, others: Mapping[str, Any]) -> None:
                 f"`{name}` must be empty if there is a `teacher`, whose embeddings are the second "
                 f"views and the candidates. Received: {name}={value!r}."
             )
-
-
-def check_soft_targets(loss: Any, teacher: MomentumTeacher | None) -> None:
-    """Raises if the teacher has soft targets and the loss is not `InfoNCE`."""
-    if teacher is None or not teacher.soft_targets:
-        return
-    if not isinstance(loss, InfoNCE) or loss.all_views:
-        raise ValueError(
-            "`loss` must be `InfoNCE` if the teacher has soft targets, which are the targets of a "
-            f"cross-entropy. Received: loss={loss!r}. Pass `MomentumTeacher(soft_targets=0.0)`."
-        )

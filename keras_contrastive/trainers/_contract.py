@@ -14,8 +14,10 @@ import numpy as np
 
 from keras_contrastive._engine import check_classes, ids_of_array, to_numpy, without_column_axis
 from keras_contrastive._typing import ArrayLike, Structure
+from keras_contrastive.trainers._absent_rows import checked_presence
 from keras_contrastive.trainers._checks import check_inputs, check_some_inputs
 from keras_contrastive.trainers._hard_negatives import checked_hard_negatives
+from keras_contrastive.trainers._log_weights import checked_log_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,8 @@ class DataContract:
         num_classes: `None`, or the number of classes of the loss. Ids are labels below it.
         hard_negatives: Names of inputs that are hard negatives, and their modalities.
         hard_negative_ids: Names of inputs that are ids, and of the hard negatives that have them.
+        log_weights: Names of inputs that are log-weights, and of the modalities or hard negatives
+            that have them.
         ids_reason: Why each batch must have ids, or "" if it need not, for messages.
         source: The argument that the data belongs to, for messages, such as `"validation_data"`.
     """
@@ -44,6 +48,7 @@ class DataContract:
     num_classes: int | None = None
     hard_negatives: tuple[tuple[str, str], ...] = ()
     hard_negative_ids: tuple[tuple[str, str], ...] = ()
+    log_weights: tuple[tuple[str, str], ...] = ()
     ids_reason: str = ""
     source: str = ""
 
@@ -61,8 +66,10 @@ class DataContract:
             self._check_structure(x)
             rows = _num_rows(x)
             self._check_tokens(x)
-            x = self._with_presence(x)
-            x = checked_hard_negatives(x, dict(self.hard_negatives), dict(self.hard_negative_ids))
+            x = checked_presence(x, self.presence_inputs)
+            hard_negatives = dict(self.hard_negatives)
+            x = checked_hard_negatives(x, hard_negatives, dict(self.hard_negative_ids))
+            x = checked_log_weights(x, dict(self.log_weights), hard_negatives)
             if y is not None:
                 y = ids_of_array(as_arrays(y, "y"), "y", self.num_items)
                 _check_count("y", "id", len(y), rows)
@@ -94,6 +101,13 @@ class DataContract:
                         f"`{name}` must hold integer ids or labels, one for each row. Received: "
                         f"{kind}. Map them to integers with "
                         f"`np.unique({name}, return_inverse=True)[1]`."
+                    )
+
+            for name, _ in self.log_weights:
+                if not (x[name].dtype.is_integer or x[name].dtype.is_floating):
+                    raise TypeError(
+                        f"`{name}` must hold log-weights, one number for each candidate. Received: "
+                        f"dtype {x[name].dtype.name}."
                     )
 
     def _unpack(self, batch: Structure) -> tuple[Structure, Any, Any]:
@@ -128,20 +142,6 @@ class DataContract:
                     f"`{name}` must be token ids in [0, {size}), the vocabulary of its encoder. "
                     f"Received: ids from {ids.min()} to {ids.max()}."
                 )
-
-    def _with_presence(self, x: Structure) -> Structure:
-        """Returns `x` with presence as int32 `(batch,)`. TensorFlow's replicas cannot sum bools."""
-        for name in self.presence_inputs:
-            values = without_column_axis(to_numpy(x[name]))
-            numbers = values.ndim == 1 and values.dtype.kind in "biuf"
-            if not numbers or not np.isin(values, (0, 1)).all():
-                raise ValueError(
-                    f"`{name}` must be bool `(batch,)`: whether a row has the modality. Received: "
-                    f"shape {values.shape}, dtype {values.dtype}, values "
-                    f"{', '.join(map(str, values.ravel()[:5]))}."
-                )
-            x = {**x, name: values.astype("int32")}
-        return x
 
     def _check_labels(self, y: np.ndarray | None) -> None:
         if y is None:
@@ -185,6 +185,7 @@ def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataC
         num_classes=num_classes,
         hard_negatives=tuple(trainer.hard_negatives.items()),
         hard_negative_ids=tuple(trainer.hard_negative_ids.items()),
+        log_weights=tuple(trainer.log_weights.items()),
         ids_reason=ids_reason,
         source=source,
     )

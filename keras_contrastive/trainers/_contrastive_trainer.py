@@ -13,14 +13,14 @@ from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers import _checks
 from keras_contrastive.trainers import _doors as doors
 from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
-from keras_contrastive.trainers._callbacks import monitor_modes, prepare_callbacks
+from keras_contrastive.trainers._callbacks import callbacks_of_fit
 from keras_contrastive.trainers._checked_batches import CheckedBatches
-from keras_contrastive.trainers._hard_negatives import check_hard_negative_ids
+from keras_contrastive.trainers._extra_inputs import check_extra_inputs
 from keras_contrastive.trainers._likely_mistakes import warn_of_collapse_and_fast_weights
+from keras_contrastive.trainers._loss_checks import check_loss_fits
 from keras_contrastive.trainers._loss_layers import LossLayers, build_loss
 from keras_contrastive.trainers._predictors import check_predictors
 from keras_contrastive.trainers._resume import TrainingProgress
-from keras_contrastive.trainers._scalar_logs import with_scalar_logs
 from keras_contrastive.trainers._weight_decay import keep_from_decay
 
 
@@ -72,6 +72,10 @@ class ContrastiveTrainer(CheckedBatches):
             or `(batch, n)`, to names of `hard_negatives`, such as `{"wrong_id": "wrong_text"}`. An
             anchor leaves out hard negatives with its own id. The ids of the rows are `y`, or row
             numbers if `y` is `None` and `x` is arrays.
+        log_weights: `None`, or a dict from names of extra inputs in `x`, floats `(batch,)`, to
+            modalities, such as `{"log_weight": "text"}`, or to names of `hard_negatives`. They are
+            added to the logits of these candidates, the positive included. See `ContrastiveLoss`.
+            For the logQ correction, they are -log(sampling probability).
         present: `None`, or a dict from names of extra inputs in `x`, bool `(batch,)`, to
             modalities, such as `{"has_text": "text"}`. Where the input is False, the row lacks the
             modality: it is no anchor, no candidate and part of no penalty there, and neither are
@@ -87,6 +91,9 @@ class ContrastiveTrainer(CheckedBatches):
             (per replica). A step then needs the memory of one micro-batch and one more forward
             pass. The loss sees the whole batch, so its value and gradient are unchanged. Batch
             normalization sees micro-batches. Losses that an encoder adds are averaged over rows.
+        guides: `None`, or frozen encoders like `encoders`. Their cosines decide which negatives the
+            loss ignores (`ignore_above`). With a guide for one modality of several, rows are as
+            similar as the inputs of that modality. The trainer sets `trainable = False`.
         teacher: `None` or a `keras_contrastive.layers.MomentumTeacher`. With towers, it excludes
             `augmenters`. It excludes `hard_negatives`.
         predictors: `None`, a layer that maps an embedding to a prediction, `(batch, dim)`, or a
@@ -127,18 +134,18 @@ class ContrastiveTrainer(CheckedBatches):
         regularizers: Sequence[Layer] = (),
         hard_negatives: Mapping[str, str] | None = None,
         hard_negative_ids: Mapping[str, str] | None = None,
+        log_weights: Mapping[str, str] | None = None,
         present: Mapping[str, str] | None = None,
         in_modal_weight: float | Mapping[str, float] = 0.5,
         micro_batch_size: int | None = None,
+        guides: Layers | None = None,
         teacher: MomentumTeacher | None = None,
         predictors: Layers | None = None,
         **kwargs: Any,
     ) -> None:
         _checks.check_parts(encoders, augmenters, projectors, regularizers)
         warn_of_preprocessing(augmenters)
-        _checks.check_extra_inputs("hard_negatives", hard_negatives, encoders)
-        check_hard_negative_ids(hard_negative_ids, hard_negatives, encoders)
-        _checks.check_extra_inputs("present", present, encoders)
+        check_extra_inputs(encoders, hard_negatives, hard_negative_ids, log_weights, present)
         excluded = {"augmenters": augmenters if isinstance(encoders, dict) else None}
         _checks.check_teacher(teacher, {**excluded, "hard_negatives": hard_negatives})
         check_predictors(predictors, encoders, teacher, hard_negatives)
@@ -151,9 +158,11 @@ class ContrastiveTrainer(CheckedBatches):
             regularizers=regularizers,
             hard_negatives=hard_negatives,
             hard_negative_ids=hard_negative_ids,
+            log_weights=log_weights,
             present=present,
             in_modal_weight=in_modal_weight,
             micro_batch_size=optional_positive_int("micro_batch_size", micro_batch_size),
+            guides=guides,
             **kwargs,
         )
         self._progress = TrainingProgress(self)
@@ -191,7 +200,7 @@ class ContrastiveTrainer(CheckedBatches):
                 `loss_weights`.
         """
         loss = _checks.as_loss(loss)
-        _checks.check_soft_targets(loss, self.teacher)
+        check_loss_fits(self, loss)
         _checks.check_loss_weights(kwargs.get("loss_weights"))
         metrics = _checks.as_metrics("metrics", metrics)
         weighted_metrics = _checks.as_metrics("weighted_metrics", weighted_metrics)
@@ -239,11 +248,8 @@ class ContrastiveTrainer(CheckedBatches):
         """
         with doors.errors_in_our_words():
             bound = doors.bind(super().fit, x, y, *args, **kwargs)
-            parts = {mean.name: 1.0 for mean in self._penalty_means} | self._extra_weights
-            modes = monitor_modes([*self._view_metrics.plain, *self._view_metrics.weighted], parts)
             arguments = bound.arguments
-            callbacks = prepare_callbacks(arguments["callbacks"], modes, arguments["verbose"])
-            arguments["callbacks"] = with_scalar_logs(self, callbacks)
+            arguments["callbacks"] = callbacks_of_fit(self, arguments)
             doors.prepare_fit(self, self._progress, arguments)
             return super().fit(*bound.args, **bound.kwargs)
 
@@ -274,9 +280,11 @@ class ContrastiveTrainer(CheckedBatches):
             "regularizers": [serialize(regularizer) for regularizer in self.regularizers],
             "hard_negatives": self.hard_negatives,
             "hard_negative_ids": self.hard_negative_ids,
+            "log_weights": self.log_weights,
             "present": self.present,
             "in_modal_weight": self.in_modal_weight,
             "micro_batch_size": self.micro_batch_size,
+            "guides": map_layers(serialize, self.guides),
             "teacher": serialize(self.teacher),
             "predictors": predictors,
         }
@@ -284,8 +292,8 @@ class ContrastiveTrainer(CheckedBatches):
     @classmethod
     def from_config(cls, config: Config, custom_objects: dict[str, Any] | None = None) -> Self:
         config = dict(config)
-        parts = ("encoders", "augmenters", "projectors", "regularizers", "teacher", "predictors")
-        for part in parts:
+        parts = ("encoders", "augmenters", "projectors", "regularizers", "guides", "teacher")
+        for part in (*parts, "predictors"):
             config[part] = keras.saving.deserialize_keras_object(
                 config.get(part), custom_objects=custom_objects
             )

@@ -16,6 +16,7 @@ from keras_contrastive._engine import (
 )
 from keras_contrastive._typing import Layers, Structure, Tensor
 from keras_contrastive.trainers._checks import check_inputs
+from keras_contrastive.trainers._guides import embed_by_guide, guide_of
 
 
 def check_hard_negative_ids(ids: Any, hard_negatives: Any, encoders: Layers) -> None:
@@ -93,7 +94,7 @@ def hard_candidates(
     """Embeds hard negatives, and returns them by the modality whose candidates they join.
 
     Args:
-        trainer: A trainer with `hard_negatives` and `hard_negative_ids`.
+        trainer: A trainer with `hard_negatives`, `hard_negative_ids` and `log_weights`.
         batch: The batch of the step.
         x: The inputs of the step.
         training: Whether this is a training step.
@@ -102,6 +103,7 @@ def hard_candidates(
     if trainer.hard_negatives:
         check_inputs(x, names)
     inputs_of_ids = {name: id_name for id_name, name in trainer.hard_negative_ids.items()}
+    inputs_of_log_weights = {owner: name for name, owner in trainer.log_weights.items()}
     parts: dict[str, list[Candidates]] = {}
     for name, modality in trainer.hard_negatives.items():
         count = num_per_row(name, x, modality)
@@ -109,7 +111,14 @@ def hard_candidates(
         embeddings = trainer.embed(modality, inputs, training)
         given = x[inputs_of_ids[name]] if name in inputs_of_ids else None
         ids = _ids(given, batch.present.get(modality), count or 1)
-        parts.setdefault(modality, []).append(Candidates(embeddings, ids))
+        log_weights = None
+        if name in inputs_of_log_weights:
+            log_weights = ops.reshape(x[inputs_of_log_weights[name]], (-1,))
+        guide = None
+        if trainer.guides is not None and guide_of(trainer, modality) is not None:
+            guide = embed_by_guide(trainer, modality, inputs)
+        part = Candidates(embeddings, ids, log_weights=log_weights, guide=guide)
+        parts.setdefault(modality, []).append(part)
     return {modality: _joined(candidates) for modality, candidates in parts.items()}
 
 
@@ -130,13 +139,27 @@ def _ids(given: Tensor | None, present: Tensor | None, count: int) -> Tensor | N
 
 
 def _joined(candidates: list[Candidates]) -> Candidates:
+    """Returns several candidates as one. Those without ids or log-weights get neutral ones."""
     embeddings = ops.concatenate([part.embeddings for part in candidates])
-    if all(part.ids is None for part in candidates):
-        return Candidates(embeddings)
-    ids = [
-        ops.full((ops.shape(part.embeddings)[0],), NO_ITEM_ID, dtype="int32")
-        if part.ids is None
-        else part.ids
-        for part in candidates
-    ]
-    return Candidates(embeddings, ops.concatenate(ids))
+    ids = log_weights = None
+    if any(part.ids is not None for part in candidates):
+        ids = ops.concatenate(
+            [
+                ops.full((ops.shape(part.embeddings)[0],), NO_ITEM_ID, dtype="int32")
+                if part.ids is None
+                else part.ids
+                for part in candidates
+            ]
+        )
+    if any(part.log_weights is not None for part in candidates):
+        log_weights = ops.concatenate(
+            [
+                ops.zeros((ops.shape(part.embeddings)[0],), "float32")
+                if part.log_weights is None
+                else ops.cast(part.log_weights, "float32")
+                for part in candidates
+            ]
+        )
+    guides = [part.guide for part in candidates if part.guide is not None]
+    guide = ops.concatenate(guides) if guides else None
+    return Candidates(embeddings, ids, log_weights=log_weights, guide=guide)

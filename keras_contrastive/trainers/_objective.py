@@ -9,7 +9,7 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import Batch, zero_where_missing
 from keras_contrastive._replicas import across_processes, num_processes, torch_processes
-from keras_contrastive._typing import ArrayLike, Directions, Layer, Shape, Structure, Tensor
+from keras_contrastive._typing import ArrayLike, Directions, Layer, Layers, Shape, Structure, Tensor
 from keras_contrastive._view_names import INDEPENDENT
 from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers._absent_rows import (
@@ -18,6 +18,8 @@ from keras_contrastive.trainers._absent_rows import (
 )
 from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
 from keras_contrastive.trainers._directions import modal_directions
+from keras_contrastive.trainers._extra_inputs import attributes_by_view
+from keras_contrastive.trainers._guides import build_guides, frozen
 from keras_contrastive.trainers._hard_negatives import hard_candidates
 from keras_contrastive.trainers._loss_layers import build_loss
 from keras_contrastive.trainers._penalties import Penalties
@@ -40,8 +42,10 @@ class ObjectiveModel(PredictingModel):
         regularizers: Layers with a method `penalty(views)`.
         hard_negatives: Modalities by names of inputs.
         hard_negative_ids: Names of hard negatives by names of inputs.
+        log_weights: Modalities or names of hard negatives by names of inputs.
         present: Modalities by names of inputs.
         in_modal_weight: Weight of the contrast between modalities and their second views.
+        guides: Frozen encoders.
         **kwargs: See `PredictingModel`.
     """
 
@@ -54,8 +58,10 @@ class ObjectiveModel(PredictingModel):
         regularizers: Sequence[Layer] = (),
         hard_negatives: Mapping[str, str] | None = None,
         hard_negative_ids: Mapping[str, str] | None = None,
+        log_weights: Mapping[str, str] | None = None,
         present: Mapping[str, str] | None = None,
         in_modal_weight: float | Mapping[str, float] = 0.5,
+        guides: Layers | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(encoders, **kwargs)
@@ -63,8 +69,9 @@ class ObjectiveModel(PredictingModel):
         self.regularizers = list(regularizers)
         self.hard_negatives = dict(hard_negatives or {})
         self.hard_negative_ids = dict(hard_negative_ids or {})
-        self.present = dict(present or {})
+        self.log_weights, self.present = dict(log_weights or {}), dict(present or {})
         self.in_modal_weight = in_modal_weight
+        self.guides = frozen(guides, encoders)
         self._penalties = Penalties(self.regularizers, teacher=self.teacher is not None)
         self._penalty_means = self._penalties.means
         self.embedding_dim: int | None = None
@@ -75,12 +82,13 @@ class ObjectiveModel(PredictingModel):
     @property
     def extra_inputs(self) -> tuple[str, ...]:
         """Names of inputs besides the modalities, which `predict` does not need."""
-        return (*self.hard_negatives, *self.hard_negative_ids, *self.present)
+        return (*self.hard_negatives, *self.hard_negative_ids, *self.log_weights, *self.present)
 
     # Outputs
 
     def call(self, inputs: Structure, training: bool | None = None) -> Any:
         inputs, present = self._fill_absent_rows(inputs)
+        build_guides(self, inputs)
         outputs = super().call(inputs, training)
         for modality, mask in present.items():
             for name in (modality, modality + INDEPENDENT):
@@ -204,11 +212,12 @@ class ObjectiveModel(PredictingModel):
         inputs = self.inputs_by_modality(x)
         second = self.second_embeddings(inputs, extras, directions, training)
         views = {name: embeddings[name] for name in self.modalities} | second.views
-        if self.present:
-            check_inputs(x, (*self.modalities, *self.present))
+        if self.present or self.log_weights:
+            check_inputs(x, (*self.modalities, *self.log_weights, *self.present))
         present = presence_by_modality(inputs, self.present)
         present |= {self.second_view_names.get(name, name): mask for name, mask in present.items()}
-        return Batch.from_targets(y, views, sample_weight, present), second
+        more = attributes_by_view(self, inputs, views)
+        return Batch.from_targets(y, views, sample_weight, present, **more), second
 
     def _fill_absent_rows(self, x: Structure) -> tuple[Structure, dict[str, Tensor]]:
         """Replaces inputs of rows that lack a modality. Returns them, and which rows have it."""

@@ -143,6 +143,65 @@ for _name, _mining in (
     )
 
 
+def guided(contrast_anchors, kind):
+    def values(a, b, labels):
+        import torch
+
+        loss = peers.module("sentence_transformers.sentence_transformer.losses").CachedGISTEmbedLoss
+        theirs = loss.__new__(loss)  # without models and tokenizers
+        torch.nn.Module.__init__(theirs)
+        settings = {
+            "temperature": 0.1,
+            "margin_strategy": kind,
+            "margin": 0.1,
+            "contrast_anchors": contrast_anchors,
+            "contrast_positives": False,
+            "gather_across_devices": False,
+            "mini_batch_size": ROWS,
+            "show_progress_bar": False,
+            "similarity_fct": torch.nn.CosineSimilarity(dim=-1),
+            "cross_entropy_loss": torch.nn.CrossEntropyLoss(),
+        }
+        for name, value in settings.items():
+            setattr(theirs, name, value)
+        guides = data(seed=8)[:2]
+        guides_of_theirs = [[torch.tensor(guide)] for guide in guides]
+        value = theirs.calculate_loss([[a], [b]], guides_of_theirs)
+        ours = losses.NTXent if contrast_anchors else losses.InfoNCE
+        ours = ours(0.1, symmetric=False, ignore_above=(kind, 0.1))
+        return value, ours(None, (a, b), guides={0: guides[0], 1: guides[1]})
+
+    return values
+
+
+for _anchors, _kind, _ours in (
+    (False, "absolute", "InfoNCE(t, symmetric=False, ignore_above=('absolute', m))"),
+    (True, "relative", "NTXent(t, symmetric=False, ignore_above=('relative', m))"),
+):
+    case(
+        "sentence-transformers",
+        f"`CachedGISTEmbedLoss(margin_strategy='{_kind}', margin=m, contrast_anchors={_anchors}, "
+        "contrast_positives=False)`",
+        f"`{_ours}` with `guides`",
+    )(guided(_anchors, _kind))
+
+
+@case(
+    "keras-rs",
+    "`SamplingProbabilityCorrection`, then a softmax cross-entropy",
+    "`InfoNCE(t, symmetric=False)` with `log_weights=-log(probability)`",
+)
+def logq_correction(a, b, labels):
+    import torch
+
+    probability = torch.linspace(0.01, 1.0, ROWS)
+    correction = peers.module("keras_rs.layers").SamplingProbabilityCorrection()
+    logits = correction(a @ b.T / 0.5, probability)
+    theirs = torch.nn.functional.cross_entropy(logits, torch.arange(ROWS))
+    ours = losses.InfoNCE(0.5, symmetric=False, normalize=False)
+    return theirs, ours(None, (a, b), log_weights={1: -torch.log(probability)})
+
+
 @case("pytorch-metric-learning", "`SelfSupervisedLoss(NTXentLoss(t))`", "`NTXent(t)`")
 def self_supervised(a, b, labels):
     theirs = pml("SelfSupervisedLoss", loss=pml("NTXentLoss", temperature=0.1))(a, b)

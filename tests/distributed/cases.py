@@ -94,6 +94,32 @@ def _hard_negatives(x):
     return model, compile_arguments, {**x, "other_ids": other_ids}, None, None
 
 
+def _log_weights(x):
+    names = {"log_weight": "text", "log_weights_of_others": "others"}
+    model, _, x, ids, _ = _hard_negatives(x)
+    model = ContrastiveTrainer(
+        towers(),
+        hard_negatives=model.hard_negatives,
+        hard_negative_ids=model.hard_negative_ids,
+        log_weights=names,
+    )
+    queue = EmbeddingQueue(20, DIM, batch_share=0.5, log_weights=True)
+    x["log_weight"] = np.linspace(-1, 1, len(x["text"])).astype("float32")
+    x["log_weights_of_others"] = np.stack([x["log_weight"], -x["log_weight"]], axis=1)
+    return model, {"loss": losses.NTXent(0.5, memory=queue)}, x, ids, None
+
+
+def _guided(x):
+    model, _, x, ids, _ = _hard_negatives(x)
+    model = ContrastiveTrainer(
+        towers(),
+        hard_negatives=model.hard_negatives,
+        hard_negative_ids=model.hard_negative_ids,
+        guides=towers(seed=7),
+    )
+    return model, {"loss": losses.NTXent(0.5, ignore_above=("relative", 0.2))}, x, ids, None
+
+
 def _matryoshka(x):
     model, compile_arguments, *data = _hard_negatives(x)
     loss = losses.InfoNCE(LearnableTemperature(0.5))
@@ -314,6 +340,9 @@ CASES = {
         _two_towers(lambda: losses.InfoNCE(LearnableTemperature(0.5, per_direction=True)))
     ),
     "hard_negatives": Case(_hard_negatives),
+    "log_weights": Case(_log_weights),
+    "guided": Case(_guided),
+    "tiled_guided": Case(_tiled(_guided)),
     "matryoshka": Case(_matryoshka),
     "structures": Case(_structures(), more_replicas=True),
     "fusion": Case(_fusion()),

@@ -25,12 +25,14 @@ def names(rng):
         for name in ("image", "text")
     }
     model = ContrastiveTrainer(towers)
+    guide = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, kernel_initializer=start)])
     return {
         "model": model,
         "images": cause,
         "tokens": cause + 0.5 * rng.normal(size=cause.shape).astype("float32"),
         "ids": np.arange(ROWS),
         "labels": np.arange(ROWS) % 5,
+        "text_guide": guide,
     }
 
 
@@ -53,7 +55,8 @@ def test_search_measures_and_mining_run(names, monkeypatch):
     assert set(names["difference"]) == {"mrr", "mrr_error"}
     assert (names["rows"] != names["ids"][:, None]).all()
     assert names["kept"].all()
-    assert np.isfinite(names["trainer"].history.history["loss"]).all()
+    for trainer in ("trainer", "guided", "recommender"):
+        assert np.isfinite(names[trainer].history.history["loss"]).all()
 
 
 @pytest.mark.conformance

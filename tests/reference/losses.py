@@ -31,18 +31,20 @@ def decoupled(views, ids, temperature, symmetric=True, sigma=None, **candidates)
     )
 
 
-def sup_con(views, ids, temperature, symmetric=True, extra=None):
+def sup_con(views, ids, temperature, symmetric=True, extra=None, log_weights=None):
     """Khosla et al., 2020, Eq. 2, on the rows of all views."""
     everything = np.concatenate([normalized(view) for view in views])
     labels = np.concatenate([ids] * len(views))
     more = [candidates for of_view in (extra or {}).values() for candidates in of_view]
-    candidates = np.concatenate([everything, *(normalized(rows) for rows, _ in more)])
-    candidate_labels = [*labels, *(label for _, own in more for label in own)]
+    candidates = np.concatenate([everything, *(normalized(rows) for rows, *_ in more)])
+    candidate_labels = [*labels, *(label for _, own, *_ in more for label in own)]
+    added = [_log_weights_of_rows(log_weights, view, len(ids)) for view in range(len(views))]
+    added = np.concatenate([*added, *(_log_weights_of_extra(*part) for part in more)])
     values = []
     for i in range(len(everything)):
         others = [k for k in range(len(candidates)) if k != i]
         positives = [k for k in others if candidate_labels[k] == labels[i]]
-        logits = {k: float(everything[i] @ candidates[k]) / temperature for k in others}
+        logits = {k: float(everything[i] @ candidates[k]) / temperature + added[k] for k in others}
         log_sum = math.log(sum(math.exp(logits[k]) for k in others)) if others else 0.0
         proper = positives and len(positives) < len(others)
         values.append(
@@ -223,10 +225,16 @@ def directions(
     extra=None,
     all_positives=False,
     product=np.dot,
+    log_weights=None,
+    ignore_above=None,
+    guides=None,
 ):
     """Yields logits, positives and negatives of each direction, `(batch, candidates)` each.
 
-    `extra` maps a view's index to a list of `(embeddings, ids)` that join its candidates.
+    `extra` maps a view's index to a list of `(embeddings, ids)`, or of `(embeddings, ids,
+    log-weights)`, that join its candidates. `log_weights` maps it to those of its rows.
+    `ignore_above` is a kind of margin and its size. `guides` has the guides of the views, and by
+    view's index a list of those of the extra candidates.
     """
     views, ids = [normalized(view) for view in views], list(ids)
     ordered = [
@@ -239,16 +247,18 @@ def directions(
     for a, b in ordered or [(0, 0)]:
         seen = range(len(views)) if all_views else [b]
         blocks = [(v, row, view_id, views[v][row]) for v in seen for row, view_id in enumerate(ids)]
+        added = [_log_weights_of_rows(log_weights, v, len(ids)) for v in seen]
         for v in seen:
-            for embeddings, own_ids in (extra or {}).get(v, []):
+            for embeddings, own_ids, *rest in (extra or {}).get(v, []):
                 rows = normalized(embeddings)
                 blocks += [(None, None, own_id, rows[row]) for row, own_id in enumerate(own_ids)]
+                added.append(_log_weights_of_extra(rows, own_ids, *rest))
         logits = np.array(
             [
                 [float(product(anchor, block[3])) / temperature for block in blocks]
                 for anchor in views[a]
             ]
-        )
+        ) + np.concatenate(added)
         same = np.array([[block[2] == own for block in blocks] for own in ids])
         is_self = np.array(
             [[block[0] == a and block[1] == row for block in blocks] for row in range(len(ids))]
@@ -257,7 +267,54 @@ def directions(
             [[block[0] == b and block[1] == row for block in blocks] for row in range(len(ids))]
         )
         is_positive = same & ~is_self if len(views) == 1 or all_positives else is_pair
-        yield logits, is_positive, ~same
+        ignored = np.zeros_like(same)
+        if ignore_above is not None:
+            anchors, others = (
+                normalized(np.concatenate(rows)) for rows in _guides(views, a, seen, extra, guides)
+            )
+            similarity = anchors @ others.T
+            ignored = similarity > _threshold(*ignore_above, similarity[is_pair])[:, None]
+        yield logits, is_positive, ~same & ~ignored
+
+
+def gist(rows, guides, temperature, kind, margin, contrast_anchors):
+    """`GISTEmbedLoss.forward` of sentence-transformers 6.2, without `contrast_positives`.
+
+    `rows` and `guides` have anchors, positives, and perhaps negatives.
+    """
+    anchor, positive, *negatives = map(normalized, rows)
+    guide, *others = map(normalized, guides)
+    threshold = _threshold(kind, margin, np.diag(guide @ others[0].T))[:, None]
+    eye = np.eye(len(anchor), dtype=bool)
+    scores = [np.where((guide @ others[0].T > threshold) & ~eye, -np.inf, anchor @ positive.T)]
+    if contrast_anchors:
+        # The similarity of an anchor with itself is 1, above any threshold that is not.
+        scores.append(np.where((guide @ guide.T > threshold) | eye, -np.inf, anchor @ anchor.T))
+    for candidates, of_guide in zip(negatives, others[1:], strict=True):
+        scores.append(np.where(guide @ of_guide.T > threshold, -np.inf, anchor @ candidates.T))
+    scores = np.concatenate(scores, axis=1) / temperature
+    return np.log(np.exp(scores).sum(axis=1)) - np.diag(scores[:, : len(anchor)])
+
+
+def _threshold(kind, margin, positive):
+    return positive - margin * {"absolute": 1.0, "relative": np.abs(positive)}[kind]
+
+
+def _guides(views, a, seen, extra, guides):
+    """The guides of the anchors and of the candidates, or their embeddings."""
+    of_views, of_extra = (views, {}) if guides is None else guides
+    if guides is None:
+        of_extra = {v: [part[0] for part in parts] for v, parts in (extra or {}).items()}
+    candidates = [of_views[v] for v in seen]
+    return [of_views[a]], [*candidates, *(x for v in seen for x in of_extra.get(v, []))]
+
+
+def _log_weights_of_rows(log_weights, view, rows):
+    return np.asarray((log_weights or {}).get(view, np.zeros(rows)), "float64")
+
+
+def _log_weights_of_extra(embeddings, ids, log_weights=None):
+    return np.zeros(len(ids)) if log_weights is None else np.asarray(log_weights, "float64")
 
 
 def normalized(view):
