@@ -40,10 +40,9 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         memory: `None`, or a `kc.layers.EmbeddingQueue`: embeddings of earlier batches that join the
             candidates.
         ignore_above: `None`, `("absolute", margin)` or `("relative", margin)`. An anchor whose
-            positive has the similarity s ignores negatives with a similarity above s - margin, or
-            above s - margin |s|, since they may be positives without the right id. It needs two
-            views, and a loss that allows it (`ignores_negatives`). An anchor that ignores all
-            negatives contributes zero loss.
+            positive has the similarity s ignores negatives above s - margin, or above
+            s - margin |s|, since they may be positives without the right id. It needs two views
+            and a loss with `ignores_negatives`. If all are ignored, the loss of the anchor is 0.
         reduction: See `keras.losses.Loss`. `None` returns `(batch,)`, the mean over directions.
         name: Name of the loss.
         dtype: Dtype of the computation, at least float32. Defaults to `keras.config.floatx()`. With
