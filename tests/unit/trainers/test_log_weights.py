@@ -135,3 +135,8 @@ def test_wrong_names_and_losses_raise():
     model = ContrastiveTrainer(towers(), teacher=MomentumTeacher(0.9, soft_targets=0.4))
     with pytest.raises(ValueError, match="log-weights"):
         model.compile("sgd", InfoNCE(memory=queue))
+    model = ContrastiveTrainer(
+        towers(), predictors=keras.layers.Dense(4), log_weights={"log_weight": "text"}
+    )
+    with pytest.raises(ValueError, match="`predictors` must be `None` if there are `log_weights`"):
+        model.compile("sgd", InfoNCE())
