@@ -4,7 +4,6 @@ import hashlib
 import pathlib
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -60,10 +59,12 @@ def load(source="iconify", folder=FOLDER, cache="out", fold=0, views="drawings",
     if inputs == "pixels":
         first = icons.images[..., None]
     else:
-        first = _cached(cache, f"{source}-{fold}", icons, lambda: _vectors(icons, rows["train"]))
+        first = _cached(
+            cache, f"{source}-{fold}", icons, lambda: vectors(icons.images, rows["train"])
+        )
     second = first
     if views == "names":
-        make = lambda: _names(icons.name, rows["train"])  # noqa: E731
+        make = lambda: ngrams(icons.name, rows["train"])  # noqa: E731
         second = _cached(cache, f"{source}-{fold}-names", icons, make)
     return Data({name: icons[found] for name, found in rows.items()}, rows, first, second)
 
@@ -71,9 +72,9 @@ def load(source="iconify", folder=FOLDER, cache="out", fold=0, views="drawings",
 def without_training(data, split="test"):
     """Returns the unit vectors of both drawings of each concept: the features as they are."""
     rows, families = data.items(split)
-    vectors = [np.asarray(data.first[rows[:, view]], "float32") for view in (0, 1)]
-    vectors = [x.reshape(len(x), -1) for x in vectors]
-    return [x / np.linalg.norm(x, axis=1, keepdims=True) for x in vectors], families
+    views = [np.asarray(data.first[rows[:, view]], "float32") for view in (0, 1)]
+    views = [x.reshape(len(x), -1) for x in views]
+    return [x / np.linalg.norm(x, axis=1, keepdims=True) for x in views], families
 
 
 def oriented_gradients(images):
@@ -112,9 +113,10 @@ def _cached(folder, name, icons, compute):
     return np.load(path)
 
 
-def _vectors(icons, train):
-    starts = range(0, len(icons), 2000)
-    z = np.concatenate([oriented_gradients(icons.images[i : i + 2000]) for i in starts])
+def vectors(images, train):
+    """Returns principal components of the oriented gradients of each image."""
+    starts = range(0, len(images), 2000)
+    z = np.concatenate([oriented_gradients(images[i : i + 2000]) for i in starts])
     z -= z[train].mean(axis=0)
     sample = z[np.random.default_rng(0).permutation(train)[:20_000]]
     # Eigenvectors of the covariance are in increasing order.
@@ -122,8 +124,8 @@ def _vectors(icons, train):
     return _scaled(z @ main, train)
 
 
-def _names(names, train):
-    """Returns principal components of the words and 4-grams of each name."""
+def ngrams(names, train, size=INPUTS):
+    """Returns principal components of the words and 4-grams of each text."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -132,9 +134,9 @@ def _names(names, train):
         grams = [w[i : i + 4] for w in marked for i in range(max(1, len(w) - 3))]
         return name.split() + grams
 
-    vectors = TfidfVectorizer(analyzer=parts, min_df=3, sublinear_tf=True).fit(names[train])
-    svd = TruncatedSVD(INPUTS, n_iter=2, random_state=0).fit(vectors.transform(names[train]))
-    return _scaled(svd.transform(vectors.transform(names)), train)
+    counts = TfidfVectorizer(analyzer=parts, min_df=3, sublinear_tf=True).fit(names[train])
+    svd = TruncatedSVD(size, n_iter=2, random_state=0).fit(counts.transform(names[train]))
+    return _scaled(svd.transform(counts.transform(names)), train)
 
 
 def _scaled(z, train):
@@ -142,5 +144,3 @@ def _scaled(z, train):
     z = z - z[train].mean(axis=0)
     z = z / np.sqrt(z[train].std(axis=0) + 1e-6)
     return (z / np.sqrt(np.mean(z[train] ** 2))).astype("float32")
-
-

@@ -15,12 +15,12 @@ Each cell writes a JSON file and is not run again. The pages and figures need th
     python benchmarks/icons/half_the_batch.py --pages                        # from the files alone
 """
 
-import argparse
 import functools
 import math
-import pathlib
 
+import arguments as shared
 import data as icons
+import half_the_batch_page
 import protocol
 import runs
 
@@ -52,6 +52,8 @@ LOSSES = {
     ),
     "SigmoidContrastive": sigmoid,
 }
+# The batch sizes at whose best settings the search for those of a batch size starts.
+LIKE = {16: [], 64: [16, 256], 256: [64, 16], 1024: [256, 64]}
 # The cells of each source and towers: losses and batch sizes.
 PLAN = {
     ("iconify", "linear"): (list(LOSSES), [16, 256, 64, 1024]),
@@ -88,33 +90,26 @@ def cells(arguments):
         made = LOSSES[loss](load().num_concepts, batch_size)
         return runs.Runs(made, arguments.towers, load(), batch_size, samples)
 
-    planned = {folder / f"{name}-0-none.json": lambda: untrained(folder / f"{name}-0-none.json", load())}
+    baseline = folder / f"{name}-0-none.json"
+    planned = {baseline: lambda: untrained(baseline, load())}
     for batch_size in batches:
         for loss in losses:
             path = folder / f"{name}-{batch_size}-{loss}.json"
             make = functools.partial(make_runs, loss, batch_size)
+            like = [folder / f"{name}-{batch}-{loss}.json" for batch in LIKE[batch_size]]
+            like.append(folder / f"iconify-linear-{batch_size}-{loss}.json")
             planned[path] = functools.partial(
-                protocol.run_cell, path, make, batch_size, arguments.seeds
+                protocol.run_cell, path, make, batch_size, arguments.seeds, like
             )
     return planned
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = shared.parser(__doc__.splitlines()[0])
     parser.add_argument("--source", choices=("iconify", "pypi"), default="iconify")
-    parser.add_argument("--folder", default=icons.FOLDER, help="folder of the npm package")
     parser.add_argument("--towers", choices=tuple(runs.TOWERS), default="linear")
     parser.add_argument("--losses", nargs="+", choices=tuple(LOSSES), help="default: the plan")
     parser.add_argument("--batch-size", type=int, nargs="+", help="default: the plan")
-    parser.add_argument("--samples", type=int, help="pairs that each run sees")
-    parser.add_argument("--seeds", type=int, default=5, help="runs on the test concepts")
-    parser.add_argument("--minutes", type=float, default=60, help="no cell starts after this time")
-    parser.add_argument("--cells", type=pathlib.Path, default=protocol.CELLS)
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
-    parser.add_argument("--pages", action="store_true", help="only write the page and the figure")
-    parser.add_argument("--quick", action="store_true", help="a few small cells, in `--out`")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.source, arguments.samples, arguments.seeds = "pypi", 6000, 2
@@ -125,7 +120,9 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    if not arguments.pages:
+    if arguments.pages:
+        half_the_batch_page.write(arguments.cells)
+    else:
         protocol.run_all(cells(arguments), arguments.minutes)
 
 

@@ -30,8 +30,8 @@ def configuration(point, batch_size):
 def tune(score, batch_size, at_once, start=(0, 0)):
     """Searches a grid of rates (factor 2) and temperatures (factor √2) until its best is inside.
 
-    The search starts with 3 × 3 points. The neighbors of the best point are added until its four
-    nearest ones are in the grid and none of them is better.
+    The grid starts with a point and its four neighbors. The neighbors of the best point are added
+    until all four are in the grid and none of them is better. Its corners fill up a call.
 
     Args:
         score: Function of lists of rates and temperatures that returns the score of each.
@@ -43,26 +43,23 @@ def tune(score, batch_size, at_once, start=(0, 0)):
         `(best, found)`: a point, and a dict of the scores by point.
     """
     found: dict[tuple[int, int], float] = {}
-    best = start
-    while missing := _missing(best, found):
-        for i in range(0, len(missing), at_once):
-            points = missing[i : i + at_once]
-            filled = points + points[-1:] * (at_once - len(points))
-            rates, temperatures = zip(*(configuration(p, batch_size) for p in filled), strict=True)
-            scores = score(list(rates), list(temperatures))[: len(points)]
-            found.update(zip(points, map(float, scores), strict=True))
+    best = tuple(start)
+    while missing := _missing(best, found, at_once):
+        filled = missing + missing[-1:] * (at_once - len(missing))
+        rates, temperatures = zip(*(configuration(p, batch_size) for p in filled), strict=True)
+        scores = score(list(rates), list(temperatures))[: len(missing)]
+        found.update(zip(missing, map(float, scores), strict=True))
         best = max(found, key=found.__getitem__)
     return best, found
 
 
-def _missing(point, found):
-    near = [(1, 0), (-1, 0), (0, 1), (0, -1)]
-    corners = [(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]
-    points = [(point[0] + i, point[1] + j) for i, j in near]
-    if all(p in found for p in points):
-        return []
-    points += [(point[0] + i, point[1] + j) for i, j in corners]
-    return [p for p in points if p not in found]
+def _missing(point, found, count):
+    """Returns points to add: none if the neighbors of `point` are there, else at most `count`."""
+    near = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]
+    corners = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+    points = [(point[0] + i, point[1] + j) for i, j in [*near, *corners]]
+    missing = [p for p in points if p not in found]
+    return missing[:count] if set(missing) & set(points[: len(near)]) else []
 
 
 def scores_of(embeddings):
@@ -93,7 +90,7 @@ def by_family(values, families):
     return {"sums": np.round(sums, 4).tolist(), "counts": np.bincount(group).tolist()}
 
 
-def run_cell(path, make_runs, batch_size, seeds, start=(0, 0)):
+def run_cell(path, make_runs, batch_size, seeds, like=()):
     """Tunes and measures one cell, and writes its file.
 
     Args:
@@ -101,7 +98,8 @@ def run_cell(path, make_runs, batch_size, seeds, start=(0, 0)):
         make_runs: Function without arguments that returns a `Runs`.
         batch_size: Positive int.
         seeds: Number of runs on the test split, at most the number of runs at once.
-        start: The point in the middle of the first grid.
+        like: Paths of similar cells. The search starts at the best point of the first one that is
+            there, or at (0, 0).
     """
     clock = time.perf_counter()
     runs = make_runs()
@@ -110,6 +108,7 @@ def run_cell(path, make_runs, batch_size, seeds, start=(0, 0)):
         weights = runs.train(rates, temperatures, [TUNING_SEED] * len(rates))
         return measure(runs, weights, "validation")["mrr"]
 
+    start = next((json.loads(p.read_text())["best"] for p in like if p.exists()), (0, 0))
     best, found = tune(score, batch_size, runs.at_once, start)
     rate, temperature = configuration(best, batch_size)
     numbers = list(range(1, 1 + runs.at_once))

@@ -50,10 +50,12 @@ class Runs:
         data: A `Data`.
         batch_size: Positive int.
         samples: Number of pairs that each run sees.
+        fraction: Share of the training concepts. Each seed has other ones. Those of a smaller share
+            are among those of a larger one.
     """
 
-    def __init__(self, loss, tower, data, batch_size, samples):
-        self.loss, self.data, self.batch_size = loss, data, batch_size
+    def __init__(self, loss, tower, data, batch_size, samples, fraction=1.0):
+        self.loss, self.data, self.batch_size, self.fraction = loss, data, batch_size, fraction
         self.make_tower = TOWERS[tower]
         self.at_once = RUNS
         self.num_steps = max(1, samples // batch_size)
@@ -111,6 +113,9 @@ class Runs:
         rows, ids = [], []
         while sum(map(len, ids)) < self.num_steps:
             pairs, _ = self.data.items("train", int(rng.integers(2**31)))
+            if self.fraction < 1:
+                chosen = np.random.default_rng([seed, 1]).permutation(len(pairs))
+                pairs = pairs[chosen[: round(self.fraction * len(pairs))]]
             order = rng.permutation(len(pairs))
             order = order[: len(order) // self.batch_size * self.batch_size]
             ids.append(order.reshape(-1, self.batch_size))
@@ -132,29 +137,43 @@ def _unit(tower, weights, x):
 
 
 def _train(loss, towers, inputs, start, rate, temperature, rows, ids):
-    """Trains one run with Adam, a warm-up of 5 % and half a cosine."""
-    np_ = jax.numpy
-    num_steps, split = len(rows), len(towers[0].trainable_variables)
+    """Trains one run of a loss on pairs."""
+    split = len(towers[0].trainable_variables)
 
-    def objective(weights, state, pairs, items):
+    def objective(weights, state, batch):
+        pairs, items = batch
         parts = weights[:split], weights[split : 2 * split]
         views = [
-            _unit(tower, part, x[pairs[:, view]]) / np_.sqrt(temperature)
+            _unit(tower, part, x[pairs[:, view]]) / jax.numpy.sqrt(temperature)
             for view, (tower, part, x) in enumerate(zip(towers, parts, inputs, strict=True))
         ]
         return loss.stateless_call(weights[2 * split :], state, items, views, training=True)
 
-    def step(carry, batch):
+    state = [jax.numpy.asarray(v.value) for v in loss.non_trainable_variables]
+    return optimize(objective, start, state, rate, (rows, ids))
+
+
+def optimize(objective, start, state, rate, batches):
+    """Returns the weights after Adam with a warm-up of 5 % and half a cosine.
+
+    Args:
+        objective: Function of weights, state and a batch. It returns a loss and the new state.
+        start: List of weights.
+        state: List of arrays, the state of the loss.
+        rate: The highest learning rate.
+        batches: Arrays whose first axis has the steps.
+    """
+    np_ = jax.numpy
+    num_steps = len(jax.tree.leaves(batches)[0])
+
+    def step(carry, numbered):
         weights, mean, square, state = carry
-        number, pairs, items = batch
-        (_, state), gradients = jax.value_and_grad(objective, has_aux=True)(
-            weights, state, pairs, items
-        )
+        number, batch = numbered
+        (_, state), gradients = jax.value_and_grad(objective, has_aux=True)(weights, state, batch)
         mean = [0.9 * m + 0.1 * g for m, g in zip(mean, gradients, strict=True)]
         square = [0.98 * s + 0.02 * g**2 for s, g in zip(square, gradients, strict=True)]
-        done = number / num_steps
         factor = np_.minimum(1.0, (number + 1) / (0.05 * num_steps))
-        factor = rate * factor * (1 + np_.cos(math.pi * done)) / 2
+        factor = rate * factor * (1 + np_.cos(math.pi * number / num_steps)) / 2
         unbiased = 1 - 0.9 ** (number + 1), 1 - 0.98 ** (number + 1)
         weights = [
             w - factor * (m / unbiased[0]) / (np_.sqrt(s / unbiased[1]) + 1e-8)
@@ -163,7 +182,6 @@ def _train(loss, towers, inputs, start, rate, temperature, rows, ids):
         return (weights, mean, square, list(state)), None
 
     zeros = [np_.zeros_like(w) for w in start]
-    state = [np_.asarray(v.value) for v in loss.non_trainable_variables]
     numbers = np_.arange(num_steps, dtype="float32")
-    carry, _ = jax.lax.scan(step, (list(start), zeros, zeros, state), (numbers, rows, ids))
+    carry, _ = jax.lax.scan(step, (list(start), zeros, zeros, list(state)), (numbers, batches))
     return carry[0]

@@ -1,0 +1,129 @@
+"""The page and the figures of `half_the_batch.py`, from the files of its cells."""
+
+import protocol
+import report
+
+TITLE = "Icons: only InfoNCE and the sigmoid loss need a large batch"
+COMPARED = "InfoNCE", "DecoupledContrastive"
+
+
+def grouped(cells, prefix):
+    """Returns `{loss: {batch size: cell}}` of the cells whose name starts with `prefix`."""
+    found = {}
+    for name, cell in cells.items():
+        if name.startswith(f"{prefix}-"):
+            batch, loss = name.removeprefix(f"{prefix}-").split("-", 1)
+            found.setdefault(loss, {})[int(batch)] = cell
+    return {loss: dict(sorted(found[loss].items())) for loss in sorted(found, key=_place)}
+
+
+def _place(loss):
+    names = ["none", *report.COLORS]
+    return names.index(loss) if loss in names else len(names)
+
+
+def scores(lines, name="mrr"):
+    """Returns the table of scores by loss and batch size."""
+    batches = sorted({batch for cells in lines.values() for batch in cells} - {0})
+    rows = []
+    for loss, cells in lines.items():
+        if loss == "none":
+            rows.append(["no training", *[report.score(cells[0]["test"], name)] * len(batches)])
+            continue
+        found = [cells.get(batch) for batch in batches]
+        rows.append([f"`{loss}`", *[report.score(c["test"], name) if c else "" for c in found]])
+    return report.table(["loss", *(f"batch {batch}" for batch in batches)], rows)
+
+
+def differences(lines, batch=16):
+    """Returns the table of each loss at one batch size, compared with two losses at two sizes."""
+    large = 256
+    others = [(loss, size) for size in (batch, large) for loss in COMPARED]
+    others = [(loss, size) for loss, size in others if size in lines.get(loss, {})]
+    rows = []
+    for loss, cells in lines.items():
+        if batch not in cells:
+            continue
+        test, row = cells[batch]["test"], []
+        for other, size in others:
+            same = (other, size) == (loss, batch)
+            found = protocol.difference(test, lines[other][size]["test"])
+            row.append("" if same else report.signed(found))
+        rows.append([f"`{loss}`", *row, reached(lines, test)])
+    head = [f"loss at {batch}", *(f"minus `{loss}` at {size}" for loss, size in others)]
+    return report.table([*head, "`InfoNCE` reaches it at"], rows)
+
+
+def reached(lines, test):
+    """Returns the smallest batch at which InfoNCE is at most one error over seeds below."""
+    for batch, cell in lines["InfoNCE"].items():
+        gap, error, _ = protocol.difference(cell["test"], test)
+        if gap >= -error:
+            return batch
+    return f"no batch up to {max(lines['InfoNCE'])}"
+
+
+def choices(lines):
+    """Returns the table of the learning rate and the temperature that validation selected."""
+    rows = [
+        [
+            *(f"`{loss}`", batch, f"{c['rate']:.2g}", f"{c['temperature']:.2g}", len(c["grid"])),
+            *(f"{max(value for *_, value in c['grid']):.4f}", f"{c['seconds']:.0f}"),
+        ]
+        for loss, cells in lines.items()
+        for batch, c in cells.items()
+        if "grid" in c
+    ]
+    head = ["loss", "batch", "learning rate", "temperature", "configurations"]
+    return report.table([*head, "best on validation", "seconds"], rows)
+
+
+def draw(lines, title, path):
+    """Draws the mean reciprocal rank over the batch size, with the search without training."""
+    shown = {loss: cells for loss, cells in lines.items() if loss != "none"}
+    with report.figure(3.9, title) as figure:
+        axes = figure.subplots()
+        figure.suptitle(title, x=0.01, ha="left")
+        ends = {}
+        for loss, cells in shown.items():
+            bold, color = loss in COMPARED, report.COLORS[loss]
+            means, errors = zip(
+                *(protocol.over_seeds(cell["test"]["mrr"]) for cell in cells.values()), strict=True
+            )
+            width = {"linewidth": 2.6 if bold else 1.2, "markersize": 6 if bold else 4}
+            axes.errorbar(list(cells), means, errors, color=color, marker="o", **width)
+            ends[loss] = max(cells), means[-1], color
+        axes.set_xscale("log", base=2)
+        batches = sorted({batch for cells in shown.values() for batch in cells})
+        axes.set_xticks(batches, [str(batch) for batch in batches])
+        axes.set(xlabel="batch size", ylabel="mean reciprocal rank, test concepts")
+        low, high = axes.get_ylim()
+        report.label_lines(axes, ends, (high - low) / 16)
+        if "none" in lines:
+            untrained = lines["none"][0]["test"]["mrr"][0]
+            axes.axhline(untrained, color=report.MUTED, linestyle=":", linewidth=1.5)
+            axes.annotate(
+                "no training: the features as they are",
+                (batches[0], untrained),
+                xytext=(0, 4),
+                textcoords="offset points",
+                color=report.MUTED,
+            )
+        figure.get_layout_engine().set(rect=(0, 0, 0.99, 1))
+        report.save(figure, path)
+
+
+def write(folder):
+    """Writes the tables of the page and the figures from the cells in `folder`."""
+    cells = protocol.read(folder / "half_the_batch")
+    tables, pages = {}, folder.parent
+    for prefix in ("iconify-linear", "iconify-hidden", "iconify-pixels", "pypi-linear"):
+        lines = grouped(cells, prefix)
+        if not any(16 in found for found in lines.values()):
+            continue
+        tables[f"{prefix} scores"] = scores(lines)
+        tables[f"{prefix} differences"] = differences(lines)
+        tables[f"{prefix} choices"] = choices(lines)
+    tables["iconify-linear recall"] = scores(grouped(cells, "iconify-linear"), "recall_at_1")
+    report.write_page("half_the_batch.md", tables, pages)
+    draw(grouped(cells, "iconify-linear"), TITLE, pages / "half_the_batch.png")
