@@ -50,6 +50,8 @@ LOSSES = {
     "GammaContrastive": lambda num_items, batch_size: kc.losses.GammaContrastive(
         num_items=num_items, **FIXED
     ),
+    # `Runs` builds the losses: without ids, there is one running estimate for all items.
+    "GammaContrastive, shared": lambda num_items, batch_size: kc.losses.GammaContrastive(**FIXED),
     "SigmoidContrastive": sigmoid,
 }
 # The batch sizes at whose best settings the search for those of a batch size starts.

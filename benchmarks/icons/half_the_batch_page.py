@@ -3,7 +3,6 @@
 import protocol
 import report
 
-TITLE = "Icons: only InfoNCE and the sigmoid loss need a large batch"
 COMPARED = "InfoNCE", "DecoupledContrastive"
 
 
@@ -126,4 +125,5 @@ def write(folder):
         tables[f"{prefix} choices"] = choices(lines)
     tables["iconify-linear recall"] = scores(grouped(cells, "iconify-linear"), "recall_at_1")
     report.write_page("half_the_batch.md", tables, pages)
-    draw(grouped(cells, "iconify-linear"), TITLE, pages / "half_the_batch.png")
+    title = report.title(pages / "half_the_batch.md")
+    draw(grouped(cells, "iconify-linear"), title, pages / "half_the_batch.png")

@@ -14,6 +14,7 @@ import functools
 import arguments as shared
 import data as icons
 import half_the_batch
+import less_data_page
 import protocol
 import runs
 
@@ -60,7 +61,9 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    if not arguments.pages:
+    if arguments.pages:
+        less_data_page.write(arguments.cells)
+    else:
         protocol.run_all(cells(arguments), arguments.minutes)
 
 

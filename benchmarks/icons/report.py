@@ -9,7 +9,9 @@ import protocol
 from keras_contrastive.viz import _style
 
 PAGES = protocol.CELLS.parent
-MUTED = _style.MUTED
+INK, MUTED = _style.INK, _style.MUTED
+PALETTE = _style.PALETTE
+BETTER, WORSE = _style.CORRECT, _style.WRONG
 COLORS = {
     "InfoNCE": "#0072b2",
     "DecoupledContrastive": "#d55e00",
@@ -59,6 +61,11 @@ def write_page(name, tables, folder=PAGES):
     path = pathlib.Path(folder) / name
     path.write_text(filled(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
     print(f"wrote {path}")
+
+
+def title(path):
+    """Returns the first heading of a page, the finding."""
+    return pathlib.Path(path).read_text(encoding="utf-8").split("\n")[0].removeprefix("# ")
 
 
 def save(figure, path):

@@ -20,6 +20,7 @@ import time
 import arguments as shared
 import protocol
 import structured_runs as runs
+import structures_page
 from runs import RUNS
 from structured_data import load
 
@@ -118,7 +119,9 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    if not arguments.pages:
+    if arguments.pages:
+        structures_page.write(arguments.cells)
+    else:
         protocol.run_all(cells(arguments), arguments.minutes)
 
 
