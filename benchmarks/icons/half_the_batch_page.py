@@ -1,9 +1,11 @@
 """The page and the figures of `half_the_batch.py`, from the files of its cells."""
 
+import numpy as np
 import protocol
 import report
 
 COMPARED = "InfoNCE", "DecoupledContrastive"
+SETTINGS = ("iconify-linear", "iconify-hidden", "iconify-pixels", "pypi-linear")
 
 
 def grouped(cells, prefix):
@@ -38,8 +40,8 @@ def differences(lines, batch=16):
     """Returns the table of each loss at one batch size, compared with two losses at two sizes."""
     large = 256
     others = [(loss, size) for size in (batch, large) for loss in COMPARED]
-    others = [(loss, size) for loss, size in others if size in lines.get(loss, {})]
-    rows = []
+    others = [("none", 0), *((loss, size) for loss, size in others if size in lines.get(loss, {}))]
+    rows, several = [], len(lines["InfoNCE"]) > 1
     for loss, cells in lines.items():
         if batch not in cells:
             continue
@@ -48,9 +50,10 @@ def differences(lines, batch=16):
             same = (other, size) == (loss, batch)
             found = protocol.difference(test, lines[other][size]["test"])
             row.append("" if same else report.signed(found))
-        rows.append([f"`{loss}`", *row, reached(lines, test)])
-    head = [f"loss at {batch}", *(f"minus `{loss}` at {size}" for loss, size in others)]
-    return report.table([*head, "`InfoNCE` reaches it at"], rows)
+        rows.append([f"`{loss}`", *row, *([reached(lines, test)] if several else [])])
+    head = [f"loss at {batch}", "minus no training"]
+    head += [f"minus `{loss}` at {size}" for loss, size in others[1:]]
+    return report.table(head + ["`InfoNCE` reaches it at"] * several, rows)
 
 
 def reached(lines, test):
@@ -77,9 +80,50 @@ def choices(lines):
     return report.table([*head, "best on validation", "seconds"], rows)
 
 
+def _mean(cells):
+    return np.mean([cell["test"]["mrr"] for cell in cells.values()])
+
+
+def draw_one(lines, title, path):
+    """Draws the scores of one batch size, with two standard errors, and those without training."""
+    shown = {loss: cells for loss, cells in lines.items() if loss != "none"}
+    order = sorted(shown, key=lambda loss: -_mean(shown[loss]))
+    shown = {loss: shown[loss] for loss in order}
+    untrained = lines["none"][0]["test"]["mrr"][0]
+    with report.figure(3.2, title) as figure:
+        axes = figure.subplots()
+        figure.suptitle(title, x=0.01, ha="left")
+        for place, (loss, cells) in enumerate(shown.items()):
+            ((batch, cell),) = cells.items()
+            mean, error = protocol.over_seeds(cell["test"]["mrr"])
+            color = report.COLORS[loss]
+            axes.plot([untrained, mean], [place, place], color=color, linewidth=1)
+            axes.errorbar(mean, place, xerr=2 * error, fmt="o", color=color, markersize=8)
+            text = {"va": "center", "textcoords": "offset points", "color": color}
+            axes.annotate(f"{mean:.3f}", (mean + 2 * error, place), xytext=(6, 0), **text)
+        axes.axvline(untrained, color=report.MUTED, linestyle=":", linewidth=1.5)
+        axes.set_yticks(range(len(shown)), list(shown))
+        axes.set_ylim(len(shown) - 0.5, -1.2)
+        axes.annotate(
+            f"no training: {untrained:.3f}",
+            (untrained, -0.8),
+            xytext=(5, 0),
+            textcoords="offset points",
+            color=report.MUTED,
+            va="center",
+        )
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel(f"mean reciprocal rank, unseen concepts; batch size {batch}")
+        axes.set_xlim(right=axes.get_xlim()[1] + 0.003)
+        report.save(figure, path)
+
+
 def draw(lines, title, path):
     """Draws the mean reciprocal rank over the batch size, with the search without training."""
     shown = {loss: cells for loss, cells in lines.items() if loss != "none"}
+    if len({batch for cells in shown.values() for batch in cells}) == 1:
+        draw_one(lines, title, path)
+        return
     with report.figure(3.9, title) as figure:
         axes = figure.subplots()
         figure.suptitle(title, x=0.01, ha="left")
@@ -113,17 +157,15 @@ def draw(lines, title, path):
 
 
 def write(folder):
-    """Writes the tables of the page and the figures from the cells in `folder`."""
+    """Writes the tables of the page and the figure from the cells in `folder`."""
     cells = protocol.read(folder / "half_the_batch")
-    tables, pages = {}, folder.parent
-    for prefix in ("iconify-linear", "iconify-hidden", "iconify-pixels", "pypi-linear"):
+    tables, page = {}, folder.parent / "half_the_batch.md"
+    for prefix in SETTINGS:
         lines = grouped(cells, prefix)
-        if not any(16 in found for found in lines.values()):
-            continue
-        tables[f"{prefix} scores"] = scores(lines)
-        tables[f"{prefix} differences"] = differences(lines)
-        tables[f"{prefix} choices"] = choices(lines)
+        if any(16 in found for found in lines.values()):
+            tables[f"{prefix} scores"] = scores(lines)
+            tables[f"{prefix} differences"] = differences(lines)
+            tables[f"{prefix} choices"] = choices(lines)
     tables["iconify-linear recall"] = scores(grouped(cells, "iconify-linear"), "recall_at_1")
-    report.write_page("half_the_batch.md", tables, pages)
-    title = report.title(pages / "half_the_batch.md")
-    draw(grouped(cells, "iconify-linear"), title, pages / "half_the_batch.png")
+    report.write_page(page, tables)
+    draw(grouped(cells, "iconify-linear"), report.title(page), page.with_suffix(".png"))

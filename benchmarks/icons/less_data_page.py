@@ -76,5 +76,6 @@ def write(folder):
     """Writes the tables of the page and the figure from the cells in `folder`."""
     found = lines(folder)
     tables = {"scores": scores(found), "differences": differences(found)}
-    report.write_page("less_data.md", tables, folder.parent)
-    draw(found, report.title(folder.parent / "less_data.md"), folder.parent / "less_data.png")
+    page = folder.parent / "less_data.md"
+    report.write_page(page, tables)
+    draw(found, report.title(page), page.with_suffix(".png"))

@@ -180,6 +180,10 @@ def over_families(test, other=None):
 
 
 def difference(test, other):
-    """Returns the difference of two cells, its error over seeds, and its error over families."""
+    """Returns the difference of two cells, its error over seeds, and its error over families.
+
+    A search without training has no seeds, and no error over them.
+    """
     (mean, error), (other_mean, other_error) = (over_seeds(x["mrr"]) for x in (test, other))
-    return mean - other_mean, np.hypot(error, other_error), over_families(test, other)[1]
+    seeds = np.sqrt(np.nansum([error**2, other_error**2]))
+    return mean - other_mean, seeds, over_families(test, other)[1]

@@ -8,7 +8,6 @@ import protocol
 
 from keras_contrastive.viz import _style
 
-PAGES = protocol.CELLS.parent
 INK, MUTED = _style.INK, _style.MUTED
 PALETTE = _style.PALETTE
 BETTER, WORSE = _style.CORRECT, _style.WRONG
@@ -47,19 +46,23 @@ def filled(text, tables):
 
     Args:
         text: The page. A table is between `<!-- table: name -->` and `<!-- end -->`.
-        tables: Dict of tables by name.
+        tables: Dict of tables by name. One that the page lacks is added at the end.
     """
     for name, new in tables.items():
-        pattern = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not pattern.search(text):
-            raise ValueError(f"The page has no table {name!r}.")
-        text = pattern.sub(lambda found, new=new: f"{found[1]}\n{new}\n\n{found[2]}", text)
+        begin = f"<!-- table: {name} -->\n"
+        block = f"{begin}\n{new}\n\n<!-- end -->"
+        if begin not in text:
+            text = f"{text.rstrip()}\n\n{begin}<!-- end -->\n"
+        pattern = re.compile(rf"{re.escape(begin)}.*?<!-- end -->", re.DOTALL)
+        text = pattern.sub(lambda found, block=block: block, text, count=1)
     return text
 
 
-def write_page(name, tables, folder=PAGES):
-    path = pathlib.Path(folder) / name
-    path.write_text(filled(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+def write_page(path, tables):
+    """Writes the tables of a page, and nothing else of a page that exists."""
+    path = pathlib.Path(path)
+    text = path.read_text(encoding="utf-8") if path.exists() else f"# {path.stem}\n"
+    path.write_text(filled(text, tables), encoding="utf-8")
     print(f"wrote {path}")
 
 

@@ -70,6 +70,7 @@ def write(folder):
     panels = {views: compared(cells, views) for views in TITLES}
     panels = {views: found for views, found in panels.items() if len(found) > 1}
     tables = {f"{views} scores": scores(found) for views, found in panels.items()}
-    report.write_page("small_batch.md", tables, folder.parent)
-    title = report.title(folder.parent / "small_batch.md")
-    draw(panels, title, folder.parent / "small_batch.png")
+    page = folder.parent / "small_batch.md"
+    report.write_page(page, tables)
+    title = report.title(page)
+    draw(panels, title, page.with_suffix(".png"))

@@ -83,7 +83,8 @@ def write(folder):
     found = {setting: tests(folder, setting) for setting in SETTINGS}
     found = {setting: kinds for setting, kinds in found.items() if len(kinds) > 1}
     tables = {f"{setting} scores": scores(kinds) for setting, kinds in found.items()}
-    report.write_page("structures.md", tables, folder.parent)
+    page = folder.parent / "structures.md"
+    report.write_page(page, tables)
     panels = {setting: gaps(kinds) for setting, kinds in found.items()}
-    title = report.title(folder.parent / "structures.md")
-    draw(panels, title, folder.parent / "structures.png")
+    title = report.title(page)
+    draw(panels, title, page.with_suffix(".png"))
