@@ -83,7 +83,7 @@ class EmbeddingQueue(keras.layers.Layer):
                 "batch_share", batch_share, 0, 1, include_low=False, include_high=False
             )
         self.batch_share: Any = batch_share
-        self.log_weights = log_weights
+        self.log_weights = _checks.boolean("log_weights", log_weights)
 
     def build(self, num_views: int = 2) -> None:
         """Creates the weights for the given number of views. It needs `dim`."""

@@ -157,12 +157,14 @@ CASES = {
     ),
     "EmbeddingQueue": Case(
         layers.EmbeddingQueue,
-        {"size": 10, "dim": 4},
-        "EmbeddingQueue(10, dim=4)",
+        {"size": 10, "dim": 4, "warmup_steps": 2, "batch_share": 0.5, "log_weights": True},
+        "EmbeddingQueue(10, dim=4, warmup_steps=2, batch_share=0.5, log_weights=True)",
         lambda layer: layer.build(2),
         evaluate_queue,
         [
             ({"size": 0}, ValueError),
+            ({"batch_share": 1.0}, ValueError),
+            ({"log_weights": 1}, TypeError),
             ({"dim": 0}, ValueError),
             ({"warmup_steps": -1}, ValueError),
             ({"size": 2.5}, TypeError),
