@@ -9,7 +9,7 @@ over 10 draws), or those of all training rows. Accuracies are in percent.
 Each run is a JSON file in `--out`. Runs that exist are not repeated, so the program can be stopped
 and started again. The table of `docs/methods.md` is written from the files.
 
-    pip install keras-contrastive[eval]
+    pip install ".[jax,eval]"
     KERAS_BACKEND=jax python benchmarks/methods.py
 """
 

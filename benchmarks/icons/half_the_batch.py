@@ -7,7 +7,7 @@ seeds are searched once, among the test concepts, in both directions.
 Each cell writes a JSON file and is not run again. The pages and figures need the files alone.
 
     npm install --ignore-scripts @iconify/json@2.2.535
-    pip install "keras-contrastive[icons,jax,viz]"
+    pip install ".[icons,jax,viz]"
     KERAS_BACKEND=jax python benchmarks/icons/half_the_batch.py              # linear towers
     KERAS_BACKEND=jax python benchmarks/icons/half_the_batch.py --towers hidden
     KERAS_BACKEND=jax python benchmarks/icons/half_the_batch.py --towers pixels
