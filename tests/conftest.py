@@ -15,7 +15,7 @@ from tests.helpers.backend import forget_compiled
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("here")
 
-ONE_CASE_IN = 5  # on JAX and TensorFlow, where most of the time is compilation
+ONE_CASE_IN = 7  # on JAX and TensorFlow, where most of the time is compilation
 UNSAMPLED = "every_case", "full"
 EXTRAS = "conformance", "drawings", "emoji_art", "towers", "viz"
 

@@ -69,7 +69,6 @@ def test_item_rates_stay_as_they_were(name, value, rows, first):
                 np.testing.assert_allclose(to_numpy(mine), to_numpy(expected), rtol=1e-6)
 
 
-@pytest.mark.one_case_in(7)
 @bad_values
 @bad_rows
 @pytest.mark.parametrize("normalize", [True, False], ids=["cosine", "product"])

@@ -57,6 +57,7 @@ def test_symbolic_outputs_have_the_shape_of_the_outputs(name, model):
     assert model.output[name].shape == (None, *CASES[name].output_shape)
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("rows", [ROWS, 1])
 def test_compiled_outputs_equal_eager_outputs_for_every_batch_size(model, rows):
     eager = model(batch(ROWS))

@@ -65,7 +65,8 @@ def assert_same(folders, count, name):
         limit = tolerance.get(key.partition("/")[0], tolerance["gradient"])
         finite = np.isfinite(expected)
         np.testing.assert_array_equal(np.isfinite(result), finite, err_msg=key)
-        scale = max(np.abs(expected[finite]).max(initial=0.0), 1e-3)
+        # A bias before a standardization has a gradient of rounding errors.
+        scale = max(np.abs(expected[finite]).max(initial=0.0), 1e-2)
         np.testing.assert_allclose(
             result[finite], expected[finite], rtol=0, atol=limit * scale, err_msg=key
         )

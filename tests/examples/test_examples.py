@@ -281,6 +281,7 @@ def test_pretrained_towers_match_related_inputs():
     assert similarities[same].mean() > similarities[~same].mean() + 0.05
 
 
+@pytest.mark.slow_to_compile
 def test_every_example_prints_its_usage():
     scripts = [path.name for path in EXAMPLES.glob("*.py")]
     assert scripts

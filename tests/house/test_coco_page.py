@@ -51,6 +51,7 @@ def near(values):
     return pytest.approx(list(values), abs=0.0015)
 
 
+@pytest.mark.slow_to_compile
 def test_tables(page):
     images, captions, ids = page["images"], page["captions"], page["image_of_caption"]
     numbers = np.arange(len(images))

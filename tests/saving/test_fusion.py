@@ -30,6 +30,7 @@ def seeded():
     return whole(optimizer=keras.optimizers.Adam(0.01), dropout=0.2, run_eagerly=True)
 
 
+@pytest.mark.slow_to_compile
 def test_ten_steps_equal_those_of_every_backend():
     expected = json.loads((FOLDER / "curve.json").read_text())
     found = curve()

@@ -69,6 +69,7 @@ def test_loss_is_the_weighted_sum_of_its_terms(model):
     assert logs["loss"] == pytest.approx(sum(WEIGHTS[t] * logs[t] for t in TERMS), rel=1e-5)
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("off", sorted(TERMS))
 def test_weight_zero_switches_a_term_off(off, model):
     logs, expected = evaluate(fusion_trainer(**weighted(**WEIGHTS | {off: 0.0}))), evaluate(model)

@@ -62,7 +62,6 @@ def test_value_and_gradient_equal_the_formulas_of_addons(mining, labels, publish
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.one_case_in(7)
 @pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean"])
 @pytest.mark.parametrize("mining", ["semi_hard", "hard", "all"])

@@ -60,6 +60,7 @@ def test_each_regularizer_is_reported():
     assert set(logs) == {"loss", "size", "directions"}
 
 
+@pytest.mark.slow_to_compile
 def test_gradient_of_a_penalty_reaches_its_weights():
     model = trainer([Directions(name="directions")])
     model(pairs())
@@ -101,6 +102,7 @@ def test_regularizers_are_built_with_augmented_views():
     assert sorted(model.regularizers[0].directions) == ["image", "text", "text_augmented"]
 
 
+@pytest.mark.slow_to_compile
 def test_view_regularizers_report_terms_and_return_features(tmp_path):
     x, augmenters = pairs(), {"image": Shift(0.5), "text": Shift(-0.25)}
     regularizers = [

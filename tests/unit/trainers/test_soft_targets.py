@@ -57,6 +57,7 @@ def reference(views, ids=None, queue=(), queue_ids=(), alpha=ALPHA):
     return (to_text + to_image) / 2
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize(
     ("tiles", "with_ids", "with_queue"),
     [(None, False, True), ((4, 4), True, True), ((4, 4), False, False), (None, True, False)],

@@ -86,6 +86,7 @@ def slow_embeddings(model, x):
         return {name: moco.unit(to_numpy(model(x)[name])) for name in model.modalities}
 
 
+@pytest.mark.slow_to_compile
 def test_towers_with_soft_targets_and_queue_equal_albef():
     """Li et al. (2021), Eq. 6, in three steps: fraction of the targets, queue, and its order."""
     x, queue = pairs(), EmbeddingQueue(40, 4)
