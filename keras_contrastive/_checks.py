@@ -248,11 +248,11 @@ def warn(message: str) -> None:
 _INTERNAL = tuple(os.path.dirname(str(module)) + os.sep for module in (__file__, keras.__file__))
 
 
-def takes_log_weights(loss: Any) -> None:
+def takes_log_weights(loss: Any, argument: str = "log_weights") -> None:
     """Raises a `ValueError` unless the logits of a loss can have log-weights."""
     if not loss.takes_log_weights:
         raise ValueError(
-            "`log_weights` must be `None` for this loss, which has no log-sum over candidates. "
+            f"`{argument}` must be `None` for this loss, which has no log-sum over candidates. "
             f"Received: loss={loss!r}. Use `InfoNCE`, `NTXent`, `SupCon`, or "
             "`DecoupledContrastive` without `weight_sigma`."
         )

@@ -9,7 +9,7 @@ from keras import ops
 from keras_contrastive._engine.batch import Batch
 from keras_contrastive._engine.cached import LocklessCachedProperty
 from keras_contrastive._engine.candidates import FIRST_PRIVATE_ID, Candidates, exists
-from keras_contrastive._engine.ignored import Margin, thresholds_of
+from keras_contrastive._engine.ignored import Margin, thresholds_of, thresholds_of_guides
 from keras_contrastive._engine.logit_sums import logit_sums
 from keras_contrastive._engine.logit_terms import LogitTerms, LogSumExp
 from keras_contrastive._engine.pair_masks import PairMasks
@@ -244,11 +244,10 @@ class DirectionSums:
     @LocklessCachedProperty
     def _thresholds(self) -> Tensor:
         """Similarity above which an anchor ignores a candidate, `(batch, directions)`."""
-        guides, scale = self._batch.guides, self._scale
+        margin, guides = self._ignore_above, self._batch.guides
         if not guides:
-            return thresholds_of(self._ignore_above, self.matching_logits(), scale)
-        products = [ops.sum(guides[a] * guides[b], axis=1) for a, b in self._directions]
-        return thresholds_of(self._ignore_above, ops.stack(products, axis=1), 1.0)
+            return thresholds_of(margin, self.matching_logits(), self._scale)
+        return thresholds_of_guides(margin, guides, self._directions)
 
     def _guides(self, anchors: str, candidates: Tensor | None) -> tuple[Tensor, Tensor] | None:
         if candidates is None:

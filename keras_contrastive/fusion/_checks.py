@@ -9,13 +9,22 @@ from keras_contrastive.fusion._matching import ImageTextMatching
 
 
 def check_fusion_parts(
-    encoders: Any, fusion: Any, padding_id: int, masked_language: Any = None
+    encoders: Any,
+    fusion: Any,
+    padding_id: int,
+    masked_language: Any = None,
+    predictors: Any = None,
 ) -> None:
     """Raises unless there is one image and one text tower, and parts have the right kind."""
     if not isinstance(encoders, dict) or sorted(encoders) != ["image", "text"]:
         raise ValueError(
             "`encoders` must be a dict of two towers that return tokens, "
             f'`{{"image": ..., "text": ...}}`. Received: {names_or_type(encoders)}.'
+        )
+    if predictors is not None:
+        raise ValueError(
+            "`predictors` must be `None` in a `FusionTrainer`. "
+            f"Received: predictors={predictors!r}. Use them in `ContrastiveTrainer`."
         )
     _checks.layer("fusion", fusion, "a `keras_contrastive.fusion.FusionEncoder`")
     if masked_language is not None:

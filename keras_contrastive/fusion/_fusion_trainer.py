@@ -81,8 +81,8 @@ class FusionTrainer(ContrastiveTrainer):
             encoder is pooled like the text.
         padding_id: Integer, the id after the last token of a text that has no mask.
         in_modal_weight: Weight of the contrast of each modality with its own second view.
-        **kwargs: `augmenters`, `hard_negatives`, `hard_negative_ids`, `present` and
-            `micro_batch_size` of `ContrastiveTrainer`, and arguments of `keras.Model`.
+        **kwargs: `augmenters`, `hard_negatives`, `hard_negative_ids`, `log_weights`, `present`,
+            `guides` and `micro_batch_size` of `ContrastiveTrainer`, and arguments of `keras.Model`.
 
     Raises:
         TypeError: If a part has the wrong type.
@@ -125,7 +125,7 @@ class FusionTrainer(ContrastiveTrainer):
         in_modal_weight: float | Mapping[str, float] = 0.0,
         **kwargs: Any,
     ) -> None:
-        check_fusion_parts(encoders, fusion, padding_id, masked_language)
+        check_fusion_parts(encoders, fusion, padding_id, masked_language, kwargs.get("predictors"))
         check_matching(matching)
         check_pooling(pooling, modalities=encoders)
         check_num_images(1, getattr(fusion, "num_images", 1))

@@ -247,7 +247,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             return ops.cast(self.temperature.scale, self.dtype)
         return ops.convert_to_tensor(1.0 / self.temperature, dtype=self.dtype)
 
-    def batch_scale(self, batch: Batch) -> Tensor:
+    def batch_scale(self, batch: Batch, training: bool | None = None) -> Tensor:
         """Returns the scale of a batch, also one per row `(batch, directions)`."""
         return self.scale()
 
@@ -277,7 +277,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         training: bool | None,
     ) -> Tensor:
         """Returns the mean of the losses over the directions, `(batch,)`."""
-        scale = self.batch_scale(batch)
+        scale = self.batch_scale(batch, training)
         contrast = Contrast(batch, [*directions], scale, self.all_views, extra, self.ignore_above)
         losses = self.per_direction(contrast, training)  # (batch, directions)
         if not directions:

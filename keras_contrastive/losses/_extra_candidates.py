@@ -47,8 +47,9 @@ def check_candidates(loss: Any, batch: Batch, extra: Mapping[str, list[Candidate
 
 def check_memory_fits(loss: Any) -> None:
     """Raises a `ValueError` if the queue of a loss has log-weights that the loss cannot use."""
-    if any(getattr(loss.memory, name, None) for name in ("batch_share", "log_weights")):
-        _checks.takes_log_weights(loss)
+    for name in ("batch_share", "log_weights"):
+        if getattr(loss.memory, name, None):
+            _checks.takes_log_weights(loss, name)
 
 
 def _check_log_weights(loss: Any, batch: Batch, candidates: list[Candidates]) -> None:

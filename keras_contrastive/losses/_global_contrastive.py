@@ -107,8 +107,9 @@ class GlobalContrastive(RunningPartitionLoss):
             self.temperature.build((self.num_items, self._num_directions(directions)))
         super().build(directions, num_views)
 
-    def batch_scale(self, batch: Batch) -> Tensor:
-        if self.item_temperature is None or batch.ids is None:
+    def batch_scale(self, batch: Batch, training: bool | None = None) -> Tensor:
+        # In an evaluation, ids may be those of other items.
+        if self.item_temperature is None or batch.ids is None or training is False:
             return self.scale()
         return 1 / ops.cast(self.temperature.of_items(batch.ids), self.dtype)
 

@@ -78,6 +78,7 @@ class Matryoshka(ContrastiveLoss):
             name=name,
             dtype=loss.dtype,
         )
+        self.all_views = loss.all_views
         self.takes_log_weights = loss.takes_log_weights
         self.ignores_negatives = loss.ignores_negatives
         self.ignore_above = loss.ignore_above
@@ -92,7 +93,8 @@ class Matryoshka(ContrastiveLoss):
     def build(self, directions: Directions | None = None, num_views: int | None = None) -> None:
         self.loss.build(directions, num_views)
         # Scalars count steps. Anything else is state of items, which the sizes would overwrite.
-        if any(weight.shape for weight in self.non_trainable_variables):
+        stateful = [layer for layer in self.layers if layer is not self.temperature]
+        if any(weight.shape for layer in stateful for weight in layer.non_trainable_weights):
             raise _state_error(self.loss, "non-trainable weights")
 
     def per_anchor(

@@ -30,6 +30,8 @@ class ProxyLoss(ContrastiveLoss):
         dtype: See `ContrastiveLoss`.
     """
 
+    all_views = True
+
     def __init__(
         self,
         proxies: Layer,

@@ -43,6 +43,7 @@ class SupCon(ContrastiveLoss):
     0.6265
     """
 
+    all_views = True
     takes_log_weights = True
 
     def __init__(self, temperature: float | Layer = 0.07, **kwargs: Unpack[LossArguments]) -> None:

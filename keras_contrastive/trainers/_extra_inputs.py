@@ -38,6 +38,21 @@ def check_extra_inputs(
     check_hard_negative_ids(hard_negative_ids, hard_negatives, encoders)
     check_log_weights(log_weights, hard_negatives, encoders)
     _check_modalities("present", present, encoders)
+    arguments = {
+        "hard_negatives": hard_negatives,
+        "hard_negative_ids": hard_negative_ids,
+        "log_weights": log_weights,
+        "present": present,
+    }
+    owners: dict[str, str] = {}
+    for argument, names in arguments.items():
+        for name in names or ():
+            if name in owners:
+                raise ValueError(
+                    f"Each extra input must have a name of its own. Received: {name!r} in "
+                    f"`{owners[name]}` and in `{argument}`."
+                )
+            owners[name] = argument
 
 
 def _check_modalities(argument: str, inputs: Any, encoders: Layers) -> None:

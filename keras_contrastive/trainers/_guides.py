@@ -6,7 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_contrastive._engine import zero_where_missing
 from keras_contrastive._typing import Layers, Structure, Tensor
+from keras_contrastive.trainers._absent_rows import presence_by_modality
 
 
 def check_guides(guides: Any, encoders: Layers) -> None:
@@ -22,7 +24,7 @@ def check_guides(guides: Any, encoders: Layers) -> None:
             f"`guides` must be `None` or {expected}, like `encoders`. Received: guides={guides!r}."
         )
     trained = list(encoders.values()) if has_towers else [encoders]
-    if any(layer is other for layer in layers for other in trained):
+    if _with_parts(layers) & _with_parts(trained):
         raise ValueError(
             "`guides` must be other layers than `encoders`, since they are frozen. Received: "
             f"guides={guides!r}. Pass a copy, with its weights."
@@ -32,6 +34,11 @@ def check_guides(guides: Any, encoders: Layers) -> None:
             f"`guides` must have a layer for each of {', '.join(encoders)}, or for one of them. "
             f"Received: {', '.join(map(str, guides))}."
         )
+
+
+def _with_parts(layers: list[Any]) -> set[int]:
+    """Returns the identities of layers and of all layers inside them."""
+    return {id(part) for layer in layers for part in layer._flatten_layers()}
 
 
 def _is_one_of(guides: Mapping[str, Any], encoders: Mapping[str, Any]) -> bool:
@@ -77,11 +84,15 @@ def guides_by_view(
         second_views: Names of second views by modality.
     """
     guided = [name for name in trainer.modalities if guide_of(trainer, name) is not None]
-    found = {name: embed_by_guide(trainer, name, inputs[name]) for name in guided}
+    present = presence_by_modality(inputs, trainer.present)
+    found = {
+        name: zero_where_missing(embed_by_guide(trainer, name, inputs[name]), present.get(name))
+        for name in guided
+    }
     by_modality = {name: found.get(name, found[guided[0]]) for name in trainer.modalities}
     return {**by_modality, **{view: by_modality[name] for name, view in second_views.items()}}
 
 
 def embed_by_guide(trainer: Any, name: str, inputs: Structure) -> Tensor:
-    """Returns what the guide of a modality makes of inputs, without a gradient."""
+    """Embeds inputs by the guide of their modality, without a gradient."""
     return ops.stop_gradient(guide_of(trainer, name)(inputs, training=False))

@@ -8,7 +8,14 @@ import numpy as np
 from keras_contrastive import _checks
 from keras_contrastive._engine import to_numpy
 from keras_contrastive._typing import Structure
-from keras_contrastive.losses import Matryoshka, NegativeCosine, SupCon
+from keras_contrastive.losses import (
+    Circle,
+    Matryoshka,
+    MultiSimilarity,
+    NegativeCosine,
+    SupCon,
+    Triplet,
+)
 from keras_contrastive.trainers._epoch_data import is_rows
 from keras_contrastive.trainers._hard_negatives import num_per_row
 
@@ -34,6 +41,7 @@ def warn_of_likely_mistakes(
         getattr(trainer.loss, "memory", None) is not None
         or trainer.hard_negatives
         or _has_classes(trainer.loss)
+        or isinstance(_innermost(trainer.loss), NegativeCosine)
     )
     if batch_size == 1 and not has_candidates:
         _checks.warn(
@@ -49,7 +57,8 @@ def warn_of_collapse_and_fast_weights(trainer: Any, loss: Any) -> None:
         trainer: The model.
         loss: The loss that it is compiled with.
     """
-    if isinstance(loss, NegativeCosine) and trainer.predictors is None and trainer.teacher is None:
+    collapses = isinstance(_innermost(loss), NegativeCosine)
+    if collapses and trainer.predictors is None and trainer.teacher is None:
         _checks.warn(
             "`loss` is `NegativeCosine`, which is lowest if all embeddings are equal, and nothing "
             "keeps them apart. Pass `predictors` to the trainer, or use `InfoNCE`."
@@ -71,8 +80,8 @@ def _warn_of_ids(trainer: Any, ids: np.ndarray) -> None:
     if _has_classes(trainer.loss):
         return
     distinct = len(np.unique(ids))
-    loss = trainer.loss.loss if isinstance(trainer.loss, Matryoshka) else trainer.loss
-    has_positives = isinstance(loss, SupCon)
+    loss = _innermost(trainer.loss)
+    has_positives = isinstance(loss, (SupCon, MultiSimilarity, Circle, Triplet))
     if 10 * distinct <= len(ids) and not trainer.has_towers and not has_positives:
         _checks.warn(
             f"`y` has {distinct} distinct ids for {len(ids)} rows. Rows with the same id are "
@@ -86,6 +95,10 @@ def _warn_of_ids(trainer: Any, ids: np.ndarray) -> None:
             "positives are other rows with the same label. No row has one, and the loss is always "
             "0. Pass class labels as `y`, or add an augmenter, whose view is the positive."
         )
+
+
+def _innermost(loss: Any) -> Any:
+    return loss.loss if isinstance(loss, Matryoshka) else loss
 
 
 def _has_classes(loss: Any) -> bool:

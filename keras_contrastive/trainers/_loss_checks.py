@@ -11,24 +11,48 @@ from keras_contrastive.losses import ContrastiveLoss, InfoNCE
 def check_loss_fits(trainer: Any, loss: ContrastiveLoss) -> None:
     """Raises a `ValueError` if a loss cannot use a teacher, log-weights or guides of a trainer."""
     _check_soft_targets(loss, trainer.teacher, trainer.log_weights)
-    _check_guides(loss, trainer.guides)
+    _check_guides(loss, trainer.guides, trainer.hard_negatives)
     if trainer.log_weights:
         _checks.takes_log_weights(loss)
-    if trainer.predictors is not None and (trainer.log_weights or trainer.guides is not None):
+    if trainer.predictors is not None:
+        _check_predictors(trainer, loss)
+
+
+def _check_predictors(trainer: Any, loss: ContrastiveLoss) -> None:
+    """Raises a `ValueError` if a loss or other arguments do not fit the predictors of a trainer."""
+    if trainer.log_weights or trainer.guides is not None:
         raise ValueError(
             "`predictors` must be `None` if there are `log_weights` or `guides`, which belong to "
             f"views and not to predictions. Received: predictors={trainer.predictors!r}."
         )
+    if loss.all_views:
+        raise ValueError(
+            "`loss` must compare an anchor with one other view if there are `predictors`, since a "
+            f"prediction is no candidate. Received: loss={loss!r}. Pass `InfoNCE`, "
+            "`NegativeCosine`, or a loss with `all_views=False`."
+        )
+    if not trainer.direction_weights(loss):
+        raise ValueError(
+            "`predictors` must be `None` if there is one view. Received: one modality without an "
+            f"augmenter, predictors={trainer.predictors!r}."
+        )
 
 
-def _check_guides(loss: Any, guides: Any) -> None:
+def _check_guides(loss: Any, guides: Any, hard_negatives: Mapping[str, str]) -> None:
     """Raises a `ValueError` unless the loss of a trainer with guides can use them."""
     if guides is None:
         return
     if loss.ignore_above is None:
         raise ValueError(
-            "`loss` must have `ignore_above` if the trainer has `guides`, which decide what it "
-            f'ignores. Received: loss={loss!r}. Pass `ignore_above=("relative", 0.05)` to it.'
+            "`loss` must have `ignore_above` if the trainer has `guides`, which choose the "
+            f"negatives to ignore. Received: loss={loss!r}. "
+            'Pass `ignore_above=("relative", 0.05)` to it.'
+        )
+    unguided = set(hard_negatives.values()) - set(guides if isinstance(guides, dict) else ())
+    if unguided:
+        raise ValueError(
+            "`guides` must have a layer for each modality with hard negatives. Received: "
+            f"hard_negatives={hard_negatives!r}. Add a guide for {', '.join(sorted(unguided))}."
         )
     if loss.memory is not None:
         raise ValueError(

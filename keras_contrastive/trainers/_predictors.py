@@ -8,6 +8,7 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import Batch
 from keras_contrastive._typing import Directions, Layers, Structure, Tensor
+from keras_contrastive.trainers._absent_rows import fill_absent_rows
 from keras_contrastive.trainers._embedding import EmbeddingModel
 from keras_contrastive.trainers._second_views import FIRST_VIEW, SECOND_VIEW, TeacherViews
 
@@ -148,7 +149,11 @@ class PredictingModel(EmbeddingModel):
             if name.endswith(PREDICTED):
                 view = name.removesuffix(PREDICTED)
                 embedding = second.anchors.get(view, batch.views[view])
+                if view in batch.present:
+                    # Batch normalization of the predictor must not see the zeros of absent rows.
+                    embedding = fill_absent_rows(embedding, batch.present[view])
                 views[name] = self.prediction(view, embedding, training)
+                _check_sizes(view, embedding, views[name])
             else:
                 view = name.removesuffix(TARGET)
                 views[name] = self.target(view, second.targets.get(view, batch.views[view]))
@@ -164,6 +169,15 @@ class PredictingModel(EmbeddingModel):
         for name, predictor in predictors.items():
             if predictor is not None and not predictor.built and name in embeddings:
                 predictor(embeddings[name], training=False)
+
+
+def _check_sizes(name: str, embedding: Tensor, prediction: Tensor) -> None:
+    if len(prediction.shape) != 2 or prediction.shape[1] != embedding.shape[1]:
+        raise ValueError(
+            "`predictors` must return vectors of the size of the embeddings. Received: the "
+            f"prediction of {name} {tuple(prediction.shape)}, its embedding "
+            f"{tuple(embedding.shape)}. End the predictor in `Dense({embedding.shape[1]})`."
+        )
 
 
 def predicted_directions(directions: Directions) -> Directions:
@@ -183,6 +197,11 @@ def check_predictors(predictors: Any, encoders: Layers, teacher: Any, hard_negat
                 f"Received: predictors={predictors!r}."
             )
     if is_by_modality:
+        if not predictors:
+            raise ValueError(
+                "`predictors` must have a layer for some modality. Received: predictors={}. "
+                "Pass `None`."
+            )
         if not isinstance(encoders, dict):
             raise TypeError(
                 "`predictors` must be a layer if there is one encoder. "

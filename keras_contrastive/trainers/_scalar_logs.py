@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_contrastive._typing import Layer
 from keras_contrastive.layers import LearnableBias
+from keras_contrastive.trainers._predictors import PREDICTED, TARGET
 
 
 class ScalarLogs(keras.callbacks.Callback):
@@ -38,7 +39,10 @@ class ScalarLogs(keras.callbacks.Callback):
             names = ["temperature"]
             if len(scales) > 1:
                 directions = self.trainer.direction_weights()
-                names = [f"temperature_{a}_to_{b}" for a, b in directions]
+                names = [
+                    f"temperature_{a.removesuffix(PREDICTED)}_to_{b.removesuffix(TARGET)}"
+                    for a, b in directions
+                ]
             scalars |= dict(zip(names, (1 / scales).tolist(), strict=True))
         for layer in loss.layers:
             if isinstance(layer, LearnableBias):

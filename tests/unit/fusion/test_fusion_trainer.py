@@ -311,6 +311,7 @@ ERRORS = [
         "`encoders` must .*sound",
     ),
     ({"fusion": None}, TypeError, "FusionEncoder"),
+    ({"predictors": keras.layers.Identity()}, ValueError, "`predictors` must be `None`"),
 ]
 
 

@@ -93,20 +93,22 @@ def test_the_difference_to_libauc_is_of_second_order_in_the_learning_rate():
     assert differences[0] / differences[1] == pytest.approx(100, rel=0.2)
 
 
-def test_values_in_evaluation_use_the_temperature_of_each_item():
+@pytest.mark.parametrize("training", [True, False])
+def test_values_have_the_temperature_of_each_item_and_in_evaluation_the_mean(training):
     loss = built(reduction=None)
     temperatures = np.linspace(0.1, 0.5, 18).reshape(9, 2)
     loss.temperature.temperatures.assign(temperatures)
     views, ids = normal(2, 5, 3), BATCHES[0]
+    mean = temperatures[:-1].mean()
     expected = np.zeros(5)
     for d, (products, is_positive, is_negative) in enumerate(directions(views, ids, 1.0)):
         for i in range(5):
             h = products[i][is_negative[i]] - products[i][is_positive[i]]
-            expected[i] += np.log(np.mean(np.exp(h / temperatures[ids[i], d]))) / 2
-    np.testing.assert_allclose(
-        to_numpy(loss(ids, tuple(views), training=False)), expected, rtol=1e-4
-    )
-    assert float(loss.scale()) == pytest.approx(1 / temperatures[:-1].mean(), rel=1e-5)
+            of_item = temperatures[ids[i], d] if training else mean
+            expected[i] += np.log(np.mean(np.exp(h / of_item))) / 2
+    assert float(loss.scale()) == pytest.approx(1 / mean, rel=1e-5)
+    found = to_numpy(loss(ids, tuple(views), training=training))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_repeated_unknown_and_broken_rows():

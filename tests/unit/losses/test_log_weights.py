@@ -193,7 +193,7 @@ def test_other_losses_raise(name):
             case.make()(None, z, **arguments)
     if case.stored:
         loss = case.make(memory=EmbeddingQueue(4, 3, batch_share=0.5))
-        with pytest.raises(ValueError, match="`log_weights` must be `None` for this loss"):
+        with pytest.raises(ValueError, match="`batch_share` must be `None` for this loss"):
             loss.build()
 
 

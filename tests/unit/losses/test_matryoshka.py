@@ -204,3 +204,12 @@ def test_truncated_embeddings_find_more_than_those_of_a_plain_model():
         hits.append(retrieval(*embeddings, k=(10,))["hit_rate_at_10"])
     print(hits)
     assert hits[1] > hits[0] + 0.05
+
+
+def test_a_frozen_temperature_is_no_state():
+    temperature = LearnableTemperature(0.1, per_direction=True, trainable=False)
+    loss = losses.Matryoshka(losses.InfoNCE(temperature), (2, 4))
+    loss.build()
+    z = tuple(normal(2, 5, 4))
+    expected = losses.Matryoshka(losses.InfoNCE(0.1), (2, 4))(None, z)
+    assert float(loss(None, z)) == pytest.approx(float(expected), rel=1e-5)

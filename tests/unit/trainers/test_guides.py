@@ -10,7 +10,7 @@ from keras_contrastive.extend import Candidates
 from keras_contrastive.layers import EmbeddingQueue, MomentumTeacher
 from keras_contrastive.losses import InfoNCE, NTXent
 from tests.helpers.backend import COMPILE_LEAST
-from tests.helpers.towers import pairs, settle, tower, towers
+from tests.helpers.towers import Shift, pairs, settle, tower, towers
 
 ROWS = 12
 MARGIN = ("absolute", 0.2)
@@ -117,6 +117,31 @@ def test_absent_modalities_have_no_influence():
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
+@pytest.mark.slow_to_compile
+def test_a_row_without_the_guided_modality_ignores_nothing():
+    x, has_text = data(), np.arange(ROWS) % 3 > 0
+    x["text"][~has_text] = x["text"][1]  # a guide of these rows would find them equal
+    model = trainer(
+        {"text": guides()["text"]},
+        NTXent(0.2, ignore_above=("absolute", 0.0)),
+        present={"has_text": "text"},
+        augmenters={"image": Shift(0.1)},
+        hard_negatives={},
+    )
+    batches = []
+    of_batch = model.loss.of_batch
+    model.loss.of_batch = lambda batch, *args, **kwargs: (
+        batches.append(batch) or of_batch(batch, *args, **kwargs)
+    )
+    del x["wrong"]
+    model.run_eagerly = True
+    model.test_on_batch({**x, "has_text": has_text})
+    (batch,) = batches
+    for view in ("image", "text", "image_augmented"):
+        norms = np.linalg.norm(ops.convert_to_numpy(batch.guides[view]), axis=1)
+        np.testing.assert_allclose(norms, has_text, atol=1e-5)
+
+
 def test_wrong_guides_raise():
     own = towers()
     for wrong, error, message in (
@@ -124,6 +149,7 @@ def test_wrong_guides_raise():
         ({"text": "bert"}, TypeError, "`guides` must be `None` or a dict of layers by modality"),
         ({"sound": tower(6)}, ValueError, "a layer for each of image, text, or for one of them"),
         ({"text": own["text"]}, ValueError, "other layers than `encoders`"),
+        ({"text": keras.Sequential([own["text"]])}, ValueError, "other layers than `encoders`"),
     ):
         with pytest.raises(error, match=message):
             ContrastiveTrainer(own, guides=wrong)
@@ -134,9 +160,8 @@ def test_wrong_guides_raise():
     queue = InfoNCE(ignore_above=MARGIN, memory=EmbeddingQueue(20, 4))
     with pytest.raises(ValueError, match="`memory` must be `None` if there are `guides`"):
         trainer(guides(), queue)
-    model = trainer({"image": guides()["image"]})
-    with pytest.raises(ValueError, match="Hard negatives must have guides"):
-        model.test_on_batch(data())
+    with pytest.raises(ValueError, match=r"`guides` must have a layer.*Add a guide for text"):
+        trainer({"image": guides()["image"]})
     teacher = MomentumTeacher(0.9, soft_targets=0.4)
     model = ContrastiveTrainer(towers(), teacher=teacher)
     with pytest.raises(ValueError, match="none may be ignored"):

@@ -119,6 +119,11 @@ def test_wrong_values_raise_on_the_host(values, error, message):
         trainer().fit({**data(), "log_weight": values}, verbose=0)
 
 
+def test_extra_inputs_have_names_of_their_own():
+    with pytest.raises(ValueError, match=r"a name of its own. Received: 'w' in `log_weights`"):
+        ContrastiveTrainer(towers(), log_weights={"w": "text"}, present={"w": "text"})
+
+
 def test_wrong_names_and_losses_raise():
     for names, message in (
         ({"log_weight": "sound"}, "It needs the names image, text, wrong, other"),

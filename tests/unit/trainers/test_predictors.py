@@ -5,8 +5,18 @@ import numpy as np
 import pytest
 
 from keras_contrastive import ContrastiveTrainer
-from keras_contrastive.layers import EmbeddingQueue, MomentumTeacher
-from keras_contrastive.losses import InfoNCE, NegativeCosine, VICReg
+from keras_contrastive.layers import ClassProxies, EmbeddingQueue, MomentumTeacher
+from keras_contrastive.losses import (
+    ArcFace,
+    Circle,
+    DecoupledContrastive,
+    InfoNCE,
+    Matryoshka,
+    NegativeCosine,
+    NTXent,
+    SupCon,
+    VICReg,
+)
 from keras_contrastive.metrics import EffectiveRank
 from tests.helpers.backend import COMPILE_LEAST, to_numpy
 from tests.helpers.towers import Shift, pairs, settle, tower, towers
@@ -234,6 +244,7 @@ def test_simsiam_collapses_without_its_stop_gradient_only():
     [
         ("mlp", TypeError, "`predictors` must be a Keras layer"),
         ({"image": keras.layers.Identity()}, TypeError, "a layer if there is one encoder"),
+        ({}, ValueError, "must have a layer for some modality"),
     ],
 )
 def test_wrong_predictors_raise(predictors, error, message):
@@ -249,3 +260,53 @@ def test_predictors_that_do_not_fit_other_parts_raise():
         ContrastiveTrainer(towers(), predictors=layer, hard_negatives={"wrong": "text"})
     with pytest.raises(ValueError, match=r"`teacher` must have no soft targets"):
         ContrastiveTrainer(towers(), predictors=layer, teacher=MomentumTeacher(soft_targets=0.4))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        NTXent(),
+        SupCon(),
+        DecoupledContrastive(),
+        Circle(),
+        ArcFace(ClassProxies(3, 4)),
+        Matryoshka(NTXent(), dims=(2, 4)),
+    ],
+    ids=repr,
+)
+def test_losses_whose_candidates_would_be_predictions_raise(loss):
+    model = ContrastiveTrainer(towers(), predictors=keras.layers.Identity())
+    with pytest.raises(ValueError, match="`loss` must compare an anchor with one other view"):
+        model.compile("sgd", loss)
+
+
+def test_predictors_need_two_views_and_the_size_of_the_embeddings():
+    alone = ContrastiveTrainer({"image": tower(6)}, predictors=keras.layers.Dense(4))
+    with pytest.raises(ValueError, match="`predictors` must be `None` if there is one view"):
+        alone.compile("sgd", InfoNCE())
+    for size in (1, 3):
+        model = ContrastiveTrainer(towers(), predictors=keras.layers.Dense(size))
+        model.compile("sgd", NegativeCosine(), **COMPILE_LEAST)
+        with pytest.raises(ValueError, match="`predictors` must return vectors of the size"):
+            model.train_on_batch(pairs())
+
+
+@pytest.mark.slow_to_compile
+def test_predictors_see_other_rows_in_place_of_absent_ones():
+    seen = []
+
+    class Probe(keras.layers.Layer):
+        def call(self, x):
+            seen.append(x)
+            return x
+
+    has_text = np.arange(24) % 3 > 0
+    model = ContrastiveTrainer(towers(), predictors=Probe(), present={"has_text": "text"})
+    model.compile("sgd", NegativeCosine(), run_eagerly=True)
+    x = {**pairs(), "has_text": has_text}
+    model(x)
+    seen.clear()
+    model.test_on_batch(x)
+    assert len(seen) == 2
+    for rows in seen:
+        assert np.abs(to_numpy(rows)).max(axis=1).min() > 0
