@@ -54,8 +54,6 @@ class Circle(ContrastiveLoss):
     [0.9741, 1.7014, 0.0]
     """
 
-    all_views = True
-
     def __init__(
         self, gamma: float = 80.0, margin: float = 0.4, **kwargs: Unpack[LossArguments]
     ) -> None:

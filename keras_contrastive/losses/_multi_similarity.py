@@ -52,8 +52,6 @@ class MultiSimilarity(ContrastiveLoss):
     [1.0064, 1.0064, 0.0]
     """
 
-    all_views = True
-
     def __init__(
         self,
         alpha: float = 2.0,

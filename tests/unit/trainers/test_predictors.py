@@ -8,8 +8,8 @@ from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.layers import ClassProxies, EmbeddingQueue, MomentumTeacher
 from keras_contrastive.losses import (
     ArcFace,
-    Circle,
     DecoupledContrastive,
+    GammaContrastive,
     InfoNCE,
     Matryoshka,
     NegativeCosine,
@@ -262,22 +262,18 @@ def test_predictors_that_do_not_fit_other_parts_raise():
         ContrastiveTrainer(towers(), predictors=layer, teacher=MomentumTeacher(soft_targets=0.4))
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
+def test_losses_whose_candidates_would_be_predictions_raise():
+    model = ContrastiveTrainer(towers(), predictors=keras.layers.Identity())
+    for loss in (
         NTXent(),
         SupCon(),
         DecoupledContrastive(),
-        Circle(),
+        GammaContrastive(all_views=True),
         ArcFace(ClassProxies(3, 4)),
         Matryoshka(NTXent(), dims=(2, 4)),
-    ],
-    ids=repr,
-)
-def test_losses_whose_candidates_would_be_predictions_raise(loss):
-    model = ContrastiveTrainer(towers(), predictors=keras.layers.Identity())
-    with pytest.raises(ValueError, match="`loss` must compare an anchor with one other view"):
-        model.compile("sgd", loss)
+    ):
+        with pytest.raises(ValueError, match="`loss` must compare an anchor with one other view"):
+            model.compile("sgd", loss)
 
 
 def test_predictors_need_two_views_and_the_size_of_the_embeddings():
