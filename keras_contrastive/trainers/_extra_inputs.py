@@ -35,7 +35,7 @@ def check_extra_inputs(
 ) -> None:
     """Raises unless each argument maps names of new inputs to the parts that have them."""
     _check_modalities("hard_negatives", hard_negatives, encoders)
-    check_hard_negative_ids(hard_negative_ids, hard_negatives, encoders)
+    check_hard_negative_ids(hard_negative_ids, hard_negatives)
     check_log_weights(log_weights, hard_negatives, encoders)
     _check_modalities("present", present, encoders)
     arguments = {
@@ -44,19 +44,19 @@ def check_extra_inputs(
         "log_weights": log_weights,
         "present": present,
     }
-    owners: dict[str, str] = {}
+    owners = dict.fromkeys(encoders, "encoders") if isinstance(encoders, dict) else {}
     for argument, names in arguments.items():
         for name in names or ():
             if name in owners:
                 raise ValueError(
-                    f"Each extra input must have a name of its own. Received: {name!r} in "
-                    f"`{owners[name]}` and in `{argument}`."
+                    f"`{argument}` must have names of new inputs. Received: {name!r}, which is a "
+                    f"name in `{owners[name]}` as well."
                 )
             owners[name] = argument
 
 
 def _check_modalities(argument: str, inputs: Any, encoders: Layers) -> None:
-    """Raises if extra inputs belong to no modality, or have the name of a modality."""
+    """Raises if extra inputs belong to no modality."""
     if not inputs:
         return
     names = list(encoders) if isinstance(encoders, dict) else []
@@ -70,9 +70,4 @@ def _check_modalities(argument: str, inputs: Any, encoders: Layers) -> None:
         raise ValueError(
             f"`{argument}` must be a dict from names of inputs to modalities. "
             f"Received: {argument}={inputs!r}. It needs {expected}."
-        )
-    taken = [name for name in inputs if name in names]
-    if taken:
-        raise ValueError(
-            f"`{argument}` must have names that are not modalities. Received: {', '.join(taken)}."
         )

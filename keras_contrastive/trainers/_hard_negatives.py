@@ -14,12 +14,12 @@ from keras_contrastive._engine import (
     check_ids,
     to_numpy,
 )
-from keras_contrastive._typing import Layers, Structure, Tensor
+from keras_contrastive._typing import Structure, Tensor
 from keras_contrastive.trainers._checks import check_inputs
 from keras_contrastive.trainers._guides import embed_by_guide, guide_of
 
 
-def check_hard_negative_ids(ids: Any, hard_negatives: Any, encoders: Layers) -> None:
+def check_hard_negative_ids(ids: Any, hard_negatives: Any) -> None:
     """Raises unless `hard_negative_ids` maps names of new inputs to different hard negatives."""
     if not ids:
         return
@@ -32,12 +32,6 @@ def check_hard_negative_ids(ids: Any, hard_negatives: Any, encoders: Layers) -> 
         raise TypeError(expected)
     if not set(ids.values()) <= set(known) or len(set(ids.values())) < len(ids):
         raise ValueError(f"{expected} Each of them has ids from one input.")
-    taken = [name for name in ids if name in (*known, *encoders)]
-    if taken:
-        raise ValueError(
-            "`hard_negative_ids` must have names that are neither modalities nor hard negatives. "
-            f"Received: {', '.join(taken)}."
-        )
 
 
 def checked_hard_negatives(

@@ -27,12 +27,6 @@ def check_log_weights(log_weights: Any, hard_negatives: Any, encoders: Layers) -
         raise ValueError(f"{expected} It needs {known}.")
     if len(set(log_weights.values())) < len(log_weights):
         raise ValueError(f"{expected} Each of them has log-weights from one input.")
-    taken = [name for name in log_weights if name in owners]
-    if taken:
-        raise ValueError(
-            "`log_weights` must have names that are neither modalities nor hard negatives. "
-            f"Received: {', '.join(taken)}."
-        )
 
 
 def checked_log_weights(

@@ -63,7 +63,7 @@ TOWERS = [
     ),
     ({"hard_negatives": {"wrong": "sound"}}, ValueError, "needs the modalities image, text"),
     ({"hard_negatives": ["wrong"]}, TypeError, "`hard_negatives` must be a dict"),
-    ({"hard_negatives": {"image": "text"}}, ValueError, "names that are not modalities"),
+    ({"hard_negatives": {"image": "text"}}, ValueError, "must have names of new inputs"),
     ({"present": {"has": "sound"}}, ValueError, "`present` must be a dict"),
     ({"augmenters": AUGMENTERS, "in_modal_weight": -0.1}, ValueError, "`in_modal_weight` must be"),
     ({"augmenters": AUGMENTERS, "in_modal_weight": 1.1}, ValueError, "Received: .*=1.1"),

@@ -148,7 +148,7 @@ def test_wrong_data_is_refused(name):
         (["wrong_id"], TypeError, "`hard_negative_ids` must be a dict"),
         ({"wrong_id": "text"}, ValueError, "to names of `hard_negatives`"),
         ({"a": "wrong", "b": "wrong"}, ValueError, "has ids from one input"),
-        ({"text": "wrong"}, ValueError, "neither modalities nor hard negatives"),
+        ({"text": "wrong"}, ValueError, "must have names of new inputs"),
     ],
 )
 def test_wrong_names_are_refused(ids, error, message):
