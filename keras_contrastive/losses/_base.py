@@ -88,6 +88,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             layers that no model tracks.
     """
 
+    fixed_arguments: Sequence[str] = ()  # arguments of this class that a subclass sets itself
     per_item = False  # whether each item may have a temperature
     all_views = False  # whether candidates are the rows of all views, or of the other view only
     takes_log_weights = False  # whether the loss is a log-sum over candidates
@@ -252,7 +253,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         return self.scale()
 
     def get_config(self) -> Config:
-        return {
+        config = {
             **super().get_config(),
             "temperature": serialize(self.temperature),
             "symmetric": self.symmetric,
@@ -261,6 +262,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
             **({"ignore_above": self.ignore_above} if self.ignores_negatives else {}),
             "dtype": self.dtype,  # missing in the config of `keras.losses.Loss`
         }
+        return {name: part for name, part in config.items() if name not in self.fixed_arguments}
 
     @classmethod
     def from_config(cls, config: Config) -> "ContrastiveLoss":

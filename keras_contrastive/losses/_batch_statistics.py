@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_contrastive._engine import Batch, Candidates
-from keras_contrastive._typing import Config, Directions, Reduction, Tensor
+from keras_contrastive._typing import Directions, Reduction, Tensor
 from keras_contrastive.losses._arguments import check_no_hard_negatives
 from keras_contrastive.losses._base import ContrastiveLoss
 
@@ -53,6 +53,8 @@ class BatchStatistics(ContrastiveLoss):
         dtype: See `ContrastiveLoss`.
     """
 
+    fixed_arguments = ("temperature", "symmetric", "normalize", "memory")
+
     def __init__(
         self,
         reduction: Reduction = "sum_over_batch_size",
@@ -71,12 +73,6 @@ class BatchStatistics(ContrastiveLoss):
         if directions is not None:
             self._check_pairs(list(directions))
         super().build(directions, num_views)
-
-    def get_config(self) -> Config:
-        config = super().get_config()
-        for name in ("temperature", "symmetric", "normalize", "memory"):
-            del config[name]
-        return config
 
     def _weighted_mean(
         self,

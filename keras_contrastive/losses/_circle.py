@@ -54,6 +54,8 @@ class Circle(ContrastiveLoss):
     [0.9741, 1.7014, 0.0]
     """
 
+    fixed_arguments = ("temperature",)
+
     def __init__(
         self, gamma: float = 80.0, margin: float = 0.4, **kwargs: Unpack[LossArguments]
     ) -> None:
@@ -66,6 +68,4 @@ class Circle(ContrastiveLoss):
         return contrast.zero_where_invalid(ops.softplus(positives + negatives))
 
     def get_config(self) -> Config:
-        config = super().get_config()
-        del config["temperature"]
-        return {**config, "gamma": self.gamma, "margin": self.margin}
+        return {**super().get_config(), "gamma": self.gamma, "margin": self.margin}

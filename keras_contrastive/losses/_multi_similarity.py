@@ -52,6 +52,8 @@ class MultiSimilarity(ContrastiveLoss):
     [1.0064, 1.0064, 0.0]
     """
 
+    fixed_arguments = ("temperature",)
+
     def __init__(
         self,
         alpha: float = 2.0,
@@ -75,6 +77,4 @@ class MultiSimilarity(ContrastiveLoss):
         return contrast.zero_where_invalid(losses)
 
     def get_config(self) -> Config:
-        config = super().get_config()
-        del config["temperature"]
-        return {**config, "alpha": self.alpha, "beta": self.beta, "base": self.base}
+        return {**super().get_config(), "alpha": self.alpha, "beta": self.beta, "base": self.base}

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_contrastive._engine import Batch, Candidates, Contrast
-from keras_contrastive._typing import Config, Reduction, Tensor
+from keras_contrastive._typing import Reduction, Tensor
 from keras_contrastive.losses._arguments import check_no_hard_negatives
 from keras_contrastive.losses._base import ContrastiveLoss
 
@@ -50,6 +50,8 @@ class NegativeCosine(ContrastiveLoss):
     -0.7071
     """
 
+    fixed_arguments = ("temperature", "normalize", "memory")
+
     def __init__(
         self,
         *,
@@ -69,12 +71,6 @@ class NegativeCosine(ContrastiveLoss):
         losses = -ops.stack(products, axis=1)
         complete = contrast.complete
         return losses if complete is None else ops.where(complete, losses, ops.zeros_like(losses))
-
-    def get_config(self) -> Config:
-        config = super().get_config()
-        for name in ("temperature", "normalize", "memory"):
-            del config[name]
-        return config
 
     def _extra_candidates(self, hard_negatives: Any, batch: Batch) -> dict[str, list[Candidates]]:
         check_no_hard_negatives("NegativeCosine", hard_negatives)

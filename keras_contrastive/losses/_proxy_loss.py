@@ -30,6 +30,7 @@ class ProxyLoss(ContrastiveLoss):
         dtype: See `ContrastiveLoss`.
     """
 
+    fixed_arguments = ("symmetric", "normalize", "memory")
     all_views = True
 
     def __init__(
@@ -85,10 +86,7 @@ class ProxyLoss(ContrastiveLoss):
         return super().call(y_true, y_pred, *args, **kwargs)
 
     def get_config(self) -> Config:
-        config = super().get_config()
-        for name in ("symmetric", "normalize", "memory"):
-            del config[name]
-        return {**config, "proxies": serialize(self.proxies)}
+        return {**super().get_config(), "proxies": serialize(self.proxies)}
 
     def _weighted_mean(
         self,

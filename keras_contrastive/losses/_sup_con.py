@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive._engine import Batch, Candidates, Contrast
-from keras_contrastive._typing import Config, Directions, Layer, LossArguments, Tensor
+from keras_contrastive._typing import Directions, Layer, LossArguments, Tensor
 from keras_contrastive.losses._base import ContrastiveLoss
 
 
@@ -43,6 +43,7 @@ class SupCon(ContrastiveLoss):
     0.6265
     """
 
+    fixed_arguments = ("symmetric",)
     all_views = True
     takes_log_weights = True
 
@@ -56,11 +57,6 @@ class SupCon(ContrastiveLoss):
 
     def per_direction(self, contrast: Contrast, training: bool | None) -> Tensor:
         return contrast.zero_where_invalid(contrast.log_partition - contrast.positive_logit)
-
-    def get_config(self) -> Config:
-        config = super().get_config()
-        del config["symmetric"]
-        return config
 
     def _weighted_mean(
         self,

@@ -72,6 +72,8 @@ class Triplet(ContrastiveLoss):
     [0.4142, 1.0, 0.0]
     """
 
+    fixed_arguments = ("temperature",)
+
     def __init__(
         self,
         margin: float = 1.0,
@@ -99,10 +101,8 @@ class Triplet(ContrastiveLoss):
         return sums * (num_anchors / ops.maximum(num_terms, 1))
 
     def get_config(self) -> Config:
-        config = super().get_config()
-        del config["temperature"]
         return {
-            **config,
+            **super().get_config(),
             "margin": self.margin,
             "mining": self.mining,
             "distance": self.distance,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_contrastive._engine import (
@@ -57,7 +58,7 @@ def checked_hard_negatives(
                 f"`{id_name}` must hold integer ids of the items in `{name}`. Received: dtype "
                 f"{values.dtype}. Map keys to integers as for `y`."
             )
-        if values.ndim not in (1, 2) or values.size != len(values) * count:
+        if not has_one_for_each(values, count):
             raise ValueError(
                 f"`{id_name}` must have one id for each item of `{name}`, which has {count} for "
                 f"each row. Received: shape {values.shape}."
@@ -65,6 +66,11 @@ def checked_hard_negatives(
         check_ids(values, None, id_name)
         x = {**x, id_name: values.astype("int32")}
     return x
+
+
+def has_one_for_each(values: np.ndarray, count: int) -> bool:
+    """Returns whether there are `count` values for each row, `(batch,)` or `(batch, n)`."""
+    return values.ndim in (1, 2) and values.size == len(values) * count
 
 
 def num_per_row(name: str, x: Structure, modality: str) -> int | None:

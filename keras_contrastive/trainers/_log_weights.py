@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_contrastive._engine import check_finite, to_numpy
 from keras_contrastive._typing import Layers, Structure, Tensor
-from keras_contrastive.trainers._hard_negatives import num_per_row
+from keras_contrastive.trainers._hard_negatives import has_one_for_each, num_per_row
 
 
 def check_log_weights(log_weights: Any, hard_negatives: Any, encoders: Layers) -> None:
@@ -53,7 +53,7 @@ def checked_log_weights(
                 f"`{name}` must hold log-weights, one number for each `{owner}`. Received: dtype "
                 f"{values.dtype}."
             )
-        if values.ndim not in (1, 2) or values.size != len(values) * count:
+        if not has_one_for_each(values, count):
             raise ValueError(
                 f"`{name}` must have one log-weight for each item of `{owner}`, which has {count} "
                 f"for each row. Received: shape {values.shape}."
