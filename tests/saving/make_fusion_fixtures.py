@@ -6,11 +6,11 @@ saves the models of its backend and replaces the curves.
 """
 
 import json
-import pathlib
 
 import keras
 import numpy as np
 
+import keras_contrastive as kc
 from keras_contrastive.layers import (
     BrownianBridge,
     EmbeddingQueue,
@@ -21,8 +21,9 @@ from keras_contrastive.losses import InfoNCE
 from tests.helpers.backend import to_numpy
 from tests.helpers.fusion_tasks import generator, questions
 from tests.helpers.fusion_trainers import data, fusion_trainer
+from tests.saving.releases import folder_of
 
-FOLDER = pathlib.Path(__file__).parent / "fixtures" / "fusion"
+FOLDER = folder_of(kc.__version__, "fusion")
 BATCH = 8
 
 
@@ -109,7 +110,7 @@ def answerer_facts(model):
 
 def main():
     """Writes the fixtures of the active backend."""
-    FOLDER.mkdir(exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     backend = keras.backend.backend()
     model = trained()
     model.save(FOLDER / f"from_{backend}.keras")

@@ -6,19 +6,20 @@ saves the models of its backend and replaces the curves.
 """
 
 import json
-import pathlib
 
 import keras
 import numpy as np
 from keras import ops
 
+import keras_contrastive as kc
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
 from keras_contrastive.losses import GammaContrastive, GlobalContrastive, InfoNCE
 from keras_contrastive.metrics import RecallAtK
 from tests.helpers.towers import Directions, Shift, pairs, towers
+from tests.saving.releases import folder_of
 
-FOLDER = pathlib.Path(__file__).parent / "fixtures" / "trainer"
+FOLDER = folder_of(kc.__version__, "trainer")
 ROWS = 24
 
 
@@ -83,7 +84,7 @@ def facts(model):
 
 def main():
     """Writes the fixtures of the active backend."""
-    FOLDER.mkdir(exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     backend = keras.backend.backend()
     model = trained()
     model.save(FOLDER / f"from_{backend}.keras")

@@ -10,14 +10,16 @@ import pytest
 from tests.helpers.backend import to_numpy
 from tests.helpers.fusion_tasks import ANSWER_LENGTH, questions, reference_logits
 from tests.helpers.fusion_trainers import CLS, SEP
-from tests.saving.make_fusion_fixtures import FOLDER, answerer_facts
+from tests.saving.make_fusion_fixtures import answerer_facts
+from tests.saving.releases import RELEASES, SAVED, saved_file
 
-BACKENDS = ["tensorflow", "jax", "torch"]
+KIND = "fusion"
+NEWEST = f"{RELEASES[-1]}-torch"
 
 
 @functools.cache
-def saved_generator(backend):
-    return keras.saving.load_model(FOLDER / f"answers_from_{backend}.keras")
+def saved_generator(saved):
+    return keras.saving.load_model(saved_file(saved, KIND, "answers_from_{}.keras"))
 
 
 def greedy_answer(layer, context, mask):
@@ -30,7 +32,7 @@ def greedy_answer(layer, context, mask):
 
 @pytest.mark.slow_to_compile
 def test_predict_writes_the_most_likely_words_until_the_end():
-    model = saved_generator("torch")
+    model = saved_generator(NEWEST)
     x, _, answers = questions(12, seed=1)
     written = model.predict(x, verbose=0)
     tokens, mask = map(to_numpy, model.fuse(x))
@@ -45,18 +47,18 @@ def test_predict_writes_the_most_likely_words_until_the_end():
     assert results["answer_accuracy"] == pytest.approx(share, abs=1e-6)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_generator_of_any_backend_writes_the_same(backend):
-    expected = json.loads((FOLDER / f"answers_from_{backend}.json").read_text())
-    facts = answerer_facts(saved_generator(backend))
+@pytest.mark.parametrize("saved", SAVED)
+def test_generator_of_any_backend_writes_the_same(saved):
+    expected = json.loads(saved_file(saved, KIND, "answers_from_{}.json").read_text())
+    facts = answerer_facts(saved_generator(saved))
     assert facts["written"] == expected["written"]
     assert facts["loss"] == pytest.approx(expected["loss"], abs=1e-4)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_generator_of_any_backend_continues_training(backend):
-    model = keras.saving.load_model(FOLDER / f"answers_from_{backend}.keras")
+@pytest.mark.parametrize("saved", SAVED)
+def test_generator_of_any_backend_continues_training(saved):
+    model = keras.saving.load_model(saved_file(saved, KIND, "answers_from_{}.keras"))
     before = answerer_facts(model)["loss"]
     x, _, answers = questions(12, seed=1)
     model.fit({**x, "answer": answers}, verbose=0)

@@ -13,9 +13,10 @@ from keras_contrastive.fusion import FusionTrainer
 from tests.helpers.backend import to_numpy
 from tests.helpers.fusion_trainers import data, fusion_trainer, towers
 from tests.resume.test_resume import CutError, assert_same, cut_after, state
-from tests.saving.make_fusion_fixtures import BATCH, FOLDER, curve, facts, trained, whole
+from tests.saving.make_fusion_fixtures import BATCH, curve, facts, trained, whole
+from tests.saving.releases import RELEASES, SAVED, folder_of, saved_file
 
-BACKENDS = ["tensorflow", "jax", "torch"]
+KIND = "fusion"
 
 
 def train(model, callbacks=(), epochs=4, **kwargs):
@@ -32,7 +33,7 @@ def seeded():
 
 @pytest.mark.slow_to_compile
 def test_ten_steps_equal_those_of_every_backend():
-    expected = json.loads((FOLDER / "curve.json").read_text())
+    expected = json.loads((folder_of(RELEASES[-1], KIND) / "curve.json").read_text())
     found = curve()
     assert set(found) == set(expected)
     assert len(found["loss"]) == 10
@@ -56,10 +57,10 @@ def test_loaded_model_equals_the_saved_one(tmp_path):
     assert facts(loaded) == facts(model)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_model_saved_on_any_backend_predicts_the_same_and_trains(backend):
-    expected = json.loads((FOLDER / f"from_{backend}.json").read_text())
-    model = keras.saving.load_model(FOLDER / f"from_{backend}.keras")
+@pytest.mark.parametrize("saved", SAVED)
+def test_model_saved_on_any_backend_predicts_the_same_and_trains(saved):
+    expected = json.loads(saved_file(saved, KIND, "from_{}.json").read_text())
+    model = keras.saving.load_model(saved_file(saved, KIND, "from_{}.keras"))
     found = facts(model)
     assert found["steps"] == expected["steps"] == [3, 3, 3, 3]
     assert found["queue_ids"] == expected["queue_ids"]

@@ -15,14 +15,15 @@ from keras_contrastive import ContrastiveTrainer
 from keras_contrastive._portable import portable_optimizer
 from keras_contrastive.losses import InfoNCE
 from tests.helpers.towers import pairs, towers
-from tests.saving.make_trainer_fixtures import FOLDER, ROWS, curve, facts, losses, trained
+from tests.saving.make_trainer_fixtures import ROWS, curve, facts, losses, trained
+from tests.saving.releases import RELEASES, SAVED, folder_of, saved_file
 
-BACKENDS = ["tensorflow", "jax", "torch"]
+KIND = "trainer"
 
 
 @pytest.fixture(scope="module")
 def curves():
-    return json.loads((FOLDER / "curves.json").read_text())
+    return json.loads((folder_of(RELEASES[-1], KIND) / "curves.json").read_text())
 
 
 @pytest.mark.parametrize("name", losses())
@@ -34,11 +35,11 @@ def test_curve_equals_that_of_every_backend(name, curves):
     assert result["size"] == pytest.approx(curves[name]["size"], abs=1e-3)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("saved", SAVED)
 @pytest.mark.every_case
-def test_model_saved_on_any_backend_predicts_the_same(backend):
-    expected = json.loads((FOLDER / f"from_{backend}.json").read_text())
-    result = facts(keras.models.load_model(FOLDER / f"from_{backend}.keras"))
+def test_model_saved_on_any_backend_predicts_the_same(saved):
+    expected = json.loads(saved_file(saved, KIND, "from_{}.json").read_text())
+    result = facts(keras.models.load_model(saved_file(saved, KIND, "from_{}.keras")))
     for name, rows in expected["predictions"].items():
         np.testing.assert_allclose(result["predictions"][name], rows, atol=1e-5)
     np.testing.assert_allclose(result["log_rates"], expected["log_rates"], atol=1e-6)
@@ -51,10 +52,10 @@ def test_model_saved_on_any_backend_predicts_the_same(backend):
     assert result["iterations"] == expected["iterations"] == 3
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("saved", SAVED)
 @pytest.mark.parametrize("name", ["from", "mixed_from"])
-def test_model_saved_on_any_backend_trains(name, backend):
-    model = keras.models.load_model(FOLDER / f"{name}_{backend}.keras")
+def test_model_saved_on_any_backend_trains(name, saved):
+    model = keras.models.load_model(saved_file(saved, KIND, f"{name}_{{}}.keras"))
     before = model.get_weights()[0]
     history = model.fit(pairs(ROWS), batch_size=8, shuffle=False, verbose=0).history
     assert set(history) == {"loss", "recall_at_1", "directions", "temperature"}
@@ -65,17 +66,17 @@ def test_model_saved_on_any_backend_trains(name, backend):
 
 def test_further_training_does_not_depend_on_the_saving_backend():
     results = []
-    for backend in BACKENDS:
-        model = keras.models.load_model(FOLDER / f"from_{backend}.keras")
+    for saved in SAVED:
+        model = keras.models.load_model(saved_file(saved, KIND, "from_{}.keras"))
         results.append(
             model.fit(pairs(ROWS), batch_size=8, shuffle=False, verbose=0).history["loss"][0]
         )
     assert np.ptp(results) < 1e-3
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_loss_scaling_and_precision_are_restored(backend):
-    model = keras.models.load_model(FOLDER / f"mixed_from_{backend}.keras")
+@pytest.mark.parametrize("saved", SAVED)
+def test_loss_scaling_and_precision_are_restored(saved):
+    model = keras.models.load_model(saved_file(saved, KIND, "mixed_from_{}.keras"))
     assert model.dtype_policy.name == "mixed_float16"
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert int(ops.convert_to_numpy(model.optimizer.iterations)) > 0
