@@ -28,7 +28,7 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Adds the mark `extra` to tests that need an extra, and `full` to slow ones."""
+    """Adds marks: `extra` to tests that need an extra, `full` and `release` to slow ones."""
     for item in items:
         if any(item.get_closest_marker(mark) for mark in EXTRAS):
             item.add_marker(pytest.mark.extra)
@@ -49,8 +49,10 @@ def _mark_slow_to_compile(items):
         # The first case depends on the name, so that tests of the same cases take different ones.
         first = zlib.crc32(name.encode()) % min(step, len(cases))
         for number, case in enumerate(cases):
-            if number % step != first:
-                case.add_marker(pytest.mark.full)
+            place = (number - first) % step
+            if place:
+                further = place in (step // 3, 2 * step // 3)
+                case.add_marker(pytest.mark.full if further else pytest.mark.release)
 
 
 @pytest.fixture(autouse=True)
