@@ -125,10 +125,11 @@ def run_replicas(count, module, *arguments):
         for env in replica_environments(count)
     ]
     try:
-        printed = [process.communicate(timeout=1800)[0] for process in processes]
+        printed = [process.communicate(timeout=3600)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
+            process.stdout.close()
     for process, text in zip(processes, printed, strict=True):
         if process.returncode:
             raise RuntimeError(f"A replica failed:\n{text[-3000:]}")

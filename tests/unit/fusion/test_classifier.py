@@ -165,7 +165,7 @@ def test_classifier_of_two_images_learns_after_another_task(separate):
     model = FusionClassifier.from_pretrained(first, num_classes=2, pooling="class_token")
     assert (model.num_images, model.pooling, first.pooling) == (2, "class_token", "mean")
     model.compile(keras.optimizers.Adam(0.01), metrics=["accuracy"])
-    model.fit(x, labels, batch_size=32, epochs=8, shuffle=False, verbose=0)
+    model.fit(x, labels, batch_size=32, epochs=12, shuffle=False, verbose=0)
     x, labels, _ = questions(64, seed=9, num_images=2)
     results = model.evaluate(x, labels, batch_size=32, verbose=0, return_dict=True)
     assert results["accuracy"] > 0.9
