@@ -91,7 +91,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batches", type=int, nargs="+", default=[512, 1024, 2048, 4096, 8192])
     parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--losses", nargs="+", choices=peers.names(), default=peers.names())
+    parser.add_argument("--losses", nargs="+", choices=peers.OURS, default=list(peers.PLAIN))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
@@ -146,7 +146,7 @@ def main():
 def plan_runs(options):
     """Returns a run for each candidate, mode and batch size. Peers run in the first mode only."""
     runs = []
-    for candidate in peers.candidates(options.losses, options.peers):
+    for candidate in peers.candidates(options.losses, options.peers, options.dim):
         for mode in options.compile if candidate.who in ("ours", "plain") else options.compile[:1]:
             for batch in sorted(options.batches):
                 gigabytes = candidate.stores(batch, options.dim) * 4 / 2**30
@@ -177,7 +177,7 @@ def measure_memory(run, options):
 
 
 def measure_one(loss, who, mode, batch, dim, dtype, compile_only):
-    every = peers.candidates([loss], with_peers=who not in ("ours", "plain"))
+    every = peers.candidates([loss], who not in ("ours", "plain"), dim)
     candidate = next(candidate for candidate in every if candidate.who == who)
     arguments = mode, batch, dim, dtype, candidate.single, compile_only
     return measure.memory(candidate.make, *arguments)

@@ -1,28 +1,24 @@
 """The compared losses: those of this library, their plain formulas, and those of other libraries.
 
-Each loss is a function of two views `(batch, dim)`, or of one tensor `(2 * batch, dim)` whose row
-`i + batch` is the other view of row `i`. `SupCon` and its peer have classes of eight rows: four
-items in both views. `GlobalContrastive` runs its first step, in which the partitions are those of
-the batch.
+`our_losses.py` describes the inputs.
 """
 
 import dataclasses
 import importlib.util
-import inspect
 from collections.abc import Callable
 
 import keras
 from keras import ops
+from our_losses import OURS, TEMPERATURE, classes_of, items_of
 
-import keras_contrastive as kc
-
-TEMPERATURE, BIAS = 0.07, -10.0
+BIAS = -10.0
 # The number of products of (batch, batch, dim) of a value and its gradient in tiles. The default is
 # four: logits, logits again, and two gradients. A view with itself needs three more. One view of
-# 2 * batch rows needs three products of four times the size. `Matryoshka` has the first half and
-# the first quarter of the dimensions in addition.
-PRODUCTS = {"NTXent": 10, "DecoupledContrastive": 10, "SupCon": 12, "Matryoshka": 7}
-WITHOUT_TEMPERATURE = ("Circle", "MultiSimilarity", "Triplet")
+# 2 * batch rows needs three products of four times the size, or of batch / 4 classes.
+# `Matryoshka` has the first half and the first quarter of the dimensions in addition.
+PRODUCTS = {name: 12 for name, loss in OURS.items() if loss.single}
+PRODUCTS |= {"NTXent": 10, "DecoupledContrastive": 10, "Matryoshka": 7}
+PRODUCTS |= {"ArcFace": 2, "CosFace": 2, "NormalizedSoftmax": 2}
 
 
 @dataclasses.dataclass
@@ -48,25 +44,14 @@ class Candidate:
     note: str = ""
 
 
-def names():
-    """Returns the losses that compare rows with rows, and not with vectors of classes."""
-    base = kc.losses.ContrastiveLoss
-    return [
-        name
-        for name, x in vars(kc.losses).items()
-        if isinstance(x, type) and issubclass(x, base) and x is not base
-        if "proxies" not in inspect.signature(x).parameters
-    ]
-
-
-def candidates(losses, with_peers):
+def candidates(losses, with_peers, dim):
     """Returns our loss, the plain formula and the peers of each loss. Prints the missing peers."""
     found = []
     for loss in losses:
-        single, matrices = loss == "SupCon", 24 if loss in PRODUCTS else 10
-        found.append(
-            Candidate(loss, "ours", lambda batch, loss=loss: _ours(loss, batch), single=single)
-        )
+        make, single = OURS[loss]
+        matrices = 24 if loss in PRODUCTS else 10
+        ours = lambda batch, make=make: make(batch, dim)  # noqa: E731
+        found.append(Candidate(loss, "ours", ours, single=single))
         if loss in PLAIN:
             stores = lambda batch, dim, matrices=matrices: matrices * batch**2  # noqa: E731
             found.append(
@@ -83,38 +68,6 @@ def candidates(losses, with_peers):
                     flush=True,
                 )
     return found
-
-
-def _ours(name, batch):
-    if name == "GlobalContrastive":
-        loss = kc.losses.GlobalContrastive(batch, TEMPERATURE, normalize=True)
-        loss.build()
-
-        def first_step(a, b):
-            with keras.StatelessScope():
-                return loss(ops.arange(batch, dtype="int32"), (a, b), training=True)
-
-        return first_step
-    if name == "Matryoshka":
-        return _matryoshka
-    arguments = {} if name in WITHOUT_TEMPERATURE else {"temperature": TEMPERATURE}
-    loss = getattr(kc.losses, name)(**arguments, normalize=True)
-    return (
-        (lambda z: loss(_classes(z), z)) if name == "SupCon" else (lambda a, b: loss(None, (a, b)))
-    )
-
-
-def _matryoshka(a, b):
-    dims = [a.shape[1] // part for part in (1, 2, 4)]
-    return kc.losses.Matryoshka(kc.losses.InfoNCE(TEMPERATURE), dims)(None, (a, b))
-
-
-def _items(z):
-    return ops.arange(z.shape[0], dtype="int32") % (z.shape[0] // 2)
-
-
-def _classes(z):
-    return _items(z) // 4
 
 
 # Plain formulas, as a user would write them.
@@ -165,13 +118,13 @@ def _all_views(a, b, decoupled):
         [ops.diagonal(logits, offset=len(a)), ops.diagonal(logits, offset=-len(a))]
     )
     if decoupled:
-        items = _items(z)
+        items = items_of(z)
         logits = ops.where(ops.expand_dims(items, 0) == ops.expand_dims(items, 1), -1e30, logits)
     return ops.mean(ops.logsumexp(logits, axis=1) - pairs)
 
 
 def _sup_con(z):
-    logits, classes = _off_diagonal(_logits(z, z)), _classes(z)
+    logits, classes = _off_diagonal(_logits(z, z)), classes_of(z)
     same = ops.cast(
         ops.expand_dims(classes, 0) == ops.expand_dims(classes, 1), "float32"
     ) - ops.eye(z.shape[0])
@@ -251,7 +204,7 @@ def _sentence_transformers(batch):
 def _optax(batch):
     import optax
 
-    return lambda z: optax.losses.ntxent(z, _items(z), TEMPERATURE)
+    return lambda z: optax.losses.ntxent(z, items_of(z), TEMPERATURE)
 
 
 def _matrices(count):
@@ -266,13 +219,13 @@ PEERS = [
     Candidate(
         "NTXent",
         PML,
-        _metric_learning("NTXentLoss", _items),
+        _metric_learning("NTXentLoss", items_of),
         lambda batch, dim: 48 * batch**3,
         True,
     ),
     Candidate("NTXent", "lightly", _lightly("NTXentLoss"), _matrices(32)),
     Candidate("NTXent", "optax", _optax, lambda batch, dim: 12 * batch**2 * dim, True, "jax"),
-    Candidate("SupCon", PML, _metric_learning("SupConLoss", _classes), _matrices(32), True),
+    Candidate("SupCon", PML, _metric_learning("SupConLoss", classes_of), _matrices(32), True),
     Candidate("DecoupledContrastive", "lightly", _lightly("DCLLoss"), _matrices(24)),
     Candidate(
         "SigmoidContrastive",

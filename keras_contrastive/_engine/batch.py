@@ -120,7 +120,7 @@ class Batch:
         views = {name: zero_where_missing(view, presence.get(name)) for name, view in views.items()}
         weights = None if sample_weight is None else as_weights(sample_weight, num_rows)
         replicas = current_replicas(views[names[0]]) if across_replicas else None
-        added = check_log_weights(log_weights, names, num_rows)
+        added = check_log_weights(log_weights, names, num_rows, present)
         guiding = check_guides(guides, names, num_rows)
         return cls(views, ids, presence, weights, replicas, added, guiding)
 

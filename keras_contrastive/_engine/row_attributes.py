@@ -44,18 +44,33 @@ def as_presence(name: str, mask: ArrayLike, num_rows: int | None) -> Tensor:
 
 
 def check_log_weights(
-    log_weights: Mapping[Any, ArrayLike] | None, names: list[str], num_rows: int | None
+    log_weights: Mapping[Any, ArrayLike] | None,
+    names: list[str],
+    num_rows: int | None,
+    present: Mapping[Any, ArrayLike] | None,
 ) -> dict[str, Tensor]:
     """Returns log-weights by view name. Keys may be names or indices of views."""
     given = _by_view("log_weights", log_weights, names, "floats `(batch,)`")
+    masks = _by_view("present", present, names, "bool `(batch,)`")
     return {
-        name: as_log_weights(f"log_weights[{key!r}]", values, num_rows)
+        name: as_log_weights(
+            f"log_weights[{key!r}]", values, num_rows, masks.get(name, (name, None))[1]
+        )
         for name, (key, values) in given.items()
     }
 
 
-def as_log_weights(argument: str, log_weights: ArrayLike, num_rows: int | None) -> Tensor:
+def as_log_weights(
+    argument: str, log_weights: ArrayLike, num_rows: int | None, present: ArrayLike | None = None
+) -> Tensor:
     """Returns log-weights as float `(batch,)`, in float32 or wider, without a gradient.
+
+    Args:
+        argument: Name of the argument, for messages.
+        log_weights: `(batch,)` or `(batch, 1)`.
+        num_rows: Number of rows, or `None` if it is unknown.
+        present: `None`, or which rows have the view, as `check_present` accepts it. The others have
+            a log-weight of 0, whatever is given.
 
     Raises:
         TypeError: If they are not numbers.
@@ -67,12 +82,20 @@ def as_log_weights(argument: str, log_weights: ArrayLike, num_rows: int | None) 
             f"`{argument}` must contain one number per candidate. "
             f"Received: {argument} with dtype {dtype}."
         )
-    on_host = isinstance(log_weights, np.ndarray) or not hasattr(log_weights, "shape")
-    if on_host:
-        check_finite(argument, np.asarray(log_weights))
     values = as_column(argument, ops.convert_to_tensor(log_weights), num_rows, "number")
+    if _is_on_host(log_weights) and (present is None or _is_on_host(present)):
+        given = np.asarray(log_weights).reshape(-1)
+        check_finite(argument, given if present is None else given[np.ravel(present).astype(bool)])
     dtype = keras.backend.result_type(values.dtype, "float32")
-    return ops.stop_gradient(ops.cast(values, dtype))
+    values = ops.cast(values, dtype)
+    if present is not None:
+        mask = as_presence(argument, present, num_rows)
+        values = ops.where(mask, values, ops.zeros_like(values))
+    return ops.stop_gradient(values)
+
+
+def _is_on_host(x: ArrayLike) -> bool:
+    return isinstance(x, np.ndarray) or not hasattr(x, "shape")
 
 
 def check_finite(name: str, log_weights: np.ndarray) -> None:

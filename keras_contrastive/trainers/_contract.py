@@ -26,7 +26,7 @@ class DataContract:
 
     Args:
         inputs: Names that `x` must have, or `None` if `x` is the input of one encoder.
-        presence_inputs: Names of inputs that say which rows have a modality.
+        present: Names of inputs that say which rows have a modality, and these modalities.
         optional_inputs: `None`, or the names that `x` may have besides `inputs`. Some of `inputs`
             are then enough.
         vocabularies: Sizes of the vocabularies of inputs that are token ids, by name.
@@ -41,7 +41,7 @@ class DataContract:
     """
 
     inputs: tuple[str, ...] | None = None
-    presence_inputs: tuple[str, ...] = ()
+    present: tuple[tuple[str, str], ...] = ()
     optional_inputs: tuple[str, ...] | None = None
     vocabularies: tuple[tuple[str, int], ...] = ()
     num_items: int | None = None
@@ -66,10 +66,10 @@ class DataContract:
             self._check_structure(x)
             rows = _num_rows(x)
             self._check_tokens(x)
-            x = checked_presence(x, self.presence_inputs)
-            hard_negatives = dict(self.hard_negatives)
+            hard_negatives, present = dict(self.hard_negatives), dict(self.present)
+            x = checked_presence(x, list(present))
             x = checked_hard_negatives(x, hard_negatives, dict(self.hard_negative_ids))
-            x = checked_log_weights(x, dict(self.log_weights), hard_negatives)
+            x = checked_log_weights(x, dict(self.log_weights), hard_negatives, present)
             if y is not None:
                 y = ids_of_array(as_arrays(y, "y"), "y", self.num_items)
                 _check_count("y", "id", len(y), rows)
@@ -180,7 +180,7 @@ def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataC
         prediction_contract(trainer),
         inputs=(*trainer.modalities, *trainer.extra_inputs) if trainer.has_towers else None,
         optional_inputs=None,
-        presence_inputs=tuple(trainer.present),
+        present=tuple(trainer.present.items()),
         num_items=num_items,
         num_classes=num_classes,
         hard_negatives=tuple(trainer.hard_negatives.items()),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_contrastive._engine import check_finite, to_numpy
@@ -30,7 +31,10 @@ def check_log_weights(log_weights: Any, hard_negatives: Any, encoders: Layers) -
 
 
 def checked_log_weights(
-    x: Structure, log_weights: Mapping[str, str], hard_negatives: Mapping[str, str]
+    x: Structure,
+    log_weights: Mapping[str, str],
+    hard_negatives: Mapping[str, str],
+    present: Mapping[str, str],
 ) -> Structure:
     """Checks log-weights in arrays, on the host. Returns `x` with them as float arrays.
 
@@ -38,10 +42,11 @@ def checked_log_weights(
         x: Inputs by name.
         log_weights: Names of modalities or hard negatives by names of inputs.
         hard_negatives: Modalities by names of inputs.
+        present: Modalities by names of inputs, which `checked_presence` has checked.
 
     Raises:
         TypeError: If they are not numbers.
-        ValueError: If a candidate has none, or they are not finite.
+        ValueError: If a candidate has none, or those of rows that are present are not finite.
     """
     for name, owner in log_weights.items():
         count = 1
@@ -58,7 +63,9 @@ def checked_log_weights(
                 f"`{name}` must have one log-weight for each item of `{owner}`, which has {count} "
                 f"for each row. Received: shape {values.shape}."
             )
-        check_finite(name, values)
+        modality = hard_negatives.get(owner, owner)
+        masks = [to_numpy(x[key]) > 0 for key, of in present.items() if of == modality]
+        check_finite(name, values[np.all(masks, axis=0)] if masks else values)
         x = {**x, name: values.astype("float32") if values.dtype.kind in "iu" else values}
     return x
 

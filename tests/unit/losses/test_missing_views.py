@@ -1,5 +1,7 @@
 """Rows that lack a view are neither anchors nor candidates there."""
 
+import functools
+
 import numpy as np
 import pytest
 from keras import ops
@@ -45,6 +47,29 @@ def test_the_value_in_place_of_a_missing_view_has_no_influence(case):
     found = gradients(lambda a, b: loss(None, (a, b), present=present), a, b)
     np.testing.assert_array_equal(found[1][~PRESENT], 0)
     assert all(np.all(np.isfinite(gradient)) for gradient in found)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, ops.convert_to_tensor], ids=["array", "tensor"])
+def test_log_weights_and_guides_of_missing_views_have_no_influence(kind):
+    views, found = embeddings(), []
+    loss = InfoNCE(0.3, ignore_above=("absolute", 0.1), reduction=None)
+    for placeholder in (np.nan, 5.0):
+        log_weights, guide = np.linspace(-1, 1, 7).astype("float32"), views[1].copy()
+        log_weights[~PRESENT] = guide[~PRESENT] = placeholder
+        arguments = {
+            "present": {1: kind(PRESENT)},
+            "log_weights": {1: kind(log_weights)},
+            "guides": {0: views[0], 1: kind(guide)},
+        }
+        losses = functools.partial(loss, None, **arguments)
+        found += [to_numpy(losses(views)), gradients(lambda *z, f=losses: ops.sum(f(z)), *views)]
+    for values in zip(found[:2], found[2:], strict=True):
+        assert np.all(np.isfinite(values))
+        np.testing.assert_allclose(*values, rtol=1e-5)
+    log_weights[PRESENT] = np.nan
+    if kind is np.asarray:
+        with pytest.raises(ValueError, match=r"`log_weights\[1\]` must be finite"):
+            loss(None, views, present={1: PRESENT}, log_weights={1: log_weights})
 
 
 def test_a_row_that_lacks_one_view_is_a_candidate_with_the_other():

@@ -106,6 +106,24 @@ def test_data_sets_are_checked(kind):
     assert found == pytest.approx(model.evaluate(x, batch_size=6, verbose=0), rel=1e-5)
 
 
+def test_those_of_absent_rows_have_no_influence():
+    x, has_text = data(), np.arange(ROWS) % 3 > 0
+    model, found = trainer(present={"has_text": "text"}), []
+    model(pairs(1))
+    start = model.get_weights()
+    for placeholder in (np.nan, 5.0):
+        for name in ("log_weight", "log_weight_of_wrong"):
+            x[name][~has_text] = placeholder
+        model.set_weights(start)
+        history = model.fit({**x, "has_text": has_text}, batch_size=ROWS, epochs=2, verbose=0)
+        found.append(history.history["loss"])
+    assert np.all(np.isfinite(found))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    x["log_weight_of_wrong"][has_text, 1] = np.nan
+    with pytest.raises(ValueError, match="`log_weight_of_wrong` must be finite"):
+        model.evaluate({**x, "has_text": has_text}, batch_size=ROWS, verbose=0)
+
+
 WRONG = {
     "shape": (np.zeros((ROWS, 2)), ValueError, "`log_weight` must have one log-weight for each"),
     "strings": (np.array(["a"] * ROWS), TypeError, "`log_weight` must hold log-weights"),
