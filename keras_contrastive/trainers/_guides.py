@@ -11,8 +11,14 @@ from keras_contrastive._typing import Layers, Structure, Tensor
 from keras_contrastive.trainers._absent_rows import presence_by_modality
 
 
-def check_guides(guides: Any, encoders: Layers) -> None:
-    """Raises unless `guides` are layers for all modalities or for one, other than `encoders`."""
+def check_guides(guides: Any, encoders: Layers, **trained: Any) -> None:
+    """Raises unless `guides` are layers for all modalities or for one, and not trained.
+
+    Args:
+        guides: See `ContrastiveTrainer`.
+        encoders: See `ContrastiveTrainer`.
+        **trained: Layers, dicts or lists of layers, or `None`, by the names of arguments.
+    """
     if guides is None:
         return
     has_towers = isinstance(encoders, dict)
@@ -23,12 +29,12 @@ def check_guides(guides: Any, encoders: Layers) -> None:
         raise TypeError(
             f"`guides` must be `None` or {expected}, like `encoders`. Received: guides={guides!r}."
         )
-    trained = list(encoders.values()) if has_towers else [encoders]
-    if _with_parts(layers) & _with_parts(trained):
-        raise ValueError(
-            "`guides` must be other layers than `encoders`, since they are frozen. Received: "
-            f"guides={guides!r}. Pass a copy, with its weights."
-        )
+    for argument, parts in {"encoders": encoders, **trained}.items():
+        if _with_parts(layers) & _with_parts(parts):
+            raise ValueError(
+                f"`guides` must be other layers than `{argument}`, since they are frozen. Received: "
+                f"guides={guides!r}. Pass a copy, with its weights."
+            )
     if has_towers and set(guides) != set(encoders) and not _is_one_of(guides, encoders):
         raise ValueError(
             f"`guides` must have a layer for each of {', '.join(encoders)}, or for one of them. "
@@ -36,18 +42,20 @@ def check_guides(guides: Any, encoders: Layers) -> None:
         )
 
 
-def _with_parts(layers: list[Any]) -> set[int]:
-    """Returns the identities of layers and of all layers inside them."""
-    return {id(part) for layer in layers for part in layer._flatten_layers()}
+def _with_parts(layers: Any) -> set[int]:
+    """Returns the identities of layers and of all layers inside them, without those of inputs."""
+    outer = [layer for layer in keras.tree.flatten(layers) if layer is not None]
+    parts = [part for layer in outer for part in layer._flatten_layers()]
+    return {id(part) for part in parts if not isinstance(part, keras.layers.InputLayer)}
 
 
 def _is_one_of(guides: Mapping[str, Any], encoders: Mapping[str, Any]) -> bool:
     return len(guides) == 1 and set(guides) <= set(encoders)
 
 
-def frozen(guides: Any, encoders: Layers) -> Any:
-    """Returns guides that are not trained. Raises if they do not fit the encoders."""
-    check_guides(guides, encoders)
+def frozen(guides: Any, encoders: Layers, **trained: Any) -> Any:
+    """Returns guides that are not trained. Raises if they do not fit. See `check_guides`."""
+    check_guides(guides, encoders, **trained)
     for guide in guides.values() if isinstance(guides, dict) else [guides]:
         if guide is not None:
             guide.trainable = False

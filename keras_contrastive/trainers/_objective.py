@@ -12,10 +12,7 @@ from keras_contrastive._replicas import across_processes, num_processes, torch_p
 from keras_contrastive._typing import ArrayLike, Directions, Layer, Layers, Shape, Structure, Tensor
 from keras_contrastive._view_names import INDEPENDENT
 from keras_contrastive.losses import ContrastiveLoss
-from keras_contrastive.trainers._absent_rows import (
-    fill_absent_rows,
-    presence_by_modality,
-)
+from keras_contrastive.trainers._absent_rows import fill_absent_rows, presence_by_modality
 from keras_contrastive.trainers._checks import check_in_modal_weight, check_inputs
 from keras_contrastive.trainers._directions import modal_directions
 from keras_contrastive.trainers._extra_inputs import attributes_by_view
@@ -71,7 +68,8 @@ class ObjectiveModel(PredictingModel):
         self.hard_negative_ids = dict(hard_negative_ids or {})
         self.log_weights, self.present = dict(log_weights or {}), dict(present or {})
         self.in_modal_weight = in_modal_weight
-        self.guides = frozen(guides, encoders)
+        trained = {"projectors": self.projectors, "predictors": self.predictors}
+        self.guides = frozen(guides, encoders, regularizers=self.regularizers, **trained)
         self._penalties = Penalties(self.regularizers, teacher=self.teacher is not None)
         self._penalty_means = self._penalties.means
         self.embedding_dim: int | None = None

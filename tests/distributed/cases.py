@@ -18,11 +18,12 @@ from keras_contrastive.layers import (
     ItemTemperature,
     LearnableBias,
     LearnableTemperature,
+    MomentumTeacher,
 )
 from keras_contrastive.samplers import ClassBalanced
 from tests.helpers.fusion_trainers import data, fusion_trainer
 from tests.helpers.replicas import FEW_LEFT
-from tests.helpers.towers import settle, tower, towers
+from tests.helpers.towers import Shift, settle, tower, towers
 
 DIM = 4
 
@@ -151,9 +152,34 @@ def _classes(x):
     return model, {"loss": loss}, x, labels, weights
 
 
-def _triplets(x):
-    model, compile_arguments, x, _, weights = _two_towers(lambda: losses.Triplet(0.7, "all"))(x)
-    return model, compile_arguments, x, np.arange(len(x["image"]), dtype="int32") % 7, weights
+def _triplets(mining):
+    def make(x):
+        model, compile_arguments, x, _, weights = _two_towers(lambda: losses.Triplet(0.7, mining))(
+            x
+        )
+        return model, compile_arguments, x, np.arange(len(x["image"]), dtype="int32") % 7, weights
+
+    return make
+
+
+def _slow_targets(loss, **parts):
+    """Candidates from a teacher."""
+
+    def make(x):
+        teacher = MomentumTeacher(0.7)
+        model = ContrastiveTrainer(settle(tower(6)), Shift(0.5), teacher=teacher, **parts)
+        model(x["image"][:1])
+        return model, {"loss": loss()}, x["image"], None, None
+
+    return make
+
+
+def _byol(x):
+    return _slow_targets(losses.NegativeCosine, predictors=settle(tower(DIM), 2))(x)
+
+
+def _slow_queue():
+    return losses.InfoNCE(0.5, memory=EmbeddingQueue(20, DIM, warmup_steps=1))
 
 
 def _class_balanced(x):
@@ -324,7 +350,7 @@ CASES = {
     "decoupled": _core(_two_towers(lambda: losses.DecoupledContrastive(0.5, weight_sigma=0.5))),
     "sigmoid": _core(_two_towers(_sigmoid), more_replicas=True),
     "arc_face": _core(_classes),
-    "triplet": _core(_triplets, more_replicas=True),
+    "triplet": _core(_triplets("all"), more_replicas=True),
     "queue": _core(_two_towers(_queue), more_replicas=True),
     "barlow_twins": _core(_statistics(losses.BarlowTwins)),
     "micro_batches": _core(_structures(micro_batch_size=3)),
@@ -353,7 +379,10 @@ CASES = {
     "few_left": Case(_few(_two_towers(_gamma())), more_replicas=True),
     "tiled": Case(_tiled(_two_towers(losses.InfoNCE)), more_replicas=True),
     "tiled_gamma": Case(_tiled(_two_towers(_gamma(draws=1, all_views=True)))),
-    "tiled_triplet": Case(_tiled(_triplets)),
+    "triplet_hard": Case(_triplets("hard")),
+    "tiled_triplet": Case(_tiled(_triplets("semi_hard"))),
+    "moco": Case(_slow_targets(_slow_queue)),
+    "byol": Case(_byol),
     "tiled_sup_con": Case(_tiled(_labeled)),
     "mixed_precision": Case(_two_towers(_gamma()), "mixed_bfloat16"),
 }

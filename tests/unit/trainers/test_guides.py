@@ -142,6 +142,16 @@ def test_a_row_without_the_guided_modality_ignores_nothing():
         np.testing.assert_allclose(norms, has_text, atol=1e-5)
 
 
+def test_encoders_and_guides_may_share_inputs_and_a_guide_may_serve_both():
+    inputs = keras.Input((6,))
+    encoder, guide = (keras.Model(inputs, keras.layers.Dense(4)(inputs)) for _ in range(2))
+    model = ContrastiveTrainer(
+        {"image": encoder, "other": encoder}, guides={"image": guide, "other": guide}
+    )
+    assert not guide.trainable_weights
+    assert len(model.trainable_weights) == 2  # the encoder's
+
+
 def test_wrong_guides_raise():
     own = towers()
     for wrong, error, message in (
@@ -153,6 +163,11 @@ def test_wrong_guides_raise():
     ):
         with pytest.raises(error, match=message):
             ContrastiveTrainer(own, guides=wrong)
+    shared = keras.layers.Dense(4)
+    for part in ({"projectors": {"text": shared}}, {"predictors": shared}):
+        with pytest.raises(ValueError, match=f"other layers than `{next(iter(part))}`"):
+            ContrastiveTrainer(own, guides={"text": keras.Sequential([shared])}, **part)
+        assert shared.trainable
     with pytest.raises(TypeError, match="`guides` must be `None` or a layer"):
         ContrastiveTrainer(tower(6), keras.layers.Identity(), guides={"view_1": tower(6)})
     with pytest.raises(ValueError, match="`loss` must have `ignore_above`"):
