@@ -32,8 +32,8 @@ def check_guides(guides: Any, encoders: Layers, **trained: Any) -> None:
     for argument, parts in {"encoders": encoders, **trained}.items():
         if _with_parts(layers) & _with_parts(parts):
             raise ValueError(
-                f"`guides` must be other layers than `{argument}`, since they are frozen. Received: "
-                f"guides={guides!r}. Pass a copy, with its weights."
+                f"`guides` must be other layers than `{argument}`, since they are frozen. "
+                f"Received: guides={guides!r}. Pass a copy, with its weights."
             )
     if has_towers and set(guides) != set(encoders) and not _is_one_of(guides, encoders):
         raise ValueError(
