@@ -25,7 +25,7 @@ import numpy as np
 import keras_contrastive as kc
 
 BATCH, DIM, HIDDEN, CLASSES = 125, 64, 128, 10
-RATES = (0.001, 0.003, 0.01)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 TUNING_SEEDS = (100, 101)
 SHOTS = 5  # labeled rows of each class
 SCORES = (
@@ -50,9 +50,6 @@ def digits():
     labels = data.target[order].astype("int32")
     parts = {"train": slice(1000), "validation": slice(1000, 1297), "test": slice(1297, None)}
     return {name: (images[part], labels[part]) for name, part in parts.items()}
-
-
-# Networks
 
 
 def stack(inputs, *sizes, last_norm=False, activation=False):
@@ -157,9 +154,8 @@ class Trainee:
             variable.assign(value)
         self.trainer.optimizer.learning_rate = rate
         for part in ("encoders", "projectors", "predictors"):
-            for mine, new in zip(
-                layers_of(self.trainer, part), layers_of(fresh, part), strict=True
-            ):
+            layers = layers_of(self.trainer, part), layers_of(fresh, part)
+            for mine, new in zip(*layers, strict=True):
                 mine.set_weights(new.get_weights())
         draws, rows = np.random.default_rng(seed), np.zeros(0, int)
         while len(rows) < self.steps * BATCH:
@@ -176,9 +172,6 @@ def layers_of(trainer, part):
     layers = getattr(trainer, part)
     layers = layers.values() if isinstance(layers, dict) else [layers]
     return [layer for layer in layers if layer is not None]
-
-
-# Scores
 
 
 def scores(embed, data, part):

@@ -352,7 +352,7 @@ CASES = {
     "arc_face": _core(_classes),
     "triplet": _core(_triplets("all"), more_replicas=True),
     "queue": _core(_two_towers(_queue), more_replicas=True),
-    "barlow_twins": _core(_statistics(losses.BarlowTwins)),
+    "barlow_twins": _core(_statistics(losses.BarlowTwins), more_replicas=True),
     "micro_batches": _core(_structures(micro_batch_size=3)),
     "item_temperature": Case(
         _two_towers(lambda: losses.GlobalContrastive(42, ItemTemperature(0.5, 0.1, 0.9)))

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_contrastive._engine import direction_sums
+from keras_contrastive._engine.logit_sums import logit_sums
+from keras_contrastive._engine.pair_masks import PairMasks
 from keras_contrastive.layers import EmbeddingQueue
 from keras_contrastive.losses import InfoNCE, SupCon
 from tests.contracts.loss_cases import EVERY
@@ -87,6 +90,23 @@ def test_an_anchors_positive_given_as_a_hard_negative_changes_nothing(name):
     unknown = to_numpy(loss(ids, (a, b), hard_negatives={1: b[:1]}))
     assert found[0] == pytest.approx(without[0], rel=1e-5, abs=1e-6)
     assert not EVERY[name].smooth or abs(unknown[0] - without[0]) > 1e-3
+
+
+def test_without_ids_no_ids_are_compared(monkeypatch):
+    masks = []
+
+    def recorded(terms, anchors, candidates, scale, pair_masks, *arguments, **options):
+        if len(candidates) == len(HARD):
+            masks.append(pair_masks)
+        return logit_sums(terms, anchors, candidates, scale, pair_masks, *arguments, **options)
+
+    monkeypatch.setattr(direction_sums, "logit_sums", recorded)
+    loss = InfoNCE(0.5, symmetric=False)
+    for hard in (HARD, (HARD, HARD_IDS)):
+        loss(IDS, list(normal(2, 5, 3)), hard_negatives={1: hard})
+    without, with_ids = masks
+    assert without == PairMasks()
+    assert with_ids.positions is not None
 
 
 def test_several_for_each_row_are_flattened():

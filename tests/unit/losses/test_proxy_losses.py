@@ -191,6 +191,10 @@ def test_trains_is_saved_and_classifies(tmp_path):
     history = model.fit(x, labels, batch_size=24, epochs=20, verbose=0).history["loss"]
     assert history[-1] < 0.5 * history[0]
     assert any(weight is model.loss.proxies.vectors for weight in model.trainable_variables)
+    lines = []
+    model.summary(print_fn=lambda line, **_: lines.append(line))
+    count = sum(weight.size for weight in map(to_numpy, model.trainable_variables))
+    assert f"Trainable params: {count} " in "".join(lines)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(
