@@ -28,11 +28,12 @@ def tower():
     return torch.nn.Sequential(torch.nn.Linear(32, 256), torch.nn.ReLU(), torch.nn.Linear(256, 64))
 
 
-towers = torch.nn.ModuleList([tower(), tower()])
+embed_top, embed_bottom = tower(), tower()
 loss = kc.losses.InfoNCE(temperature=kc.layers.LearnableTemperature(0.1))
 loss.build()
 temperature = [weight.value for weight in loss.trainable_variables]
-optimizer = torch.optim.Adam([*towers.parameters(), *temperature], lr=1e-3)
+weights = [*embed_top.parameters(), *embed_bottom.parameters(), *temperature]
+optimizer = torch.optim.Adam(weights, lr=1e-3)
 
 # %% [markdown]
 # ## Train
@@ -46,13 +47,14 @@ log = {"loss": [], "temperature": [], "val_hit_rate_at_10": []}
 for _ in range(10):
     losses = []
     for rows in known[torch.randperm(1200)].split(120):
-        value = loss(None, (towers[0](top[rows]), towers[1](bottom[rows])), training=True)
+        views = embed_top(top[rows]), embed_bottom(bottom[rows])
+        value = loss(None, views, training=True)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
         losses.append(value.item())
     with torch.no_grad():
-        queries, corpus = towers[0](top[new]), towers[1](bottom[new])
+        queries, corpus = embed_top(top[new]), embed_bottom(bottom[new])
     found = kc.evaluation.retrieval(queries, corpus)
     log["loss"].append(np.mean(losses))
     log["temperature"].append(1 / loss.temperature.scale.item())
@@ -65,5 +67,5 @@ print("matching half among the first 10 of 597:", round(log["val_hit_rate_at_10"
 #
 # ## Look at the curves
 
-# %% alt="The loss falls, the temperature rises, and the hit rate rises."
+# %% alt="The loss falls, so does the temperature, and the hit rate rises."
 kc.viz.training(log, batch_size=120)
