@@ -15,7 +15,7 @@ COLORS = {
     "InfoNCE": "#0072b2",
     "DecoupledContrastive": "#d55e00",
     "GammaContrastive": "#009e73",
-    "GammaContrastive, shared": "#009e73",
+    "GammaContrastive, shared": "#56b4e9",
     "GlobalContrastive": "#cc79a7",
     "SigmoidContrastive": "#5e3c99",
     "jackknife": "#e69f00",
