@@ -34,6 +34,8 @@ if arguments is not None:
     os.environ["KERAS_BACKEND"] = "jax"  # before Keras is imported
     flag = f"--xla_force_host_platform_device_count={arguments.devices}"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+    # Virtual devices wait for each other in threads. With one for each core, they can block.
+    os.environ.setdefault("PJRT_NPROC", "16")
 
 import emoji_retrieval  # noqa: E402
 import keras  # noqa: E402

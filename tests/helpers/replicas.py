@@ -74,7 +74,9 @@ def _torch_environments(count):
 
 def _jax_environments(count):
     flags = f"--xla_force_host_platform_device_count={count}"
-    return [{"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}"}]
+    # A collective blocks a thread until the other devices reach it. Two devices that start with
+    # different ones would block all of two threads, one for each core.
+    return [{"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}", "PJRT_NPROC": "16"}]
 
 
 def _join_jax(count):
