@@ -49,6 +49,7 @@ def test_the_value_in_place_of_a_missing_view_has_no_influence(case):
     assert all(np.all(np.isfinite(gradient)) for gradient in found)
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("kind", [np.asarray, ops.convert_to_tensor], ids=["array", "tensor"])
 def test_log_weights_and_guides_of_missing_views_have_no_influence(kind):
     views, found = embeddings(), []

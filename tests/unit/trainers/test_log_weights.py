@@ -106,6 +106,7 @@ def test_data_sets_are_checked(kind):
     assert found == pytest.approx(model.evaluate(x, batch_size=6, verbose=0), rel=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_those_of_absent_rows_have_no_influence():
     x, has_text = data(), np.arange(ROWS) % 3 > 0
     model, found = trainer(present={"has_text": "text"}), []
