@@ -30,6 +30,7 @@ import peers
 
 import keras_contrastive as kc
 
+DIM = 128
 SHAPES = {"small": (192,), "large": (32, 32, 3)}
 BATCHES = {"small": [64, 1024, 2048, 4096, 8192, 16384], "large": [256, 1024, 2048]}
 DIRECT = {"direct logits": "plain", "open_clip": "open_clip"}
@@ -52,7 +53,7 @@ def make_loss(name, batch):
     if name in DIRECT:
         found = {
             candidate.who: candidate
-            for candidate in peers.candidates(["InfoNCE"], name == "open_clip")
+            for candidate in peers.candidates(["InfoNCE"], name == "open_clip", DIM)
         }
         return FunctionLoss(found[DIRECT[name]].make(batch))
     if name == "InfoNCE":
@@ -67,7 +68,7 @@ def tower(size):
     else:
         hidden = [layers.Conv2D(width, 3, 2, "same", activation="relu") for width in (48, 96, 192)]
         hidden.append(layers.GlobalAveragePooling2D())
-    return keras.Sequential([keras.Input(SHAPES[size]), *hidden, layers.Dense(128)])
+    return keras.Sequential([keras.Input(SHAPES[size]), *hidden, layers.Dense(DIM)])
 
 
 def measure_one(size, name, batch):
@@ -86,7 +87,7 @@ def measure_one(size, name, batch):
 def measure_all(size, options):
     """Returns `{(name, batch): (MiB, seconds)}` for all that fits the limit and is installed."""
     found = {}
-    who = {candidate.who: candidate for candidate in peers.candidates(["InfoNCE"], with_peers=True)}
+    who = {candidate.who: candidate for candidate in peers.candidates(["InfoNCE"], True, DIM)}
     for name in options.losses:
         for batch in options.batches or BATCHES[size]:
             if name.endswith("in parts") and (size, measure.BACKEND) == ("large", "jax"):

@@ -106,7 +106,7 @@ class Run:
 
 def run(part):
     dim, batches, others = DIM, BATCHES, OTHER_BATCHES
-    names = [name for name in peers.names() if name != "InfoNCE"]
+    names = [name for name in peers.PLAIN if name != "InfoNCE"]
     if part.quick:
         dim, batches, others, names = 64, (64, 256), (256,), ["SupCon"]
         set_tile_shape((128, 128))
@@ -114,14 +114,14 @@ def run(part):
     for batch in batches:
         measure_groups(part, [info_nce_runs(batch, dim)], peak)
     for batch in others:
-        found = {name: peers.candidates([name], with_peers=False) for name in names}
+        found = {name: peers.candidates([name], False, dim) for name in names}
         groups = [[Run(x, batch, dim) for x in candidates] for candidates in found.values()]
         measure_groups(part, groups, peak)
 
 
 def info_nce_runs(batch, dim):
     """Returns our loss in each precision, the plain formula, and the rivals."""
-    ours, plain = peers.candidates(["InfoNCE"], with_peers=False)
+    ours, plain = peers.candidates(["InfoNCE"], False, dim)
     rivals = [
         peers.Candidate(
             "InfoNCE", who, lambda batch, make=make: make(), plain.stores, note="bfloat16 products"

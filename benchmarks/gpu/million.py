@@ -16,7 +16,7 @@ def run(part):
     if part.quick:
         set_tile_shape((128, 128))
     peak = measure_peak(part, ["TF32"])
-    ours = peers.candidates(["InfoNCE"], with_peers=False)[0]
+    ours = peers.candidates(["InfoNCE"], False, dim)[0]
     with part.row(loss="InfoNCE", who="ours", numbers="float32, TF32", batch=batch) as found:
         small = device.random_views(batch // 64, dim)
         measure.seconds(measure.value_and_gradient(ours.make(batch // 64), MODE), small)
