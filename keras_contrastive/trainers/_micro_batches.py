@@ -6,8 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_contrastive._replicas import num_data_shards, shard_rows
+from keras_contrastive._replicas import num_data_shards
 from keras_contrastive._typing import Layer, Structure, Tensor
+from keras_contrastive.trainers import _micro_batches_jax as jax_micro_batches
 from keras_contrastive.trainers import _micro_batches_tensorflow as tensorflow_micro_batches
 
 State = list[Tensor]
@@ -33,7 +34,7 @@ def apply_in_micro_batches(layer: Layer, inputs: Structure, size: int) -> tuple[
     inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
     trainable = [variable.value for variable in layer.trainable_variables]
     state = [ops.convert_to_tensor(variable.value) for variable in layer.non_trainable_variables]
-    loops = {"jax": _scan, "tensorflow": tensorflow_micro_batches.loop, "torch": _iterate}
+    loops = {"jax": jax_micro_batches.loop, "tensorflow": tensorflow_micro_batches.loop, "torch": _iterate}
     loop: Any = loops[keras.backend.backend()]
     outputs, activity, state = loop(StatelessLayer(layer), trainable, state, inputs, size)
     for variable, value in zip(layer.non_trainable_variables, state, strict=True):
@@ -91,42 +92,3 @@ def _iterate(
         outputs.append(output)
         total = total + activity * (output.shape[0] / max(num_rows, 1))
     return ops.concatenate(outputs), total, state
-
-
-def _scan(
-    call: Callable[..., Any], trainable: State, state: State, inputs: Structure, size: int
-) -> tuple[Tensor, Tensor, State]:
-    """Runs `scan`, for JAX. XLA keeps most activations of an unrolled loop in memory."""
-    # Each shard of the batch contributes `size` rows to a micro-batch, so that no row moves.
-    call, shards = keras.remat(call), num_data_shards()
-    shard_size = keras.tree.flatten(inputs)[0].shape[0] // shards
-    count, rest = divmod(shard_size, size)
-
-    def full_micro_batches(x: Tensor) -> Tensor:  # (count, shards * size, ...)
-        x = ops.reshape(x, (shards, shard_size, *x.shape[1:]))[:, : count * size]
-        x = ops.reshape(x, (shards, count, size, *x.shape[2:]))
-        x = ops.reshape(ops.swapaxes(x, 0, 1), (count, shards * size, *x.shape[3:]))
-        return shard_rows(x, axis=1)
-
-    def last_micro_batch(x: Tensor) -> Tensor:
-        x = ops.reshape(x, (shards, shard_size, *x.shape[1:]))[:, count * size :]
-        return shard_rows(ops.reshape(x, (shards * rest, *x.shape[2:])))
-
-    def step(state: State, rows: Structure) -> tuple[State, tuple[Tensor, Tensor]]:
-        outputs, activity, state = call(trainable, state, rows)
-        return state, (outputs, activity)
-
-    state, (outputs, activity) = ops.scan(
-        step, state, keras.tree.map_structure(full_micro_batches, inputs), length=count
-    )
-    total = ops.sum(activity) * (size / shard_size)
-    outputs = ops.swapaxes(ops.reshape(outputs, (count, shards, size, *outputs.shape[2:])), 0, 1)
-    outputs = ops.reshape(outputs, (shards, count * size, *outputs.shape[3:]))
-    if rest:
-        rows = keras.tree.map_structure(last_micro_batch, inputs)
-        last, activity, state = call(trainable, state, rows)
-        total = total + activity * (rest / shard_size)
-        last = ops.reshape(last, (shards, rest, *last.shape[1:]))
-        outputs = ops.concatenate([outputs, last], axis=1)
-    outputs = ops.reshape(outputs, (shards * shard_size, *outputs.shape[2:]))
-    return shard_rows(outputs), total, state
