@@ -2,7 +2,8 @@
 
 Two towers of three convolutions each and InfoNCE, with all rows at once and 64 rows at a time. Time
 is CPU time of the process, so that other programs on the machine have little influence. Forward is
-the time of the towers alone, which micro-batches compute once more. Each step has its own process.
+the time of the towers alone, which micro-batches compute once more. The ratio is that of parts to
+the sum of all at once and forward. Each step has its own process.
 
     KERAS_BACKEND=jax python benchmarks/micro_batches.py
 """
@@ -66,7 +67,7 @@ def main():
             sys.exit(done.stderr)
         found.append(json.loads(done.stdout.splitlines()[-1]))
     (whole, forward, peak), (parts, _, parts_peak) = found
-    print("| | all at once | in parts | forward | parts over (all + forward) | MiB | MiB in parts |")
+    print("| | all at once | in parts | forward | ratio | MiB | MiB in parts |")
     print("| --- |" + " --- |" * 6)
     print(
         f"| {measure.BACKEND} | {whole:.2f} s | {parts:.2f} s | {forward:.2f} s "

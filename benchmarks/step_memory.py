@@ -9,8 +9,7 @@ trainer.
 
 The small towers are dense, so the loss dominates. The large towers are convolutions, whose
 activations are stored for the gradient. *In parts* is `micro_batch_size=256`, which recomputes the
-activations in chunks of 256 rows. It is skipped for large towers on JAX, because convolutions in a
-loop are ten times slower on CPUs (docs/distributed.md).
+activations in chunks of 256 rows.
 
     KERAS_BACKEND=jax python benchmarks/step_memory.py
     KERAS_BACKEND=torch python benchmarks/step_memory.py
@@ -90,8 +89,6 @@ def measure_all(size, options):
     who = {candidate.who: candidate for candidate in peers.candidates(["InfoNCE"], True, DIM)}
     for name in options.losses:
         for batch in options.batches or BATCHES[size]:
-            if name.endswith("in parts") and (size, measure.BACKEND) == ("large", "jax"):
-                continue
             if name in DIRECT:
                 candidate = who.get(DIRECT[name])
                 if candidate is None or candidate.stores(batch, 128) * 4 / 2**30 > options.limit:

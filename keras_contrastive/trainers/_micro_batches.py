@@ -8,8 +8,7 @@ from keras import ops
 
 from keras_contrastive._replicas import num_data_shards
 from keras_contrastive._typing import Layer, Structure, Tensor
-from keras_contrastive.trainers import _micro_batches_jax as jax_micro_batches
-from keras_contrastive.trainers import _micro_batches_tensorflow as tensorflow_micro_batches
+from keras_contrastive.trainers import _micro_batches_jax, _micro_batches_tensorflow
 
 State = list[Tensor]
 
@@ -34,7 +33,11 @@ def apply_in_micro_batches(layer: Layer, inputs: Structure, size: int) -> tuple[
     inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
     trainable = [variable.value for variable in layer.trainable_variables]
     state = [ops.convert_to_tensor(variable.value) for variable in layer.non_trainable_variables]
-    loops = {"jax": jax_micro_batches.loop, "tensorflow": tensorflow_micro_batches.loop, "torch": _iterate}
+    loops = {
+        "jax": _micro_batches_jax.loop,
+        "tensorflow": _micro_batches_tensorflow.loop,
+        "torch": _iterate,
+    }
     loop: Any = loops[keras.backend.backend()]
     outputs, activity, state = loop(StatelessLayer(layer), trainable, state, inputs, size)
     for variable, value in zip(layer.non_trainable_variables, state, strict=True):
