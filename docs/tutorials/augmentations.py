@@ -24,7 +24,7 @@ def views(augmenter):
 
 def show(augmenters):
     """Draws a row of views for each augmenter."""
-    figure = Figure(figsize=(7.2, 1.5 * len(augmenters)), dpi=100)
+    figure = Figure(figsize=(7.2, 1.5 * len(augmenters)), dpi=50)
     grid = figure.subplots(len(augmenters), 6, squeeze=False)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.95, bottom=0.01, wspace=0.05, hspace=0.25)
     for row, (name, augmenter) in zip(grid, augmenters.items(), strict=True):
