@@ -98,9 +98,9 @@ for name, (mean, error) in results.items():
     print(f"{name:<16} {mean:.3f} ± {error:.3f}")
 
 # %% [markdown]
-# After twenty epochs, only SupCon is better than pixels. One run of one setting is a first look, and
-# no ranking. [Methods](../methods.md) has 1,000 steps, five seeds and chosen learning rates. There,
-# all methods are better than pixels.
+# After twenty epochs, only SupCon is better than pixels. One run of one setting is a first look,
+# and no ranking. [Methods](../methods.md) has 1,000 steps, five seeds and chosen learning rates.
+# There, all methods are better than pixels with five labels.
 #
 # ## Look at the result
 
