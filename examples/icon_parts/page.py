@@ -15,9 +15,10 @@ from icon_parts.controls import unit
 TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 COMMON_WORDS = 10_000  # the most frequent words of the sentence encoder's vocabulary
 COMPONENTS = 128  # of the 384 of a sentence vector
+COLUMNS = 40  # drawings in a row of the sheet
 
 
-def write_page(path, drawings, vectors, names):
+def write_page(path, drawings, vectors, names, common=COMMON_WORDS, components=COMPONENTS):
     """Writes one HTML file. A query there is the weighted mean of the vectors of its words.
 
     Args:
@@ -25,15 +26,17 @@ def write_page(path, drawings, vectors, names):
         drawings: The `Drawings` that are searched.
         vectors: `(drawings, 384)`, their unit vectors.
         names: Names of all drawings of the training. Their words join the vocabulary.
+        common: Number of frequent words in the vocabulary.
+        components: Number of components of the vectors.
     """
-    vocabulary = Vocabulary(names)
-    main = principal_components(np.concatenate([vectors, vocabulary.vectors]))
+    vocabulary = Vocabulary(names, common)
+    main = principal_components(np.concatenate([vectors, vocabulary.vectors]), components)
     words, corpus = vocabulary.vectors @ main, unit(vectors @ main)
     content = {
         "names": [str(name) for name in drawings.names],
         "words": vocabulary.words,
         "weights": [round(float(weight), 2) for weight in vocabulary.weights],
-        "size": COMPONENTS,
+        "size": components,
         "tile": drawings.images.shape[1],
         "columns": COLUMNS,
         "word_vectors": _as_text(words),
@@ -53,7 +56,7 @@ class Vocabulary:
         weights: `(words,)`.
     """
 
-    def __init__(self, names, common=COMMON_WORDS):
+    def __init__(self, names, common):
         ranks = {}
         for word in sentence_encoder.vocabulary():
             if re.fullmatch("[a-z]{2,}", word):
@@ -74,9 +77,6 @@ class Vocabulary:
         return np.average(self.vectors[rows], axis=0, weights=self.weights[rows])
 
 
-COLUMNS = 40
-
-
 def sheet(images):
     """Joins drawings to one image, 40 in each row."""
     n, size, _ = images.shape
@@ -87,14 +87,15 @@ def sheet(images):
     return grid.reshape(rows * size, COLUMNS * size)
 
 
-def principal_components(x, count=COMPONENTS):
+def principal_components(x, count):
     """Returns the directions of the largest variance, `(dim, count)`."""
     return np.linalg.eigh(x.T @ x)[1][:, : -count - 1 : -1]
 
 
 def _as_text(x):
-    """Returns rows as 8-bit integers in base64. A query and its order do not depend on the scale."""
-    return base64.b64encode(np.rint(x * (127 / np.abs(x).max())).astype("int8").tobytes()).decode()
+    """Returns rows as 8-bit integers in base64. The order of cosines does not need the scale."""
+    integers = np.rint(x * (127 / np.abs(x).max())).astype("int8")
+    return base64.b64encode(integers.tobytes()).decode()
 
 
 def _as_png(ink):

@@ -1,5 +1,7 @@
 """Pictures of searches: queries, the drawings that were found, and the right one if missed."""
 
+import textwrap
+
 import numpy as np
 
 INK, MUTED, FAINT, CORRECT, GIVEN = "#1f2430", "#6b7280", "#dfe3e9", "#009e73", "#0072b2"
@@ -12,7 +14,7 @@ class Found:
 
     Args:
         query: The words, or a drawing `(size, size)`.
-        caption: Text below the query, such as the artist.
+        caption: `None` for words. For a drawing, its name and artist.
         scores: `(drawings,)`, similarities to the drawings that are searched.
         right: `(drawings,)`, a mask.
     """
@@ -58,17 +60,15 @@ def draw(path, title, subtitle, found, images, names):
 
 def _draw_query(axes, one, top):
     middle = top + ROW / 2 - 0.04
-    x = MARGIN
-    if not isinstance(one.query, str):
-        _draw_ink(axes, one.query, x, top + 0.08, 0.6, GIVEN)
-        x += 0.7
-    elif one.caption is None:
-        axes.text(x, middle, _wrapped(one.query, 18), size=11, weight="bold", color=INK, va="center")
+    if one.caption is None:
+        text = _wrapped(one.query, 18)
+        axes.text(MARGIN, middle, text, size=11, weight="bold", color=INK, va="center")
         return
-    text = one.query if isinstance(one.query, str) else one.caption[0]
-    axes.text(x, middle - 0.1, _wrapped(text, 14), size=9.5, weight="bold", color=INK, va="center")
-    if not isinstance(one.query, str):
-        axes.text(x, middle + 0.16, one.caption[1], size=7.5, color=MUTED, va="center")
+    _draw_ink(axes, one.query, MARGIN, top + 0.08, 0.6, GIVEN)
+    name, artist = one.caption
+    x, name = MARGIN + 0.7, _wrapped(name, 12)
+    axes.text(x, middle - 0.08, name, size=9, weight="bold", color=INK, va="center")
+    axes.text(x, middle + 0.24, artist, size=7, color=MUTED, va="center")
 
 
 def _draw_found(axes, x, top, cell, image, name, right):
@@ -77,9 +77,10 @@ def _draw_found(axes, x, top, cell, image, name, right):
     if right:
         style = "round,pad=0,rounding_size=0.07"
         box = FancyBboxPatch((x + 0.03, top), cell - 0.06, ROW - 0.08, boxstyle=style)
-        box.set(edgecolor=CORRECT, facecolor="#e3f4ee", linewidth=1.4)
+        box.set(edgecolor=CORRECT, facecolor="#e3f4ee", linewidth=1.4, zorder=0)
         axes.add_patch(box)
-    _draw_ink(axes, image, x + (cell - 0.5) / 2, top + 0.07, 0.5, INK if right is not None else MUTED)
+    color = MUTED if right is None else INK
+    _draw_ink(axes, image, x + (cell - 0.5) / 2, top + 0.07, 0.5, color)
     caption = ("✓ " if right else "") + _shortened(str(name), 15 - 2 * bool(right))
     color = CORRECT if right else MUTED
     axes.text(x + cell / 2, top + 0.67, caption, size=6.5, color=color, ha="center", va="center")
@@ -90,7 +91,8 @@ def _draw_ink(axes, image, x, y, side, color):
     pixels = np.empty((*image.shape, 4))
     pixels[:] = red, green, blue, 1
     pixels[..., 3] = image / 255
-    axes.imshow(pixels, extent=(x, x + side, y + side, y), interpolation="antialiased", aspect="auto")
+    extent = (x, x + side, y + side, y)
+    axes.imshow(pixels, extent=extent, interpolation="antialiased", aspect="auto", zorder=1)
 
 
 def _shortened(text, length):
@@ -98,6 +100,4 @@ def _shortened(text, length):
 
 
 def _wrapped(text, length):
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, length))

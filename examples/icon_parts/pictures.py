@@ -30,7 +30,7 @@ def words_found(path, drawings, vectors, texts, sentences):
         right = drawings.concepts == drawings.concepts[row]
         found.append(picture.Found(drawings.names[row], None, vectors @ texts[row], right))
     title = "Words find drawings by an artist that training never saw"
-    subtitle = f"{len(drawings):,} icons by Lucide, found by their pixels. Queries: drawn at random."
+    subtitle = f"{len(drawings):,} icons by Lucide, found by their pixels. Queries are random."
     picture.draw(path, title, subtitle, found, drawings.images, drawings.names)
 
 
@@ -53,5 +53,5 @@ def drawings_found(path, drawings, vectors):
         if len(found) == 2 * ROWS:
             break
     title = "A drawing finds the same thing by other artists"
-    subtitle = f"{len(drawings):,} drawings of things that training never saw. Drawn at random: blue."
+    subtitle = f"{len(drawings):,} drawings of things that training never saw. Queries are random."
     picture.draw(path, title, subtitle, found, drawings.images, drawings.names)

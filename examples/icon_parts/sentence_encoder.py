@@ -57,7 +57,8 @@ def vocabulary():
 def words_of(text):
     """Returns the words and marks of a text, in lower case and without accents."""
     letters = unicodedata.normalize("NFD", text.lower())
-    return re.findall(r"\w+|[^\w\s]", "".join(c for c in letters if unicodedata.category(c) != "Mn"))
+    plain = "".join(letter for letter in letters if unicodedata.category(letter) != "Mn")
+    return re.findall(r"\w+|[^\w\s]", plain)
 
 
 def tokenize(text):
