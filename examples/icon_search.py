@@ -16,6 +16,7 @@ CPU quickly.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import time
@@ -27,8 +28,10 @@ def parse_arguments():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("words", nargs="?", help="a query; answered from the saved files")
-    parser.add_argument("--seeds", type=int, default=1, help="number of runs; 3 store the table")
-    parser.add_argument("--epochs", type=int, default=10, help="passes over the drawings")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="runs; several store the table, and resume"
+    )
+    parser.add_argument("--epochs", type=int, default=6, help="passes over the drawings")
     parser.add_argument(
         "--out", type=pathlib.Path, default=pathlib.Path("out"), help="folder of the results"
     )
@@ -52,35 +55,43 @@ def main():
     if arguments.words:
         answer(arguments.words, arguments.out / SAVED)
         return
+    epochs = QUICK["epochs"] if arguments.quick else arguments.epochs
     start = time.perf_counter()
     drawings = data.load(arguments.out, QUICK["limit"] if arguments.quick else None)
     learn = (drawings.artists != data.NEW_ARTIST) & (drawings.split != "test")
     mean = drawings.texts[learn].mean(axis=0)
     texts = controls.unit(drawings.texts - mean)
     methods = controls.without_training(drawings, learn, texts)
-    print(f"{learn.sum():,} drawings to train on, loaded in {time.perf_counter() - start:.0f} s")
+    print(
+        f"{learn.sum():,} drawings to train on, loaded in {time.perf_counter() - start:.0f} s",
+        flush=True,
+    )
+    common = QUICK["common"] if arguments.quick else page.COMMON_WORDS
     runs = []
     for seed in range(arguments.seeds):
-        start = time.perf_counter(), time.process_time()
-        epochs = QUICK["epochs"] if arguments.quick else arguments.epochs
-        trained = training.train(drawings[learn], texts[learn], epochs, seed)
-        wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
-        print(f"seed {seed}: trained in {wall:.0f} s, {cpu:.0f} s of CPU", flush=True)
-        methods |= with_training(trained, drawings, learn, texts)
-        runs.append(table.summary(table.measure_all(drawings, learn, texts, methods)))
+        file = arguments.out / f"icon_search_seed_{seed}.json"
+        if arguments.seeds == 1 or not file.exists():
+            methods |= train(drawings, learn, texts, epochs, seed)
+            results = table.measure_all(drawings, learn, texts, methods)
+            file.write_text(json.dumps(table.summary(results)), encoding="utf-8")
+            if seed == 0:
+                write(arguments.out, drawings, texts, methods, mean, learn, common)
+        runs.append(json.loads(file.read_text(encoding="utf-8")))
     chances = table.chance_of_all(drawings, learn)
+    shown = {"this run": runs[0]}
     if arguments.seeds > 1:
         table.save(runs, chances)
-    shown = {"this run": runs[-1]}
-    if (stored := table.load()) and not arguments.quick:
+    if not arguments.quick and (stored := table.load()):
         shown[f"{stored['seeds']} seeds"] = stored["means"]
     print(table.as_markdown(chances, shown))
-    common = QUICK["common"] if arguments.quick else page.COMMON_WORDS
-    write(arguments.out, drawings, texts, methods, mean, learn, common)
 
 
-def with_training(trained, drawings, learn, texts):
-    """Returns the vectors of the trained tower, and those with the names of neighbors."""
+def train(drawings, learn, texts, epochs, seed):
+    """Returns the vectors of a trained tower, and those with the names of neighbors."""
+    start = time.perf_counter(), time.process_time()
+    trained = training.train(drawings[learn], texts[learn], epochs, seed)
+    wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+    print(f"seed {seed}: trained in {wall:.0f} s, {cpu:.0f} s of CPU", flush=True)
     vectors = tower.embed(trained, drawings.images)
     neighbors = controls.texts_of_neighbors(vectors, vectors[learn], texts[learn])
     mixed = controls.unit(vectors + neighbors)
