@@ -62,10 +62,8 @@ def main():
     mean = drawings.texts[learn].mean(axis=0)
     texts = controls.unit(drawings.texts - mean)
     methods = controls.without_training(drawings, learn, texts)
-    print(
-        f"{learn.sum():,} drawings to train on, loaded in {time.perf_counter() - start:.0f} s",
-        flush=True,
-    )
+    seconds = time.perf_counter() - start
+    print(f"{learn.sum():,} drawings to train on, loaded in {seconds:.0f} s", flush=True)
     common = QUICK["common"] if arguments.quick else page.COMMON_WORDS
     runs = []
     for seed in range(arguments.seeds):

@@ -10,6 +10,8 @@ from icon_parts.controls import EDGES, PIXELS
 from icon_parts.searches import ARTIST, DRAWINGS, FAMILIES, TASKS, WORDS, chance, measure, searches
 
 STORED = pathlib.Path(__file__).with_name("results.json")
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "icon_search.md"
+MARKS = "<!-- table: icon search -->", "<!-- end -->"
 TRAINED, NEIGHBORS = "trained", "trained, with names of neighbors"
 COLUMNS = {
     (ARTIST, WORDS): "new artist, words",
@@ -89,9 +91,14 @@ def combine(runs):
 
 
 def save(runs, chances):
-    """Writes the stored table of several seeds."""
+    """Writes the stored table of several seeds, and the table of the page."""
     content = {"seeds": len(runs), "chance": chances, "means": combine(runs)}
     STORED.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(MARKS[0])
+    markdown = as_markdown(chances, {f"{len(runs)} seeds": content["means"]})
+    _, after = rest.split(MARKS[1])
+    PAGE.write_text(f"{before}{MARKS[0]}\n\n{markdown}\n\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 def load():

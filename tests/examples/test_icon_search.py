@@ -97,6 +97,25 @@ def test_the_error_over_seeds_has_queries_and_seeds():
     assert table.combine(runs[:1])["trained"]["a"]["mrr_error"] == pytest.approx(0.3)
 
 
+def test_the_stored_table_is_read_again_and_put_into_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "STORED", tmp_path / "results.json")
+    monkeypatch.setattr(table, "PAGE", tmp_path / "page.md")
+    assert table.load() is None
+    (tmp_path / "page.md").write_text(f"Before\n{table.MARKS[0]}\nold\n{table.MARKS[1]}\nAfter\n")
+    column = next(iter(table.COLUMNS.values()))
+    values = {"hit_rate_at_1": 0.25, "hit_rate_at_10": 0.5}
+    errors = {f"{name}_error": 0.01 for name in values}
+    runs = [{name: {column: values | errors} for name in (table.EDGES, table.TRAINED)}] * 2
+    table.save(runs, {column: {"hit_rate_at_1": 0.001, "hit_rate_at_10": 0.01}})
+    assert table.load()["means"][table.TRAINED][column]["hit_rate_at_1"] == 0.25
+    text = (tmp_path / "page.md").read_text()
+    assert "| chance | 0.0010 / 0.0100 |" in text
+    assert f"| {table.TRAINED}, 2 seeds | 0.250 ± 0.010 / 0.500 ± 0.010 |" in text
+    assert text.startswith("Before\n")
+    assert text.endswith("\nAfter\n")
+    assert "old" not in text
+
+
 def test_a_drawing_fills_its_image_in_its_proportions():
     pytest.importorskip("PIL")
     image = np.zeros((64, 64), "uint8")
