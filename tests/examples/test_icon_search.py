@@ -49,15 +49,20 @@ def test_no_searched_thing_is_of_the_training_but_those_found_for_a_new_drawing(
             assert len(set(drawings.concepts[queries])) == len(queries)
 
 
-def test_chance_is_the_mean_of_random_vectors(drawings):
+def test_chance_is_the_mean_of_random_orders(drawings):
     found = searches.searches(drawings, learned(drawings), searches.FAMILIES, searches.DRAWINGS)
-    rng, values = np.random.default_rng(0), []
-    for _ in range(40):
-        z = rng.normal(size=(len(drawings), 8))
-        values.append(searches.measure(found, z, z, drawings.concepts)["hit_rate_at_1"].mean())
-    expected = searches.chance(found, drawings.concepts)["hit_rate_at_1"]
-    assert np.mean(values) == pytest.approx(expected, abs=4 * np.std(values) / np.sqrt(40))
-    assert 0.02 < expected < 0.5
+    rng, firsts, tens = np.random.default_rng(0), [], []
+    for queries, corpus in found:
+        right = drawings.concepts[queries][:, None] == drawings.concepts[corpus]
+        for _ in range(300):
+            order = rng.permutation(len(corpus))
+            firsts.append(right[:, order[0]])
+            tens.append(right[:, order[:10]].any(axis=1))
+    expected = searches.chance(found, drawings.concepts)
+    for k, hits in {1: np.concatenate(firsts), 10: np.concatenate(tens)}.items():
+        # About 3,000 draws: a standard error of less than 0.01.
+        assert expected[f"hit_rate_at_{k}"] == pytest.approx(hits.mean(), abs=0.03)
+    assert 0.05 < expected["hit_rate_at_1"] < expected["hit_rate_at_10"] < 1
 
 
 def test_edge_features_do_not_depend_on_which_side_has_the_ink(drawings):
@@ -121,8 +126,8 @@ def test_a_drawing_fills_its_image_in_its_proportions():
     image = np.zeros((64, 64), "uint8")
     image[20:28, 10:26] = 255
     fitted = data.fit_to_frame(image)
-    assert (fitted.max(axis=0) == 255).all()  # 16 columns fill 64
-    assert (fitted.max(axis=1) == 255).sum() == pytest.approx(32, abs=2)
+    assert (fitted.max(axis=0) >= 128).all()  # 16 columns fill 64
+    assert (fitted.max(axis=1) >= 128).sum() == pytest.approx(32, abs=2)
 
 
 def test_augmented_drawings_keep_their_ink_and_differ(drawings):
@@ -132,7 +137,9 @@ def test_augmented_drawings_keep_their_ink_and_differ(drawings):
     assert views.shape == (60, 32, 32, 1)
     assert views.dtype == np.uint8
     ink = views.sum(axis=(1, 2, 3)) / 255
-    assert (abs(ink - 64) < 45).all()  # 8 x 8 pixels, zoomed by 15 %, strokes up to 2 pixels wider
+    # 64 pixels, zoomed by 15 %, with strokes that are wider by 2 or narrower by 1.
+    assert ink.min() > 35
+    assert 64 < ink.max() < 140
     assert len(np.unique(views.reshape(60, -1), axis=0)) == 60
     np.testing.assert_array_equal(views, training.augment(images, np.random.default_rng(0)))
 
