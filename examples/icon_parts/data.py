@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from PIL import Image
 
 import keras_contrastive as kc
 from icon_parts import sentence_encoder
@@ -74,6 +73,8 @@ def held_out(drawings, task):
 
 def fit_to_frame(image):
     """Crops the margin of a drawing and enlarges it to the same size, in its proportions."""
+    from PIL import Image
+
     drawing = Image.fromarray(image)
     drawing = drawing.crop(drawing.getbbox())
     side = max(drawing.size)

@@ -7,7 +7,6 @@ import pathlib
 import re
 
 import numpy as np
-from PIL import Image
 
 from icon_parts import sentence_encoder
 from icon_parts.controls import unit
@@ -100,6 +99,8 @@ def _as_text(x):
 
 def _as_png(ink):
     """Returns black with 16 degrees of transparency, in base64."""
+    from PIL import Image
+
     image = Image.fromarray(ink >> 4)
     image.putpalette([0, 0, 0] * 16)
     buffer = io.BytesIO()
