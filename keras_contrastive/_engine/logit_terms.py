@@ -102,6 +102,10 @@ class NegativeCount(LogitTerms):
     def value(x: Tensor) -> Tensor:
         return ops.cast(x > LOWEST / 2, x.dtype)
 
+    @staticmethod
+    def slope(x: Tensor, same: Tensor | None) -> Tensor:
+        return ops.zeros_like(x)
+
 
 class LogComplements(LogitTerms):
     """log(1 - exp(x)) of the negatives, for x <= 0.
