@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_contrastive._engine.gradients import with_gradient
+from keras_contrastive._engine.tiles import fits_one_tile
 from keras_contrastive._typing import Tensor
 
 _SMALLEST = 1e-12  # rows with smaller entries have no meaningful direction
@@ -31,6 +32,8 @@ def normalize(embeddings: Tensor) -> Tensor:
         # Another tensor, as for rows: `Batch` gathers each tensor once, and all replicas must
         # gather equally often.
         return ops.copy(embeddings)
+    if fits_one_tile(embeddings, embeddings):  # the logits are stored too, and need more memory
+        return _forward(embeddings)[0]
     return _normalize(embeddings)
 
 
@@ -70,9 +73,10 @@ def _parts(embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Returns rows divided by about their largest entry, 1 / their length, and the divisor."""
     # The square of 1e30 overflows in float32, so rows are first divided by their largest entry. It
     # may be detached, since the result does not depend on it. The sum of squares is then at least
-    # 1, and only rows of zeros reach the limit of 0.5.
-    largest = ops.stop_gradient(ops.max(ops.abs(embeddings), axis=-1, keepdims=True))
-    divisor = ops.where(largest > _SMALLEST, ops.minimum(largest, _LARGEST), ops.ones_like(largest))
+    # 1, or about 0 in a row of zeros.
+    largest = ops.max(ops.abs(ops.stop_gradient(embeddings)), axis=-1, keepdims=True)
+    is_zero = ops.cast(largest <= _SMALLEST, embeddings.dtype)
+    divisor = ops.minimum(largest, _LARGEST) + is_zero
     scaled = embeddings / divisor
-    squares = ops.sum(ops.square(scaled), axis=-1, keepdims=True)
-    return scaled, ops.rsqrt(ops.maximum(squares, 0.5)), divisor
+    squares = ops.sum(scaled * scaled, axis=-1, keepdims=True)
+    return scaled, ops.rsqrt(squares + is_zero / 2), divisor
