@@ -149,6 +149,8 @@ class Contrast:
 
     def zero_where_invalid(self, losses: Tensor) -> Tensor:
         """Returns the losses of valid anchors. Others are 0, without a gradient."""
+        if self._counts.known_valid and not self._ignores:
+            return losses
         return ops.where(self.valid, losses, ops.zeros_like(losses))
 
     # Sums

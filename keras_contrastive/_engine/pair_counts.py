@@ -75,30 +75,38 @@ class PairCounts:
             valid = ops.logical_and(valid, self.num_positives > 0)
         return valid if self.complete is None else ops.logical_and(valid, self.complete)
 
+    @property
+    def known_valid(self) -> bool:
+        """Whether shapes alone show that each anchor has a positive and a negative."""
+        batch = self._batch
+        num_rows = next(iter(batch.views.values())).shape[0] or 0
+        return num_rows > 1 and batch.ids is None and not batch.present and not self._single
+
     def _count(
-        self, among_rows: Callable[[str], Tensor], among_extra: Callable[[Candidates], Tensor]
+        self,
+        among_rows: Callable[[str], Tensor | int],
+        among_extra: Callable[[Candidates], Tensor | int],
     ) -> Tensor:
         columns = []
         for direction in self._directions:
             views = self._candidate_views(direction)
             counts = [among_rows(view) for view in views]
             counts += [among_extra(extra) for view in views for extra in self._extra[view]]
-            columns.append(sum(counts))
+            columns.append(sum(counts) + ops.zeros_like(self._batch.rows))
         dtype = next(iter(self._batch.views.values())).dtype
         return ops.cast(ops.stack(columns, axis=1), dtype)
 
-    def _num_rows(self, view: str) -> Tensor:
+    def _num_rows(self, view: str) -> Tensor | int:
         present = self._global_present.get(view)
         if present is None:
             return ops.shape(self._batch.gather(self._batch.rows))[0]
         return ops.sum(ops.cast(present, "int32"))
 
-    def _num_same(self, view: str) -> Tensor:
+    def _num_same(self, view: str) -> Tensor | int:
         """Number of rows of a view with the id of each row, the row itself included."""
         if self._batch.ids is None:
             present = self._batch.present.get(view)
-            rows = self._batch.rows
-            return ops.ones_like(rows) if present is None else ops.cast(present, "int32")
+            return 1 if present is None else ops.cast(present, "int32")
         present = self._global_present.get(view)
         return self._num_equal_ids if present is None else self._count_equal_ids(present)
 
@@ -110,7 +118,7 @@ class PairCounts:
         ids = self._batch.gather(self._batch.ids)
         return count_equal(self._batch.ids, ops.where(present, ids, ops.full_like(ids, MISSING_ID)))
 
-    def _num_same_among(self, extra: Candidates) -> Tensor:
+    def _num_same_among(self, extra: Candidates) -> Tensor | int:
         if self._batch.ids is None or extra.ids is None:
-            return ops.zeros_like(self._batch.rows)
+            return 0
         return count_equal(self._batch.ids, extra.ids)

@@ -10,6 +10,8 @@ from keras_contrastive import _checks
 from keras_contrastive._engine import view_name
 from keras_contrastive._typing import Layer, Reduction, Tensor
 
+_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+
 
 def value_with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
     """Returns `value`, with the gradient of `surrogate`."""
@@ -24,6 +26,16 @@ class Identity(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return y_pred
+
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
+        # PyTorch traces nothing, so what Keras does for masks and structures takes time in each
+        # step, as much as a small loss.
+        is_mean = sample_weight is None and self.reduction in _MEANS and y_pred.shape[0] != 0
+        if is_mean and keras.backend.backend() == "torch":
+            return ops.mean(y_pred)
+        return super().__call__(y_true, y_pred, sample_weight)
 
 
 def without_temperature(loss: str, arguments: Any, instead: str) -> Any:

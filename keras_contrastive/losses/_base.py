@@ -235,10 +235,10 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         With replicas, each replica computes the reduced loss of the global batch.
         """
         if batch.replicas is None or self.reduction in (None, "none"):
-            return self._reducer(ops.zeros_like(losses), losses, batch.sample_weight)
+            return self._reducer(losses, losses, batch.sample_weight)
         losses = batch.replicas.gather(losses)
         weights = batch.gather(batch.sample_weight)
-        reduced = self._reducer(ops.zeros_like(losses), losses, weights)
+        reduced = self._reducer(losses, losses, weights)
         # Keras divides means by the number of TensorFlow's replicas, but not sums.
         return reduced * batch.replicas.loss_scale if self.reduction == "sum" else reduced
 
@@ -284,8 +284,10 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         losses = self.per_direction(contrast, training)  # (batch, directions)
         if not directions:
             return losses[:, 0]
-        weights = ops.convert_to_tensor(list(directions.values()), dtype=losses.dtype)
-        return ops.sum(losses * weights, axis=1)
+        weights: Any = list(directions.values())
+        if len({*weights}) == 1:  # the default
+            return ops.sum(losses, axis=1) * weights[0]
+        return ops.sum(losses * ops.convert_to_tensor(weights, dtype=losses.dtype), axis=1)
 
     def _extra_candidates(
         self, hard_negatives: Mapping[Any, Any] | None, batch: Batch
