@@ -118,11 +118,17 @@ def programs_compiled(function):
 
 
 def largest_tensor(function, *inputs):
-    """Returns the number of elements of the largest tensor of a function and its gradients.
+    """Returns the number of elements of the largest tensor of a function and its gradients."""
+    return max(tensor_sizes(function, *inputs))
 
-    JAX and TensorFlow read it from the traced program, PyTorch from the results of all operations.
+
+def tensor_sizes(function, *inputs):
+    """Returns the number of elements of each tensor that a function and its gradients compute.
+
+    JAX and TensorFlow read them from the traced program, PyTorch from the results of all
+    operations.
     """
-    return _LARGEST[keras.backend.backend()](function, inputs)
+    return _SIZES[keras.backend.backend()](function, inputs)
 
 
 def lower_for_accelerators(function, *inputs, variables=()):
@@ -256,7 +262,7 @@ def _compile_tensorflow(function):
     return call
 
 
-def _largest_of_jax(function, inputs):
+def _sizes_of_jax(function, inputs):
     import jax
 
     def sizes(jaxpr):
@@ -270,10 +276,10 @@ def _largest_of_jax(function, inputs):
                     yield from sizes(part)
 
     evaluate = jax.value_and_grad(function, argnums=tuple(range(len(inputs))))
-    return max(sizes(jax.make_jaxpr(evaluate)(*map(ops.convert_to_tensor, inputs)).jaxpr))
+    return list(sizes(jax.make_jaxpr(evaluate)(*map(ops.convert_to_tensor, inputs)).jaxpr))
 
 
-def _largest_of_tensorflow(function, inputs):
+def _sizes_of_tensorflow(function, inputs):
     import tensorflow as tf
 
     def evaluate(*tensors):
@@ -293,26 +299,26 @@ def _largest_of_tensorflow(function, inputs):
         for node in nodes
         for shape in node.attr["_output_shapes"].list.shape
     ]
-    return max(int(np.prod(np.maximum(shape, 0), initial=1)) for shape in shapes)
+    return [int(np.prod(np.maximum(shape, 0), initial=1)) for shape in shapes]
 
 
-def _largest_of_torch(function, inputs):
+def _sizes_of_torch(function, inputs):
     import torch
 
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        largest = 0
+    found: list = []
 
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
             result = operation(*args, **(kwargs or {}))
             tensors = [
                 x for x in torch.utils._pytree.tree_leaves(result) if isinstance(x, torch.Tensor)
             ]
-            self.largest = max([self.largest, *(x.numel() for x in tensors)])
+            found.extend(x.numel() for x in tensors)
             return result
 
-    with Watch() as watch:
+    with Watch():
         _torch(function, inputs, False, ())
-    return watch.largest
+    return found
 
 
 def _second_of_jax(function, x):
@@ -354,10 +360,10 @@ _TRACERS = {
     "torch": lambda function: function,
 }
 _SECOND = {"jax": _second_of_jax, "tensorflow": _second_of_tensorflow, "torch": _second_of_torch}
-_LARGEST = {
-    "jax": _largest_of_jax,
-    "tensorflow": _largest_of_tensorflow,
-    "torch": _largest_of_torch,
+_SIZES = {
+    "jax": _sizes_of_jax,
+    "tensorflow": _sizes_of_tensorflow,
+    "torch": _sizes_of_torch,
 }
 _IMPLEMENTATIONS = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}
 _COMPILERS = {
