@@ -4,14 +4,14 @@
 
 Each call is one value with its gradient, compiled as `fit` compiles it: PyTorch runs operations one
 by one, JAX compiles, and TensorFlow compiles a function of batches of any size, with and without
-XLA. *Formula* is the loss as a user would write it in `keras.ops` (`peers.py`). *Native* is the same
-formula in the operations of PyTorch. JAX and TensorFlow compile both to the same program.
+XLA. *Formula* is the loss as a user would write it in `keras.ops` (`peers.py`). *Native* is the
+same formula in the operations of PyTorch. JAX and TensorFlow compile both to the same program.
 
 A *step* is one of `fit`, for two towers of one hidden layer: in `ContrastiveTrainer` with a loss of
 this library, in the same trainer with the formula, and in a plain `keras.Model` with the formula.
 
-Times are medians of interleaved calls, in milliseconds of the processor (all threads), so that other
-programs have little influence.
+Times are medians of interleaved calls, in milliseconds of the processor, summed over threads. Other
+programs on the machine slow down all of them.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--step", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
-    print("| what, mode | batch | ours, ms | formula | native | ours / formula | above, ms | target |")
+    print("| what, mode | batch | ours, ms | formula | native | ratio | above, ms | target |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for mode in measure.DEFAULT_MODES:
         for name in options.losses:
@@ -61,7 +61,8 @@ def time_losses(name, mode, batch, dim, repeats):
     """Returns milliseconds of a value with its gradient by the name of the implementation."""
     single = name == "SupCon"
     inputs = measure.embeddings(batch, dim, "float32", single)
-    functions = {"ours": peers.candidates([name], False)[0].make(batch), "formula": peers.PLAIN[name]}
+    functions = {candidate.who: candidate.make(batch) for candidate in peers.candidates([name], 0)}
+    functions["formula"] = functions.pop("plain")
     if measure.BACKEND == "torch":
         functions["native"] = in_torch(peers.PLAIN[name])
     steps = {who: value_and_gradient(function, mode, inputs) for who, function in functions.items()}
@@ -76,10 +77,11 @@ def time_losses(name, mode, batch, dim, repeats):
 
 
 def value_and_gradient(function, mode, inputs):
-    step = measure.value_and_gradient(function, mode if measure.BACKEND != "tensorflow" else "eager")
     if measure.BACKEND != "tensorflow":
-        return step
+        return measure.value_and_gradient(function, mode)
     import tensorflow as tf
+
+    step = measure.value_and_gradient(function, "eager")
 
     # `fit` compiles for batches of any size.
     signature = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in inputs]
@@ -95,7 +97,9 @@ def in_torch(formula):
         """The functions of `keras.ops` that the formulas use."""
 
         normalize = staticmethod(lambda x, axis: functional.normalize(x, dim=axis))
-        cast = staticmethod(lambda x, dtype: x.to(getattr(torch, str(dtype).removeprefix("torch."))))
+        cast = staticmethod(
+            lambda x, dtype: x.to(getattr(torch, str(dtype).removeprefix("torch.")))
+        )
         eye = staticmethod(lambda n, dtype="float32": torch.eye(n, dtype=getattr(torch, dtype)))
         arange = staticmethod(lambda n, dtype: torch.arange(n, dtype=getattr(torch, dtype)))
         log = staticmethod(lambda x: torch.log(torch.as_tensor(x)))

@@ -18,6 +18,13 @@ def value_with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
     return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
 
 
+def sum_over_directions(losses: Tensor, weights: Sequence[float]) -> Tensor:
+    """Sums losses `(batch, directions)` with the weights of the directions, `(batch,)`."""
+    if len({*weights}) == 1:  # the default: without a tensor of weights
+        return ops.sum(losses, axis=1) * weights[0]
+    return ops.sum(losses * ops.convert_to_tensor(weights, dtype=losses.dtype), axis=1)
+
+
 class Identity(keras.losses.Loss):
     """Returns `y_pred`, so that Keras weighs and reduces it."""
 

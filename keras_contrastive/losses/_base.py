@@ -20,6 +20,7 @@ from keras_contrastive.losses._arguments import (
     checked_ignore_above,
     checked_temperature,
     named_directions,
+    sum_over_directions,
 )
 from keras_contrastive.losses._stateless import StatelessLoss, check_state_can_change
 
@@ -284,10 +285,7 @@ class ContrastiveLoss(StatelessLoss, keras.losses.Loss):
         losses = self.per_direction(contrast, training)  # (batch, directions)
         if not directions:
             return losses[:, 0]
-        weights: Any = list(directions.values())
-        if len({*weights}) == 1:  # the default
-            return ops.sum(losses, axis=1) * weights[0]
-        return ops.sum(losses * ops.convert_to_tensor(weights, dtype=losses.dtype), axis=1)
+        return sum_over_directions(losses, list(directions.values()))
 
     def _extra_candidates(
         self, hard_negatives: Mapping[Any, Any] | None, batch: Batch
