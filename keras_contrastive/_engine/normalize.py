@@ -8,7 +8,7 @@ from keras_contrastive._engine.tiles import fits_one_tile
 from keras_contrastive._typing import Tensor
 
 _SMALLEST = 1e-12  # rows with smaller entries have no meaningful direction
-_LARGEST = 1e37  # XLA divides by multiplying with the reciprocal, and flushes that of 1e38 to zero
+_SHARE = 0.2  # XLA divides by multiplying with the reciprocal, and flushes that of 1e38 to zero
 
 
 def normalize(embeddings: Tensor) -> Tensor:
@@ -70,13 +70,13 @@ _normalize = with_gradient(_forward, _backward)
 
 
 def _parts(embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns rows divided by about their largest entry, 1 / their length, and the divisor."""
-    # The square of 1e30 overflows in float32, so rows are first divided by their largest entry. It
-    # may be detached, since the result does not depend on it. The sum of squares is then at least
-    # 1, or about 0 in a row of zeros.
+    """Returns rows divided by a share of their largest entry, 1 / their length, and the divisor."""
+    # The square of 1e30 overflows in float32, so rows are first divided by a share of their largest
+    # entry. It may be detached, since the result does not depend on it. The sum of squares is then
+    # at least 25, or about 0 in a row of zeros.
     largest = ops.max(ops.abs(ops.stop_gradient(embeddings)), axis=-1, keepdims=True)
     is_zero = ops.cast(largest <= _SMALLEST, embeddings.dtype)
-    divisor = ops.minimum(largest, _LARGEST) + is_zero
+    divisor = largest * _SHARE + is_zero
     scaled = embeddings / divisor
     squares = ops.sum(scaled * scaled, axis=-1, keepdims=True)
     return scaled, ops.rsqrt(squares + is_zero / 2), divisor
