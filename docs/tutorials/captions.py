@@ -139,4 +139,6 @@ embeddings = {
     "text": model.embedder("text").predict(tokens(captions[new, 1]), verbose=0),
 }
 scores, found = kc.evaluation.search(embeddings["text"], embeddings["image"], k=5)
-kc.viz.neighbors(list(captions[new[:5], 1]), images[new], found[:5], scores[:5], new[:5], new)
+queries, ids = list(captions[new[:5], 1]), new[:5]
+title = "Five captions, and the images that fit best"
+kc.viz.neighbors(queries, images[new], found[:5], scores[:5], ids, new, title=title)
