@@ -35,7 +35,7 @@ def tower():
 
 model = kc.ContrastiveTrainer({"top": tower(), "bottom": tower()})
 model.compile("adam", loss=kc.losses.InfoNCE(temperature=0.1))
-model.fit(
+log = model.fit(
     {name: half[known] for name, half in halves.items()}, batch_size=125, epochs=10, verbose=0
 )
 
