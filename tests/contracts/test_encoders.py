@@ -67,6 +67,7 @@ def test_compiled_outputs_equal_eager_outputs_for_every_batch_size(model, rows):
         np.testing.assert_allclose(output, to_numpy(eager[name])[:rows], atol=1e-5)
 
 
+@pytest.mark.slow_to_compile
 def test_a_loaded_model_gives_the_same_outputs(model, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

@@ -150,6 +150,7 @@ def test_row_without_weight_is_ignored(rng, name):
     assert measure(case.make(), (None, views, WEIGHTS)) == near(value)
 
 
+@pytest.mark.slow_to_compile
 @every_metric
 def test_batches_of_different_sizes(rng, case):
     batches = [

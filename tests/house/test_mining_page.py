@@ -41,6 +41,7 @@ def run(blocks, names):
         exec(block, names)
 
 
+@pytest.mark.slow_to_compile
 def test_search_measures_and_mining_run(names, monkeypatch):
     quick = functools.partialmethod(keras.Model.compile, **COMPILE_LEAST)
     monkeypatch.setattr(keras.Model, "compile", quick)

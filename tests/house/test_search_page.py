@@ -22,6 +22,7 @@ def names(tmp_path_factory):
         yield names
 
 
+@pytest.mark.slow_to_compile
 def test_neighbors_have_the_right_label(names):
     nearest = names["labels"][names["known"]][names["rows"][:, 0]]
     right = np.mean(nearest == names["labels"][names["new"]])

@@ -47,6 +47,7 @@ def test_predict_writes_the_most_likely_words_until_the_end():
     assert results["answer_accuracy"] == pytest.approx(share, abs=1e-6)
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("saved", SAVED)
 def test_generator_of_any_backend_writes_the_same(saved):
     expected = json.loads(saved_file(saved, KIND, "answers_from_{}.json").read_text())

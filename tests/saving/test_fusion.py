@@ -43,6 +43,7 @@ def test_ten_steps_equal_those_of_every_backend():
         np.testing.assert_allclose(found[name], values, rtol=2e-5, atol=2e-5, err_msg=name)
 
 
+@pytest.mark.slow_to_compile
 def test_loaded_model_equals_the_saved_one(tmp_path):
     model = trained()
     model.save(tmp_path / "model.keras")

@@ -59,6 +59,7 @@ def padded_rows(draw, rows=4):
 seeds = st.integers(-(2**31), 2**31 - 1)
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("name", EVERY)
 @hypothesis.given(ids=padded_rows(), seed=seeds)
 def test_padding_stays_at_the_end_and_kept_ids_stay_in_order(name, ids, seed):
