@@ -61,7 +61,8 @@ def time_losses(name, mode, batch, dim, repeats):
     """Returns milliseconds of a value with its gradient by the name of the implementation."""
     single = name == "SupCon"
     inputs = measure.embeddings(batch, dim, "float32", single)
-    functions = {candidate.who: candidate.make(batch) for candidate in peers.candidates([name], 0)}
+    candidates = peers.candidates([name], False, dim)
+    functions = {candidate.who: candidate.make(batch) for candidate in candidates}
     functions["formula"] = functions.pop("plain")
     if measure.BACKEND == "torch":
         functions["native"] = in_torch(peers.PLAIN[name])
