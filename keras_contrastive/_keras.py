@@ -82,6 +82,16 @@ def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
     layer.trainable = value
 
 
+def inner_layers(layers: Any) -> list[keras.layers.Layer]:
+    """Returns layers in a structure, and all layers inside them, without those of inputs.
+
+    `keras.Model.layers` misses the layers inside a layer that is no model.
+    """
+    outer = [layer for layer in keras.tree.flatten(layers) if layer is not None]
+    found = [inner for layer in outer for inner in layer._flatten_layers()]
+    return [layer for layer in found if not isinstance(layer, keras.layers.InputLayer)]
+
+
 def finish_build(layer: keras.layers.Layer) -> None:
     """Marks a layer as built. If it is frozen, freezes the layers that `build` created."""
     layer.built = True

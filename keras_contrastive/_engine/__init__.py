@@ -19,6 +19,7 @@ from keras_contrastive._engine.ids import (
     check_classes,
     check_ids,
     ids_of_array,
+    is_on_host,
     to_numpy,
     without_column_axis,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "ids_of_array",
     "is_found",
     "is_item",
+    "is_on_host",
     "item_rows",
     "largest_negatives",
     "log_gaussian_potential",

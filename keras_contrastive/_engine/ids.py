@@ -114,6 +114,11 @@ def check_classes(labels: np.ndarray, num_classes: int, name: str) -> None:
         )
 
 
+def is_on_host(x: Any) -> bool:
+    """Returns whether values can be read without waiting for a device: an array, list or number."""
+    return isinstance(x, np.ndarray) or not hasattr(x, "shape")
+
+
 def to_numpy(x: Any) -> np.ndarray:
     """Returns a list, or a tensor of any framework with known values, as a NumPy array."""
     if keras.ops.is_tensor(x):

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
+from keras_contrastive._engine.ids import is_on_host
 from keras_contrastive._engine.normalize import normalize
 from keras_contrastive._engine.targets import (
     NUMBERS,
@@ -83,7 +84,7 @@ def as_log_weights(
             f"Received: {argument} with dtype {dtype}."
         )
     values = as_column(argument, ops.convert_to_tensor(log_weights), num_rows, "number")
-    if _is_on_host(log_weights) and (present is None or _is_on_host(present)):
+    if is_on_host(log_weights) and (present is None or is_on_host(present)):
         given = np.asarray(log_weights).reshape(-1)
         check_finite(argument, given if present is None else given[np.ravel(present).astype(bool)])
     dtype = keras.backend.result_type(values.dtype, "float32")
@@ -92,10 +93,6 @@ def as_log_weights(
         mask = as_presence(argument, present, num_rows)
         values = ops.where(mask, values, ops.zeros_like(values))
     return ops.stop_gradient(values)
-
-
-def _is_on_host(x: ArrayLike) -> bool:
-    return isinstance(x, np.ndarray) or not hasattr(x, "shape")
 
 
 def check_finite(name: str, log_weights: np.ndarray) -> None:

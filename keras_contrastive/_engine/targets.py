@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine.ids import ids_of_array
+from keras_contrastive._engine.ids import ids_of_array, is_on_host
 from keras_contrastive._replicas import Replicas, current_replicas
 from keras_contrastive._typing import ArrayLike, Tensor
 
@@ -79,7 +79,7 @@ def as_ids(y_true: ArrayLike) -> Tensor:
         TypeError: If they are not integers.
         ValueError: If the shape is not `(batch,)` or `(batch, 1)`, or an id is out of range.
     """
-    if not hasattr(y_true, "shape") or isinstance(y_true, np.ndarray):
+    if is_on_host(y_true):
         return ops.convert_to_tensor(ids_of_array(y_true, "y_true"))
     dtype = dtype_name(y_true)
     if not dtype.startswith(("int", "uint")):

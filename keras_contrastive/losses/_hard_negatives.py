@@ -14,6 +14,7 @@ from keras_contrastive._engine import (
     as_log_weights,
     dtype_name,
     ids_of_array,
+    is_on_host,
 )
 from keras_contrastive._replicas import current_replicas
 from keras_contrastive._typing import ArrayLike, Tensor
@@ -97,7 +98,7 @@ def _as_embeddings(argument: str, given: Any, dim: int) -> Tensor:
 
 def _as_ids(argument: str, given: ArrayLike, embeddings: Tensor) -> Tensor:
     """Returns ids as int32 `(candidates,)`."""
-    on_host = not hasattr(given, "shape") or isinstance(given, np.ndarray)
+    on_host = is_on_host(given)
     given = np.asarray(given) if on_host else given
     shape, expected = _without_column(given.shape), _without_column(embeddings.shape[:-1])
     if len(shape) != len(expected) or _checks.differ(shape, expected):

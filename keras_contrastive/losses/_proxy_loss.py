@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
@@ -13,6 +12,7 @@ from keras_contrastive._engine import (
     check_classes,
     class_sums,
     ids_of_array,
+    is_on_host,
 )
 from keras_contrastive._keras import serialize
 from keras_contrastive._typing import ArrayLike, Config, Directions, Layer, Reduction, Tensor
@@ -129,8 +129,7 @@ class ProxyLoss(ContrastiveLoss):
             )
 
     def _check_labels(self, y_true: ArrayLike | None) -> None:
-        on_host = isinstance(y_true, np.ndarray) or not hasattr(y_true, "shape")
-        if y_true is not None and on_host:
+        if y_true is not None and is_on_host(y_true):
             check_classes(ids_of_array(y_true, "y_true"), self.num_classes, "y_true")
 
     def _extra_candidates(

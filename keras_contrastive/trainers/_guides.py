@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_contrastive._engine import zero_where_missing
+from keras_contrastive._keras import inner_layers
 from keras_contrastive._typing import Layers, Structure, Tensor
 from keras_contrastive.trainers._absent_rows import presence_by_modality
 
@@ -29,8 +30,9 @@ def check_guides(guides: Any, encoders: Layers, **trained: Any) -> None:
         raise TypeError(
             f"`guides` must be `None` or {expected}, like `encoders`. Received: guides={guides!r}."
         )
+    guiding = {id(layer) for layer in inner_layers(layers)}
     for argument, parts in {"encoders": encoders, **trained}.items():
-        if _with_parts(layers) & _with_parts(parts):
+        if any(id(layer) in guiding for layer in inner_layers(parts)):
             raise ValueError(
                 f"`guides` must be other layers than `{argument}`, since they are frozen. "
                 f"Received: guides={guides!r}. Pass a copy, with its weights."
@@ -40,13 +42,6 @@ def check_guides(guides: Any, encoders: Layers, **trained: Any) -> None:
             f"`guides` must have a layer for each of {', '.join(encoders)}, or for one of them. "
             f"Received: {', '.join(map(str, guides))}."
         )
-
-
-def _with_parts(layers: Any) -> set[int]:
-    """Returns the identities of layers and of all layers inside them, without those of inputs."""
-    outer = [layer for layer in keras.tree.flatten(layers) if layer is not None]
-    parts = [part for layer in outer for part in layer._flatten_layers()]
-    return {id(part) for part in parts if not isinstance(part, keras.layers.InputLayer)}
 
 
 def _is_one_of(guides: Mapping[str, Any], encoders: Mapping[str, Any]) -> bool:
