@@ -11,6 +11,8 @@ import keras
 from keras import ops
 from our_losses import OURS, TEMPERATURE, classes_of, items_of
 
+import keras_contrastive as kc
+
 BIAS = -10.0
 # The number of products of (batch, batch, dim) of a value and its gradient in tiles. The default is
 # four: logits, logits again, and two gradients. A view with itself needs three more. One view of
@@ -234,3 +236,28 @@ PEERS = [
         _matrices(8),
     ),
 ]
+
+
+class FunctionLoss(kc.losses.ContrastiveLoss):
+    """Wraps a function of two views as a loss of the trainer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def of_batch(self, batch, *args, **kwargs):
+        return self.function(*batch.views.values())
+
+
+class PlainModel(keras.Model):
+    """Towers by modality and the plain formula of InfoNCE, without this library."""
+
+    def __init__(self, towers):
+        super().__init__()
+        self.towers = towers
+
+    def call(self, x, training=None):
+        return [tower(x[name], training=training) for name, tower in self.towers.items()]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return PLAIN["InfoNCE"](*(ops.cast(z, "float32") for z in y_pred))

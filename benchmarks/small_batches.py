@@ -59,8 +59,7 @@ def print_row(what, batch, found, limit, floor):
 
 def time_losses(name, mode, batch, dim, repeats):
     """Returns milliseconds of a value with its gradient by the name of the implementation."""
-    single = name == "SupCon"
-    inputs = measure.embeddings(batch, dim, "float32", single)
+    inputs = measure.embeddings(batch, dim, "float32", peers.OURS[name].single)
     candidates = peers.candidates([name], False, dim)
     functions = {candidate.who: candidate.make(batch) for candidate in candidates}
     functions["formula"] = functions.pop("plain")
@@ -121,27 +120,6 @@ def in_torch(formula):
     return function
 
 
-class FormulaLoss(kc.losses.ContrastiveLoss):
-    """The plain formula of InfoNCE as a loss of the trainer."""
-
-    def of_batch(self, batch, *args, **kwargs):
-        return peers.PLAIN["InfoNCE"](*batch.views.values())
-
-
-class Model(keras.Model):
-    """Two towers and the plain formula of InfoNCE, without this library."""
-
-    def __init__(self, towers):
-        super().__init__()
-        self.towers = towers
-
-    def call(self, x):
-        return {name: tower(x[name]) for name, tower in self.towers.items()}
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return peers.PLAIN["InfoNCE"](*y_pred.values())
-
-
 class StepTimes(keras.callbacks.Callback):
     """Times each step of `fit`."""
 
@@ -160,8 +138,11 @@ def time_steps(batch, dim, repeats, steps=20):
     """Returns milliseconds of a step of `fit` by the name of the implementation."""
     models = {
         "ours": (kc.ContrastiveTrainer(towers(dim)), kc.losses.InfoNCE(peers.TEMPERATURE)),
-        "formula": (kc.ContrastiveTrainer(towers(dim)), FormulaLoss()),
-        "model": (Model(towers(dim)), None),
+        "formula": (
+            kc.ContrastiveTrainer(towers(dim)),
+            peers.FunctionLoss(peers.PLAIN["InfoNCE"]),
+        ),
+        "model": (peers.PlainModel(towers(dim)), None),
     }
     rng = np.random.default_rng(0)
     x = {name: rng.standard_normal((steps * batch, SIZE), dtype="float32") for name in ("a", "b")}

@@ -37,24 +37,13 @@ NAMES = [*DIRECT, "InfoNCE", "GammaContrastive", "GammaContrastive, in parts"]
 COLORS = dict(zip(NAMES, ["#2b5fc0", "#5dade2", "#7f8c8d", "#c0392b", "#e59866"], strict=True))
 
 
-class FunctionLoss(kc.losses.ContrastiveLoss):
-    """Wraps a function of two views as a loss of the trainer."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def of_batch(self, batch, *args, **kwargs):
-        return self.function(*batch.views.values())
-
-
 def make_loss(name, batch):
     if name in DIRECT:
         found = {
             candidate.who: candidate
             for candidate in peers.candidates(["InfoNCE"], name == "open_clip", DIM)
         }
-        return FunctionLoss(found[DIRECT[name]].make(batch))
+        return peers.FunctionLoss(found[DIRECT[name]].make(batch))
     if name == "InfoNCE":
         return kc.losses.InfoNCE(peers.TEMPERATURE)
     return kc.losses.GammaContrastive(peers.TEMPERATURE, num_items=batch)
@@ -91,7 +80,7 @@ def measure_all(size, options):
         for batch in options.batches or BATCHES[size]:
             if name in DIRECT:
                 candidate = who.get(DIRECT[name])
-                if candidate is None or candidate.stores(batch, 128) * 4 / 2**30 > options.limit:
+                if candidate is None or candidate.stores(batch, DIM) * 4 / 2**30 > options.limit:
                     continue
             command = [sys.executable, __file__, "--measure-one", json.dumps([size, name, batch])]
             done = subprocess.run(

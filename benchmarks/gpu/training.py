@@ -19,20 +19,6 @@ from gpu.towers import Sizes, towers
 LEARNING_RATE = 1e-4
 
 
-class PlainModel(keras.Model):
-    """Two towers and the plain formula of InfoNCE."""
-
-    def __init__(self, towers):
-        super().__init__()
-        self.image, self.text = towers["image"], towers["text"]
-
-    def call(self, x, training=None):
-        return [self.image(x["image"], training=training), self.text(x["text"], training=training)]
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return peers.PLAIN["InfoNCE"](*(keras.ops.cast(z, "float32") for z in y_pred))
-
-
 def run(part):
     sizes = Sizes.quick() if part.quick else Sizes()
     device.set_precision("TF32")
@@ -41,7 +27,7 @@ def run(part):
     micro = sizes.batch // 8
     fits = {
         "ContrastiveTrainer": lambda: compiled(kc.ContrastiveTrainer(towers(sizes)), ours()),
-        "plain Keras": lambda: compiled(PlainModel(towers(sizes))),
+        "plain Keras": lambda: compiled(peers.PlainModel(towers(sizes))),
         f"ContrastiveTrainer, micro_batch_size={micro}": lambda: compiled(
             kc.ContrastiveTrainer(towers(sizes), micro_batch_size=micro), ours()
         ),
