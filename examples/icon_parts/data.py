@@ -64,13 +64,6 @@ def load(cache, limit=None):
     )
 
 
-def held_out(drawings, task):
-    """Returns a mask of the drawings that are not trained on: a new artist, or unseen families."""
-    if task == "artist":
-        return drawings.artists == NEW_ARTIST
-    return drawings.split == {"families": "test", "validation": "validation"}[task]
-
-
 def fit_to_frame(image):
     """Crops the margin of a drawing and enlarges it to the same size, in its proportions."""
     from PIL import Image

@@ -20,7 +20,7 @@ class Search(NamedTuple):
     corpus: np.ndarray
 
 
-def searches(drawings, learn, data, task, artist=NEW_ARTIST, split="test"):
+def searches(drawings, learn, data, task):
     """Returns the searches of a task, a list of `Search`.
 
     Args:
@@ -30,8 +30,8 @@ def searches(drawings, learn, data, task, artist=NEW_ARTIST, split="test"):
         task: `WORDS`, the drawings of a name, or `DRAWINGS`, other artists' drawings of the thing.
             Drawings of the new artist are searched among those of the training.
     """
-    new = drawings.artists == artist
-    rows = np.flatnonzero(new if data == ARTIST else drawings.split == split)
+    new = drawings.artists == NEW_ARTIST
+    rows = np.flatnonzero(new if data == ARTIST else drawings.split == "test")
     if task == WORDS:
         first = np.unique(drawings.concepts[rows], return_index=True)[1]
         return [Search(rows[first], rows)]
