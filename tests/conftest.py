@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_contrastive import config
-from tests.helpers.backend import forget_compiled
+from tests.helpers.backend import forget_compiled, functions_run_eagerly
 
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("here")
@@ -18,6 +18,12 @@ hypothesis.settings.load_profile("here")
 ONE_CASE_IN = 7  # on JAX and TensorFlow, where most of the time is compilation
 UNSAMPLED = "every_case", "full"
 EXTRAS = "conformance", "drawings", "emoji_art", "towers", "viz"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--traced", action="store_true", help="trace the functions of all tests on TensorFlow"
+    )
 
 
 def pytest_collection_finish():
@@ -63,6 +69,22 @@ def _same_start():
     yield
     keras.config.set_dtype_policy("float32")
     config.set_tile_shape(None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _eager(pytestconfig):
+    """TensorFlow traces no training steps, which takes seconds, except for tests of that."""
+    with functions_run_eagerly(not pytestconfig.getoption("--traced")):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _traced(request):
+    if request.node.get_closest_marker("traced") is None:
+        yield
+        return
+    with functions_run_eagerly(False):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -17,6 +17,9 @@ from keras_contrastive._typing import Array, Tensor
 # which pairs count, bool `(queries, rows)`.
 Keep: TypeAlias = Callable[[slice, slice, Array], Array]
 
+# Blocks have a multiple of this number of rows. Matrix products compute the last rows of other
+# sizes with another order of sums, so that the cosines of equal rows would differ.
+_ROWS = 64
 _FEW_THRESHOLDS = 16  # so many comparisons of a tile take less time than sorting it
 
 
@@ -25,7 +28,7 @@ class Block(NamedTuple):
 
     Args:
         rows: Which rows they are.
-        unit: Float32 tensor `(size, dim)`. Later rows than those of `rows` are zero.
+        unit: Float32 tensor `(padded, dim)`. Later rows than those of `rows` are zero.
     """
 
     rows: slice
@@ -42,12 +45,13 @@ def unit_blocks(chunks: Iterable[Array], size: int) -> Iterator[Block]:
     Yields:
         Blocks, full ones except for the last.
     """
+    padded = -(-size // _ROWS) * _ROWS
     first, count, buffer = 0, 0, None
     for chunk in chunks:
         start = 0
         while start < len(chunk):
             if buffer is None:  # a new one, because tensors may share its memory
-                buffer = np.zeros((size, chunk.shape[1]), "float32")
+                buffer = np.zeros((padded, chunk.shape[1]), "float32")
             part = chunk[start : start + size - count]
             buffer[count : count + len(part)] = part
             start, count = start + len(part), count + len(part)

@@ -389,6 +389,7 @@ def test_text_of_a_temperature_shows_the_current_value():
     assert repr(temperature) == "LearnableTemperature(0.0668)"
 
 
+@pytest.mark.traced
 def test_text_is_available_in_a_traced_step():
     temperature, texts = layers.LearnableTemperature(), []
     temperature.build()

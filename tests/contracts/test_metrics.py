@@ -338,6 +338,7 @@ def test_fit_and_validation_report_the_whole_pass(trained):
     assert reported(last_epoch(history), "val_") == expected(batches_of(held_out, 7, trained))
 
 
+@pytest.mark.traced
 def test_compiled_fit_reports_the_whole_pass():
     x = pairs()
     model = trainer(InfoNCE(), learning_rate=0.0, metrics=all_metrics(), **COMPILE_MOST)

@@ -1,5 +1,6 @@
 """Functions of the tests that differ between the backends."""
 
+import contextlib
 import os
 import pathlib
 
@@ -49,6 +50,22 @@ def compiled(function):
 def traced(function):
     """Compiles a function of tensors of any shapes. PyTorch runs eagerly, the default of Keras."""
     return _TRACERS[keras.backend.backend()](function)
+
+
+@contextlib.contextmanager
+def functions_run_eagerly(eager):
+    """Sets whether TensorFlow runs functions without tracing them. Other backends do not change."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(eager)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 # Arguments of `gradients` that take the least time for one evaluation. Eagerly, JAX compiles each
@@ -225,7 +242,7 @@ def _tensorflow(function, inputs, compile_it, variables):
             value = function(*tensors)
         return value, tape.gradient(value, tensors, unconnected_gradients="zero")
 
-    value, grads = (tf.function(evaluate) if compile_it else evaluate)(
+    value, grads = (_trace_tensorflow(evaluate) if compile_it else evaluate)(
         *map(ops.convert_to_tensor, inputs)
     )
     return to_numpy(value), [to_numpy(grad) for grad in grads]
@@ -351,7 +368,7 @@ def _second_of_torch(function, x):
 def _trace_tensorflow(function):
     import tensorflow as tf
 
-    return tf.function(function)
+    return functions_run_eagerly(False)(tf.function(function))
 
 
 _TRACERS = {

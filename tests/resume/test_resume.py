@@ -71,6 +71,7 @@ def uninterrupted(tmp_path_factory):
     return train(trainer(), [backup])
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize(
     ("save_freq", "cut"), [("epoch", (2, 1)), (1, (1, 0)), (2, (2, 1)), (3, (3, 2))]
 )
@@ -116,6 +117,7 @@ def test_order_of_rows_differs_between_epochs():
     assert len({round(loss, 5) for loss in losses}) == 3
 
 
+@pytest.mark.traced
 def test_short_resumed_epoch_gives_no_warning(tmp_path, recwarn):
     backup = keras.callbacks.BackupAndRestore(tmp_path, save_freq=1)
     with pytest.raises(CutError):

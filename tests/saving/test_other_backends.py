@@ -26,6 +26,7 @@ def curves():
     return json.loads((folder_of(RELEASES[-1], KIND) / "curves.json").read_text())
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize("name", losses())
 @pytest.mark.every_case
 def test_curve_equals_that_of_every_backend(name, curves):

@@ -44,6 +44,7 @@ def losses(model, epochs):
     return history.history["loss"]
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize(
     "options",
     [
@@ -58,6 +59,7 @@ def test_training_is_equal_on_every_backend(options):
     assert int(model.augmenters.step) == 2 * 4 * 2
 
 
+@pytest.mark.traced
 def test_interrupted_training_continues_with_the_next_views(tmp_path):
     model = trainer()
     first = losses(model, epochs=1)

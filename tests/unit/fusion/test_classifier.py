@@ -65,6 +65,7 @@ def test_image_tokens_can_be_computed_once(separate_images):
     np.testing.assert_allclose(actual, to_numpy(separate_images(x)), atol=1e-5)
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize("separate", [False, True])
 def test_size_of_images_can_be_unknown_when_the_model_is_traced(separate):
     grid = keras.Sequential([keras.Input((None, None, 2)), keras.layers.Conv2D(6, 2, 2)])

@@ -350,6 +350,7 @@ def test_mean_by_id_is_a_mean_of_exponentials():
 # In a plain model
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize("draws", [1, 4, None])
 def test_draws_differ_in_each_compiled_step_of_a_plain_model(draws):
     x, y = embeddings(rows=32, dim=4)

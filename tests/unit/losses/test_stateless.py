@@ -98,6 +98,7 @@ class DynamicTracer(Tracer):
     pass
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize("name", STATEFUL)
 def test_a_traced_call_that_changes_state_raises(name):
     layers = built(STATEFUL[name]()).layers
@@ -110,6 +111,7 @@ def test_a_traced_call_that_changes_state_raises(name):
         check_state_can_change("Loss", *arguments, True)
 
 
+@pytest.mark.traced
 def test_a_traced_call_without_state_is_allowed():
     layers = built(InfoNCE(LearnableTemperature())).layers
     check_state_can_change("Loss", layers, DynamicTracer(), True)

@@ -156,6 +156,7 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize(
     "name",
     [

@@ -87,6 +87,7 @@ def test_queue_is_filled_and_saved_with_the_model(tmp_path):
     np.testing.assert_allclose(history[0], history[1], rtol=1e-5)
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize(
     "make",
     [

@@ -49,6 +49,7 @@ def test_every_tower_is_trained():
     assert min(moved) > 0
 
 
+@pytest.mark.traced
 def test_training_aligns_the_towers():
     x = pairs()
     model = compiled(

@@ -32,6 +32,7 @@ def test_row_numbers_are_the_ids_of_arrays_with_num_items_rows():
     assert step(model) == 3
 
 
+@pytest.mark.traced
 def test_row_numbers_follow_the_rows_through_a_shuffle():
     shuffled, in_order = trainer(learning_rate=0.0), trainer(learning_rate=0.0)
     shuffled.fit(pairs(), batch_size=24, shuffle=True, verbose=0)
@@ -87,6 +88,7 @@ def test_rows_of_validation_split_have_no_state():
     assert np.isfinite(rates(model)).all(axis=1).tolist() == [True] * 18 + [False] * 6
 
 
+@pytest.mark.traced
 @each_kind_of_data
 def test_data_sets_with_ids_train_as_arrays_do(kind):
     from_arrays, from_data = trainer(), trainer()
@@ -168,6 +170,7 @@ def test_each_evaluation_resets_the_metrics():
     assert model.evaluate(pairs(), verbose=0) == pytest.approx(first, rel=1e-6)
 
 
+@pytest.mark.traced
 def test_evaluation_changes_no_state():
     model = trainer()
     model.fit(pairs(), verbose=0)

@@ -55,6 +55,7 @@ def test_augmented_views_and_regularizers_see_the_whole_batch():
     np.testing.assert_allclose(trained(5, **parts)[1], trained(None, **parts)[1], rtol=1e-5)
 
 
+@pytest.mark.traced
 @pytest.mark.slow_to_compile
 def test_micro_batches_can_be_compiled(plain):
     np.testing.assert_allclose(trained(4, compiled=COMPILE_MOST)[1], plain[1], rtol=1e-4)

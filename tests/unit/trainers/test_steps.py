@@ -14,6 +14,7 @@ from tests.helpers.stateful import IDS, rates, rows, stateful_loss, step, traine
 from tests.helpers.towers import pairs, settle, tower, towers
 
 
+@pytest.mark.traced
 def test_compiled_step_equals_eager_step():
     eager, compiled = trainer(run_eagerly=True), trainer(**COMPILE_MOST)
     expected = eager.fit(pairs(), batch_size=8, shuffle=False, epochs=2, verbose=0)
@@ -23,6 +24,7 @@ def test_compiled_step_equals_eager_step():
     assert step(compiled) == step(eager) == 6
 
 
+@pytest.mark.traced
 def test_gradients_can_be_accumulated():
     model = ContrastiveTrainer(towers())
     model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), InfoNCE())
@@ -33,6 +35,7 @@ def test_gradients_can_be_accumulated():
     assert np.abs(model.get_weights()[0] - before).max() > 0
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_with_a_loss_in_float32(policy):
     keras.config.set_dtype_policy(policy)
