@@ -94,6 +94,8 @@ def neighbors(
                 draw = _draw_line if isinstance(found[row], str) else _draw_cell
                 label = f"query {number}, neighbor {place}"
                 draw(canvas, sizes, y, place, found[row], mark, score, label)
+        if not figure.axes:  # Notebooks show no figure without axes.
+            figure.add_axes((0, 0, 1, 1), label="texts").set_axis_off()
     return figure
 
 

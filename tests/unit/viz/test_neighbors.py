@@ -73,6 +73,13 @@ def test_texts_have_a_line_each_with_a_mark_and_a_score():
     assert "a query" in found
 
 
+def test_notebooks_show_texts():
+    """IPython shows a figure only if it has axes."""
+    figure = viz.neighbors(["a query"], ["u", "v"], np.array([[1, 0]]))
+    (axes,) = figure.axes
+    assert not axes.axison
+
+
 def test_long_texts_are_shortened_and_wrapped():
     figure = viz.neighbors(HOSTILE[-1:], HOSTILE[-1:], np.array([[0]]))
     assert sum("…" in word for word in words(figure)) == 2
