@@ -1,4 +1,4 @@
-"""The figures of docs/benchmarks.md are drawn from its tables."""
+"""The figures of docs/benchmarks.md and docs/results.md are drawn from their tables."""
 
 import pathlib
 import subprocess
@@ -17,4 +17,4 @@ def test_figures_are_drawn_from_the_tables(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     for path in tmp_path.iterdir():
         assert (ROOT / "docs" / path.name).exists()
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 6
