@@ -7,7 +7,12 @@ import numpy as np
 
 from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.viz._glyphs import drawable
-from keras_contrastive.viz._items import Items, are_strings, as_images, to_array
+from keras_contrastive.viz._items import Items, are_strings, as_images
+from keras_contrastive.viz._neighbor_checks import (
+    checked_rows,
+    checked_scores,
+    correct_neighbors,
+)
 from keras_contrastive.viz._style import (
     CORRECT,
     FAINT,
@@ -21,7 +26,6 @@ from keras_contrastive.viz._style import (
     new_figure,
 )
 
-_MOST_QUERIES, _MOST_NEIGHBORS = 50, 12
 _MARGIN, _GAP = 0.15, 0.1  # inches, as all sizes here
 _TEXT_COLUMN = 1.75  # width of a query that is a text
 _LARGEST_CELL = 1.05
@@ -69,15 +73,18 @@ def neighbors(
     >>> figure.get_suptitle()
     '2 of 4 neighbors are correct'
     """
-    rows = _checked_rows(rows, len(queries), len(corpus))
-    scores = _checked_scores(scores, rows)
-    correct = _correct(rows, query_ids, corpus_ids, len(corpus))
+    rows = checked_rows(rows, len(queries), len(corpus))
+    scores = checked_scores(scores, rows)
+    correct = correct_neighbors(rows, query_ids, corpus_ids, len(corpus))
     if title is None:
         title = "" if correct is None else f"{correct.sum()} of {rows.size} neighbors are correct"
     shown = _shown("queries", queries, np.arange(len(queries)))
     found = _shown("corpus", corpus, np.unique(rows))
-    texts = [title, *(item for item in (*shown.values(), *found.values()) if isinstance(item, str))]
-    sizes = _Sizes.of(are_strings(queries), are_strings(corpus), rows.shape[1])
+    items = [*shown.values(), *found.values()]
+    texts = [title, *(item for item in items if isinstance(item, str))]
+    shapes = [item.shape for item in items if not isinstance(item, str)]
+    ratio = min(max((height / width for height, width, _ in shapes), default=1.0), 1.0)
+    sizes = _Sizes.of(are_strings(queries), are_strings(corpus), rows.shape[1], ratio)
     top = 0.45 if title else _MARGIN
     height = top + len(rows) * sizes.block + _MARGIN
     with new_figure(height, texts) as figure:
@@ -105,25 +112,30 @@ class _Sizes:
 
     Args:
         query: Width of a query.
-        cell: Side of a neighbor that is an image.
+        cell: Width of a neighbor that is an image.
+        ratio: Height of an image over its width, at most 1.
         block: Height of a query with its neighbors.
     """
 
     query: float
     cell: float
+    ratio: float
     block: float
 
     @classmethod
-    def of(cls, text_queries: bool, text_corpus: bool, k: int) -> "_Sizes":
-        width = WIDTH - 2 * _MARGIN
+    def of(cls, text_queries: bool, text_corpus: bool, k: int, ratio: float) -> "_Sizes":
+        if text_corpus and text_queries:
+            return cls(_TEXT_COLUMN, 0.0, ratio, k * _LINE + 2 * _GAP)
         if text_corpus:
-            query = _TEXT_COLUMN if text_queries else _LARGEST_CELL
-            return cls(query, 0.0, max(query * (not text_queries), k * _LINE) + 2 * _GAP)
+            height = max(ratio * _LARGEST_CELL, k * _LINE)
+            return cls(_LARGEST_CELL, 0.0, ratio, height + 2 * _GAP)
+        space = WIDTH - 2 * _MARGIN - (k + 1) * _GAP
         if text_queries:
-            cell = min((width - _TEXT_COLUMN - (k + 1) * _GAP) / k, _LARGEST_CELL)
-            return cls(_TEXT_COLUMN, cell, cell + _CAPTION + _GAP)
-        cell = min((width - (k + 1) * _GAP) / (k + 1), _LARGEST_CELL)
-        return cls(cell, cell, cell + _CAPTION + _GAP)
+            cell = min((space - _TEXT_COLUMN) / k, _LARGEST_CELL)
+            height = max(ratio * cell, 2 * _LINE)
+            return cls(_TEXT_COLUMN, cell, ratio, height + _CAPTION + _GAP)
+        cell = min(space / (k + 1), _LARGEST_CELL)
+        return cls(cell, cell, ratio, ratio * cell + _CAPTION + _GAP)
 
 
 class _Canvas:
@@ -133,8 +145,10 @@ class _Canvas:
         self.figure = figure
         self.height = height
 
-    def image(self, x: float, y: float, side: float, image: Array, color: str, label: str) -> None:
-        place = (x / WIDTH, 1 - (y + side) / self.height, side / WIDTH, side / self.height)
+    def image(
+        self, x: float, y: float, width: float, height: float, image: Array, color: str, label: str
+    ) -> None:
+        place = (x / WIDTH, 1 - (y + height) / self.height, width / WIDTH, height / self.height)
         axes = self.figure.add_axes(place, label=label)
         axes.imshow(image)
         axes.set(xticks=[], yticks=[])
@@ -182,9 +196,9 @@ class _Canvas:
 
 def _draw_query(canvas: _Canvas, sizes: _Sizes, y: float, item: Any, label: str) -> None:
     if not isinstance(item, str):
-        canvas.image(_MARGIN, y, sizes.query, item, MUTED, label)
+        canvas.image(_MARGIN, y, sizes.query, sizes.ratio * sizes.query, item, MUTED, label)
         return
-    space = sizes.cell or sizes.block - 2 * _GAP
+    space = sizes.block - (_CAPTION + _GAP if sizes.cell else 2 * _GAP)
     lines = max(int(space / _LINE), 1)
     canvas.wrapped(_MARGIN, y + space / 2, drawable(item), sizes.query - _GAP, lines)
 
@@ -201,9 +215,10 @@ def _draw_cell(
 ) -> None:
     x = _MARGIN + sizes.query + 2 * _GAP + place * (sizes.cell + _GAP)
     color = FAINT if mark is None else CORRECT if mark else WRONG
-    canvas.image(x, y, sizes.cell, item, color, label)
+    height = sizes.ratio * sizes.cell
+    canvas.image(x, y, sizes.cell, height, item, color, label)
     caption = " ".join(part for part in (_mark(mark), _score(score)) if part)
-    middle, below = x + sizes.cell / 2, y + sizes.cell + _CAPTION / 2
+    middle, below = x + sizes.cell / 2, y + height + _CAPTION / 2
     color = MUTED if mark is None else color
     canvas.text(middle, below, caption, ha="center", size=SMALL, color=color)
 
@@ -242,52 +257,3 @@ def _shown(name: str, items: Items, rows: Array) -> dict[int, Any]:
     chosen = [items[int(row)] for row in rows]
     shown = [str(item) for item in chosen] if are_strings(items) else as_images(name, chosen)
     return dict(zip(rows.tolist(), shown, strict=True))
-
-
-def _checked_rows(rows: ArrayLike, num_queries: int, num_corpus: int) -> Array:
-    rows = to_array(rows)
-    if rows.ndim != 2 or rows.dtype.kind not in "iu" or len(rows) != num_queries or not rows.size:
-        raise ValueError(
-            "`rows` must be integers `(queries, k)`, with one line for each query. "
-            f"Received: rows {rows.shape} of dtype {rows.dtype}, {num_queries} queries."
-        )
-    if rows.min() < 0 or rows.max() >= num_corpus:
-        raise ValueError(
-            f"`rows` must be row numbers of the corpus, in [0, {num_corpus}). "
-            f"Received: row numbers in [{rows.min()}, {rows.max()}]."
-        )
-    if rows.shape[0] > _MOST_QUERIES or rows.shape[1] > _MOST_NEIGHBORS:
-        raise ValueError(
-            f"`rows` must have at most {_MOST_QUERIES} queries and {_MOST_NEIGHBORS} neighbors. "
-            f"Received: rows {rows.shape}. Pass some of them, such as `queries[:8]` and "
-            "`rows[:8, :10]`."
-        )
-    return rows
-
-
-def _checked_scores(scores: ArrayLike | None, rows: Array) -> Array | None:
-    scores = None if scores is None else to_array(scores)
-    if scores is not None and scores.shape != rows.shape:
-        raise ValueError(
-            "`scores` must have the shape of `rows`. "
-            f"Received: scores {scores.shape}, rows {rows.shape}."
-        )
-    return scores
-
-
-def _correct(rows: Array, query_ids: Any, corpus_ids: Any, num_corpus: int) -> Array | None:
-    """Returns which neighbors have the id of their query, `(queries, k)`, or `None`."""
-    if query_ids is None and corpus_ids is None:
-        return None
-    if query_ids is None or corpus_ids is None:
-        raise ValueError(
-            "`query_ids` and `corpus_ids` must both be given, or none of them. Received: "
-            f"only {'corpus_ids' if query_ids is None else 'query_ids'}."
-        )
-    query_ids, corpus_ids = to_array(query_ids).reshape(-1), to_array(corpus_ids).reshape(-1)
-    if len(query_ids) != len(rows) or len(corpus_ids) != num_corpus:
-        raise ValueError(
-            "`query_ids` and `corpus_ids` must have one id for each query and each item. Received: "
-            f"{len(query_ids)} and {len(corpus_ids)} ids, {len(rows)} queries, {num_corpus} items."
-        )
-    return query_ids[:, None] == corpus_ids[rows]

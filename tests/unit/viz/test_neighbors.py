@@ -85,6 +85,14 @@ def test_long_texts_are_shortened_and_wrapped():
     assert sum("…" in word for word in words(figure)) == 2
 
 
+def test_flat_images_have_no_empty_space():
+    flat, square = (viz.neighbors(images(3, (h, 8, 3)), images(6, (h, 8, 3)), ROWS) for h in (2, 8))
+    assert flat.get_figheight() < square.get_figheight() / 2
+    for axes in flat.axes:
+        width, height = axes.get_window_extent().size
+        assert height == pytest.approx(width / 4)
+
+
 def test_without_ids_nothing_is_marked():
     figure = viz.neighbors(images(3), images(), ROWS)
     assert figure.get_suptitle() == ""
