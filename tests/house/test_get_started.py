@@ -41,10 +41,10 @@ def fit_page():
 
 
 @pytest.mark.slow_to_compile
-def test_both_models_of_the_page_train(fit_page):
+def test_the_models_of_the_page_train(fit_page):
     for block in python_blocks(FIT)[1:]:
         exec(block, fit_page)
-    for name in ("model", "simclr"):
+    for name in ("model", "simclr", "own"):
         assert np.isfinite(fit_page[name].history.history["loss"]).all()
 
 
