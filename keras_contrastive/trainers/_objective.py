@@ -108,7 +108,7 @@ class ObjectiveModel(PredictingModel):
     def add_features(
         self, embeddings: dict[str, Tensor], features: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        return self._penalties.extend(embeddings, features)
+        return self._penalties.extend(embeddings, features) if self.regularizers else embeddings
 
     # Hooks
 
@@ -172,7 +172,9 @@ class ObjectiveModel(PredictingModel):
             batch, second = self._batch(
                 x, y, embeddings, sample_weight, extras, directions, training
             )
-            compared = self.compared(batch, second, directions, training)
+            compared = batch
+            if self.predictors is not None:
+                compared = self.compared(batch, second, directions, training)
             total = self._contrast(compared, directions, x, training)
             if self.regularizers:
                 seen = batch.with_views({**embeddings, **batch.views})

@@ -134,7 +134,7 @@ class PredictingModel(EmbeddingModel):
     def compared(
         self, batch: Batch, second: SecondEmbeddings, directions: Directions, training: bool
     ) -> Batch:
-        """Returns the batch that the loss gets. With predictors: their outputs, and targets.
+        """Returns the batch that the loss gets: outputs of the predictors, and targets.
 
         Args:
             batch: The views of the batch.
@@ -142,8 +142,6 @@ class PredictingModel(EmbeddingModel):
             directions: The directions of the loss.
             training: Whether this is a training step.
         """
-        if self.predictors is None:
-            return batch
         views, present = {}, {}
         for name in dict.fromkeys(name for pair in directions for name in pair):
             if name.endswith(PREDICTED):

@@ -22,8 +22,8 @@ MAY_IMPORT = {
     "layers": {"_engine", "_draws"},
     "trainers": {"losses", "layers", "_engine", "_replicas", "_portable"},
     "fusion": {
-        *("trainers", "losses", "layers", "encoders", "augmentation", "metrics"),
-        *("_engine", "_draws", "_portable", "_tokens", "_transformer", "_transformer_block"),
+        *("trainers", "layers", "augmentation", "metrics"),
+        *("_engine", "_draws", "_portable", "_tokens", "_transformer"),
     },
     "metrics": {"_engine"},
     "evaluation": {"_engine"},
