@@ -17,10 +17,12 @@ def with_gradient(
     Args:
         forward: Maps the inputs to a tensor, and to anything that `backward` needs besides the
             inputs. There is a single result, because Keras on PyTorch passes one upstream gradient.
-        backward: Called as `backward(upstream, kept, *inputs)`. Returns one gradient per input.
+        backward: Called as `backward(upstream, kept, *inputs)`. Returns the gradients of the first
+            inputs. The others have none.
 
     Returns:
-        The function of the inputs.
+        The function of the inputs. Both functions must get all tensors as inputs: JAX may call
+        them after the trace in which they were made, whose tensors are then gone.
     """
 
     @ops.custom_gradient
@@ -35,7 +37,8 @@ def with_gradient(
             if upstream is None:
                 (upstream,) = args
                 args = stored
-            return backward(upstream, kept, *args)
+            gradients = backward(upstream, kept, *args)
+            return *gradients, *[None] * (len(args) - len(gradients))
 
         return result, gradient
 

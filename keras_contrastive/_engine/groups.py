@@ -39,22 +39,22 @@ def products_with_others_of_the_group(rows: Tensor, more: Sequence[Tensor], ids:
     Returns:
         `(batch,)`.
     """
-    groups, batch = groups_by_id(ids), ops.shape(rows)[0]
 
-    def forward(rows: Tensor, *more: Tensor) -> tuple[Tensor, None]:
-        others = sum_over_group(ops.concatenate([rows, *more]), groups)[:batch] - rows
-        return ops.sum(rows * others, axis=1), None
+    def forward(rows: Tensor, groups: Tensor, *more: Tensor) -> tuple[Tensor, None]:
+        totals = sum_over_group(ops.concatenate([rows, *more]), groups)
+        return ops.sum(rows * (totals[: ops.shape(rows)[0]] - rows), axis=1), None
 
-    def backward(upstream: Tensor, _: None, rows: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
-        weights = ops.expand_dims(upstream, 1)
+    def backward(
+        upstream: Tensor, _: None, rows: Tensor, groups: Tensor, *more: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        batch, weights = ops.shape(rows)[0], ops.expand_dims(upstream, 1)
         totals = sum_over_group(ops.concatenate([rows, *more]), groups)
         # As an anchor and as a candidate, a row is not among the others: subtract it twice.
         anchor_grads = (totals[:batch] - 2 * rows) * weights
         weighted = ops.concatenate([rows * weights, *map(ops.zeros_like, more)])
         candidate_grads = sum_over_group(weighted, groups)
         ends = list(itertools.accumulate((ops.shape(part)[0] for part in more), initial=batch))
-        return anchor_grads + candidate_grads[:batch], *(
-            candidate_grads[a:b] for a, b in itertools.pairwise(ends)
-        )
+        parts = [candidate_grads[a:b] for a, b in itertools.pairwise(ends)]
+        return anchor_grads + candidate_grads[:batch], None, *parts
 
-    return with_gradient(forward, backward)(rows, *more)
+    return with_gradient(forward, backward)(rows, groups_by_id(ids), *more)

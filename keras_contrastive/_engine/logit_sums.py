@@ -58,15 +58,21 @@ def logit_sums(
     b = a if b is None else b
     if fits_one_tile(a, b):
         return sums.in_one_tile(**inputs)
-    packed = _with_tiled_gradient(sums, tuple(inputs))(*inputs.values())
+    packed = _with_tiled_gradient(sums, tuple(inputs))(*inputs.values(), *masks.tensors())
     num_rows, num_columns = ops.shape(a)[0], ops.shape(b)[0] if two_sided else 0
     columns = packed[num_rows : num_rows + num_columns] if two_sided else None
     return packed[:num_rows], columns, packed[num_rows + num_columns :] if paired else None
 
 
 def _with_tiled_gradient(sums: "_TiledSums", names: Sequence[str]) -> Callable[..., Tensor]:
+    """Returns a function of the inputs with these names, and then of the tensors of the masks."""
+
+    def split(values: Sequence[Tensor]) -> tuple["_TiledSums", dict[str, Tensor]]:
+        return sums.with_masks(values[len(names) :]), dict(zip(names, values, strict=False))
+
     def forward(*values: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        rows, columns, pairs = sums.forward(**dict(zip(names, values, strict=True)))
+        sums, inputs = split(values)
+        rows, columns, pairs = sums.forward(**inputs)
         totals = tuple(
             part if part is None else ops.stop_gradient(part) for part in (rows, columns)
         )
@@ -77,9 +83,11 @@ def _with_tiled_gradient(sums: "_TiledSums", names: Sequence[str]) -> Callable[.
     def backward(
         upstream: Tensor, totals: tuple[Tensor | None, ...], *values: Tensor
     ) -> tuple[Tensor, ...]:
-        inputs = {name: ops.stop_gradient(x) for name, x in zip(names, values, strict=True)}
-        grads = sums.backward(ops.stop_gradient(upstream), totals, **inputs)
-        return tuple(once_differentiable(grads[name], upstream, *values) for name in names)
+        sums, inputs = split(values)
+        detached = {name: ops.stop_gradient(x) for name, x in inputs.items()}
+        grads = sums.backward(ops.stop_gradient(upstream), totals, **detached)
+        differentiable = inputs.values()
+        return tuple(once_differentiable(grads[name], upstream, *differentiable) for name in names)
 
     return with_gradient(forward, backward)
 
@@ -94,6 +102,11 @@ class _TiledSums:
         self.masks = masks
         self.two_sided = two_sided
         self.paired = paired
+
+    def with_masks(self, tensors: Sequence[Tensor]) -> "_TiledSums":
+        """Returns the same sums with other tensors of the masks."""
+        masks = self.masks.with_tensors(tensors)
+        return _TiledSums(self.terms, masks, self.two_sided, self.paired)
 
     def in_one_tile(
         self,

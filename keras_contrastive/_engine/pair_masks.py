@@ -1,6 +1,8 @@
 """Masks and weights of the pairs of anchors and candidates."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 from keras_contrastive._typing import Tensor
 
@@ -33,3 +35,17 @@ class PairMasks:
     log_weights: tuple[Tensor | None, Tensor | None] = (None, None)
     guides: tuple[Tensor, Tensor] | None = None
     thresholds: tuple[Tensor | None, Tensor | None] = (None, None)
+
+    def tensors(self) -> list[Tensor]:
+        """Returns all tensors."""
+        pairs = [pair for pair in vars(self).values() if pair is not None]
+        return [x for pair in pairs for x in pair if x is not None]
+
+    def with_tensors(self, tensors: Iterable[Tensor]) -> "PairMasks":
+        """Returns the masks with other tensors, in the order of `tensors`."""
+        others = iter(tensors)
+        pairs: dict[str, Any] = {
+            name: pair and tuple(None if x is None else next(others) for x in pair)
+            for name, pair in vars(self).items()
+        }
+        return PairMasks(**pairs)

@@ -53,7 +53,10 @@ def triplet_sums(rule: TripletRule, rows: Side, columns: Side) -> tuple[Tensor, 
     if fits_one_tile(rows["z"], columns["z"]):
         return _sums_of_block(rule, rows, columns)
     num_rows = ops.shape(rows["z"])[0]
-    packed = _with_blocked_gradient(rule, rows, columns)(rows["z"], columns["z"])
+    attributes = [[side[name] for name in side if name != "z"] for side in (rows, columns)]
+    packed = _with_blocked_gradient(rule, rows, columns)(
+        rows["z"], columns["z"], *attributes[0], *attributes[1]
+    )
     return packed[:num_rows], ops.stop_gradient(packed[num_rows:])
 
 
@@ -101,18 +104,29 @@ def _side_of_extra(batch: Batch, extra: Candidates) -> Side:
 
 
 def _with_blocked_gradient(rule: TripletRule, rows: Side, columns: Side) -> Any:
-    shape = rows_per_block(rows["z"], columns["z"]), None
+    """Returns a function of both embeddings, and then of the other tensors of both sides."""
+    names = [[name for name in side if name != "z"] for side in (rows, columns)]
 
-    def forward(a: Tensor, b: Tensor) -> tuple[Tensor, None]:
+    def sides(a: Tensor, b: Tensor, attributes: Sequence[Tensor]) -> tuple[Side, Side]:
+        parts = attributes[: len(names[0])], attributes[len(names[0]) :]
+        rows, columns = (
+            dict(zip(keys, part, strict=True)) for keys, part in zip(names, parts, strict=True)
+        )
+        return {"z": a, **rows}, {"z": b, **columns}
+
+    def forward(a: Tensor, b: Tensor, *attributes: Tensor) -> tuple[Tensor, None]:
         def visit(rows: Side, columns: Side, results: Side, _: Side) -> tuple[Side, Side]:
             sums, counts = _sums_of_block(rule, rows, columns)
             return {"sum": results["sum"] + sums, "count": results["count"] + counts}, {}
 
         start = {name: ops.zeros_like(a[:, 0]) for name in ("sum", "count")}
-        found, _ = for_each_tile(visit, {**rows, "z": a}, {**columns, "z": b}, start, {}, shape)
+        shape = rows_per_block(a, b), None
+        found, _ = for_each_tile(visit, *sides(a, b, attributes), start, {}, shape)
         return ops.concatenate([found["sum"], found["count"]]), None
 
-    def backward(upstream: Tensor, _: None, a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+    def backward(
+        upstream: Tensor, _: None, a: Tensor, b: Tensor, *attributes: Tensor
+    ) -> tuple[Tensor, ...]:
         inputs = upstream, a, b
         upstream, a, b = map(ops.stop_gradient, inputs)
 
@@ -130,13 +144,14 @@ def _with_blocked_gradient(rule: TripletRule, rows: Side, columns: Side) -> Any:
                 {"z": column_grads["z"] + 2 * column_grad},
             )
 
+        rows, columns = sides(a, b, attributes)
         row_grads, column_grads = for_each_tile(
             visit,
-            {**rows, "z": a, "upstream": upstream[: ops.shape(a)[0]]},
-            {**columns, "z": b},
+            {**rows, "upstream": upstream[: ops.shape(a)[0]]},
+            columns,
             {"z": ops.zeros_like(a)},
             {"z": ops.zeros_like(b)},
-            shape,
+            (rows_per_block(a, b), None),
         )
         return tuple(once_differentiable(x["z"], *inputs) for x in (row_grads, column_grads))
 

@@ -14,6 +14,7 @@ from tests.helpers.backend import (
     compiled,
     gradients,
     to_numpy,
+    traced,
     value_and_gradients,
 )
 from tests.reference.differences import numeric_gradient
@@ -131,6 +132,17 @@ def test_compiled_equals_eager(case):
     fast = value_and_gradients(lambda a, b: loss(None, (a, b)), a, b, compiled=True)
     np.testing.assert_allclose(fast[0], eager[0], rtol=1e-5)
     np.testing.assert_allclose(fast[1], eager[1], atol=1e-5)
+
+
+@every_variant
+@pytest.mark.parametrize("tiles", [(4, 3)], indirect=True, ids=str)
+def test_a_function_can_be_compiled_before_it_is_differentiated(case, tiles):
+    # As in the body of a loop: its gradient is made from what the compiler has traced.
+    z, ids = embeddings(rows=5), np.array(SOME_EQUAL)
+    loss = case.make(temperature=0.5)
+    expected = gradients(lambda a, b: loss(ids, (a, b)), *z)
+    found = gradients(traced(lambda a, b: loss(ids, (a, b))), *z)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @each_loss
