@@ -2,9 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
 
-from tests.helpers.markdown import read
+from tests.helpers.markdown import python_blocks, read
 from tests.house.test_site import tool
 
 tutorials = tool("tutorials")
@@ -39,3 +40,32 @@ def test_a_page_has_its_figures(name):
 def test_each_page_has_a_source():
     pages = {path.stem for path in tutorials.FOLDER.glob("*.md")}
     assert pages == {*NAMES, "index"}
+
+
+@pytest.mark.towers
+def test_the_clip_of_the_page_trains_and_is_saved(rng, tmp_path, monkeypatch):
+    """The page loads a published CLIP. Here, a small one with random weights takes its place."""
+    import finetune_clip
+    import keras_hub
+
+    names = np.array(["a red apple", "a green pear", "two plums", "a cat"] * 4)
+    clip, preprocess = finetune_clip.small("clip", names.tolist())
+    before = [np.array(weights) for weights in clip.get_weights()]
+    models = keras_hub.models
+    monkeypatch.setattr(models.CLIPBackbone, "from_preset", lambda preset: clip)
+    monkeypatch.setattr(models.CLIPPreprocessor, "from_preset", lambda preset: preprocess)
+    monkeypatch.chdir(tmp_path)
+    drawings = rng.integers(0, 256, (len(names), 96, 96, 3)).astype("uint8")
+    (block,) = [
+        block
+        for block in python_blocks(tutorials.FOLDER / "finetune.md")
+        if "CLIPBackbone" in block
+    ]
+    page = {"names": names, "drawings": drawings}
+    exec(block, page)
+    assert np.isfinite(page["clip_model"].history.history["loss"]).all()
+    monkeypatch.undo()
+    saved = models.Backbone.from_preset(str(tmp_path / "clip_emoji"))
+    after = saved.get_weights()
+    changed = [np.abs(a - b).max() > 0 for a, b in zip(after, before, strict=True)]
+    assert 0 < sum(changed) < len(changed) / 2  # blocks of the text tower, and the temperature
