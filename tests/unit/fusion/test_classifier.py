@@ -158,6 +158,7 @@ def test_tower_without_a_config_must_be_passed():
 # Training
 
 
+@pytest.mark.traced
 @pytest.mark.slow_to_compile
 @pytest.mark.parametrize("separate", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_classifier_of_two_images_learns_after_another_task(separate):

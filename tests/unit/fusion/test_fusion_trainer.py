@@ -257,6 +257,7 @@ def test_towers_can_be_frozen_or_convolutional():
         np.testing.assert_array_equal(to_numpy(weight), expected)
 
 
+@pytest.mark.traced
 @pytest.mark.slow_to_compile
 def test_training_aligns_towers_and_restores_words():
     optimizer = keras.optimizers.Adam(0.01)
@@ -273,6 +274,7 @@ def test_training_aligns_towers_and_restores_words():
     assert shapes == dict.fromkeys(x, (64, 4))
 
 
+@pytest.mark.traced
 @pytest.mark.full
 def test_training_tells_pairs_from_hard_negatives():
     encoders = towers(dim=32, num_heads=4, hidden_dim=None)

@@ -20,6 +20,7 @@ def model():
     return model
 
 
+@pytest.mark.traced
 @pytest.mark.slow_to_compile
 def test_generator_learns_and_writes_answers_that_need_both_inputs():
     x, _, answers = questions(128)

@@ -180,6 +180,7 @@ def test_sizes_beyond_the_embeddings_raise_and_leave_the_trainer_as_it_was():
     assert 1e-4 < abs(history["temperature"][0] - 0.5) < 0.02
 
 
+@pytest.mark.traced
 @pytest.mark.slow_to_compile
 def test_truncated_embeddings_find_more_than_those_of_a_plain_model():
     generator = np.random.default_rng(0)
