@@ -141,9 +141,9 @@ for first, second in (("heads", "image locked"), ("heads", "both")):
 # Linear heads on frozen features reach 0.40, fourteen times chance. Training more weights does not
 # help here, and training both backbones on 1,127 emoji is worse. So begin with heads, and keep more
 # only if a search on held-out data improves. The figure shows what eight random names find with the
-# heads of step 1, without names of people. Neighbors in orange are other emoji.
+# heads of step 1, without names of people: one is among its first six, and the others are related.
 
-# %% alt="Eight names and the six emoji that each finds with trained heads. Some find their own."
+# %% alt="Eight names and the six emoji that each finds with trained heads. One finds its own."
 vectors, _ = results["heads"]
 scores, rows = kc.evaluation.search(vectors["text"], vectors["image"], k=6)
 others = np.flatnonzero(emoji.group[test] != "people-and-body")
