@@ -32,7 +32,8 @@ def main():
     step = table(page, "small towers (192 → 256 → 128, dense)")
     draw_step(step, out / "step_memory.png")
     draw_less_data(table(page, "share (emoji)"), out / "less_data.png")
-    draw_gap(table(page, "training"), out / "information_gap.png")
+    bound = re.search(r"exact alignment is ([\d.]+\d)", page)
+    draw_gap(table(page, "training"), float(bound[1]), out / "information_gap.png")
 
 
 def table(page, first):
@@ -164,7 +165,7 @@ def draw_less_data(columns, path):
     _save(figure, axis, path)
 
 
-def draw_gap(columns, path):
+def draw_gap(columns, bound, path):
     names, distances, losses = list(columns.values())[:3]
     figure, axis = _axes()
     found = dict(zip(names, zip(distances, losses, strict=True), strict=True))
@@ -175,8 +176,8 @@ def draw_gap(columns, path):
         color = ORANGE if name.startswith("alignment") else BLUE
         axis.plot(*point, color=color, marker="o")
         _label(axis, name.strip("`"), point, offsets.get(name, (8, -3)), color)
-    axis.axhline(1.401, color=GRAY, linewidth=1, linestyle="--", zorder=0)
-    _label(axis, "bound of exact alignment", (1.75, 1.401), (0, 4), GRAY, "right")
+    axis.axhline(bound, color=GRAY, linewidth=1, linestyle="--", zorder=0)
+    _label(axis, "bound of exact alignment", (1.75, bound), (0, 4), GRAY, "right")
     axis.set(
         title="Stronger alignment loses information, separation keeps it",
         xlabel="mean distance of an item's two embeddings",

@@ -2,8 +2,8 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
+import keras
 from keras import ops
 
 from keras_contrastive._engine.batch import Batch
@@ -53,10 +53,7 @@ def triplet_sums(rule: TripletRule, rows: Side, columns: Side) -> tuple[Tensor, 
     if fits_one_tile(rows["z"], columns["z"]):
         return _sums_of_block(rule, rows, columns)
     num_rows = ops.shape(rows["z"])[0]
-    attributes = [[side[name] for name in side if name != "z"] for side in (rows, columns)]
-    packed = _with_blocked_gradient(rule, rows, columns)(
-        rows["z"], columns["z"], *attributes[0], *attributes[1]
-    )
+    packed = _sums_in_blocks(rule, rows, columns)
     return packed[:num_rows], ops.stop_gradient(packed[num_rows:])
 
 
@@ -103,29 +100,26 @@ def _side_of_extra(batch: Batch, extra: Candidates) -> Side:
     }
 
 
-def _with_blocked_gradient(rule: TripletRule, rows: Side, columns: Side) -> Any:
-    """Returns a function of both embeddings, and then of the other tensors of both sides."""
-    names = [[name for name in side if name != "z"] for side in (rows, columns)]
+def _sums_in_blocks(rule: TripletRule, rows: Side, columns: Side) -> Tensor:
+    """Returns the sums, and then the numbers of triplets, as one tensor."""
+    attributes = [{name: x for name, x in side.items() if name != "z"} for side in (rows, columns)]
 
-    def sides(a: Tensor, b: Tensor, attributes: Sequence[Tensor]) -> tuple[Side, Side]:
-        parts = attributes[: len(names[0])], attributes[len(names[0]) :]
-        rows, columns = (
-            dict(zip(keys, part, strict=True)) for keys, part in zip(names, parts, strict=True)
-        )
+    def sides(a: Tensor, b: Tensor, tensors: Sequence[Tensor]) -> tuple[Side, Side]:
+        rows, columns = keras.tree.pack_sequence_as(attributes, tensors)
         return {"z": a, **rows}, {"z": b, **columns}
 
-    def forward(a: Tensor, b: Tensor, *attributes: Tensor) -> tuple[Tensor, None]:
+    def forward(a: Tensor, b: Tensor, *tensors: Tensor) -> tuple[Tensor, None]:
         def visit(rows: Side, columns: Side, results: Side, _: Side) -> tuple[Side, Side]:
             sums, counts = _sums_of_block(rule, rows, columns)
             return {"sum": results["sum"] + sums, "count": results["count"] + counts}, {}
 
         start = {name: ops.zeros_like(a[:, 0]) for name in ("sum", "count")}
         shape = rows_per_block(a, b), None
-        found, _ = for_each_tile(visit, *sides(a, b, attributes), start, {}, shape)
+        found, _ = for_each_tile(visit, *sides(a, b, tensors), start, {}, shape)
         return ops.concatenate([found["sum"], found["count"]]), None
 
     def backward(
-        upstream: Tensor, _: None, a: Tensor, b: Tensor, *attributes: Tensor
+        upstream: Tensor, _: None, a: Tensor, b: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         inputs = upstream, a, b
         upstream, a, b = map(ops.stop_gradient, inputs)
@@ -144,7 +138,7 @@ def _with_blocked_gradient(rule: TripletRule, rows: Side, columns: Side) -> Any:
                 {"z": column_grads["z"] + 2 * column_grad},
             )
 
-        rows, columns = sides(a, b, attributes)
+        rows, columns = sides(a, b, tensors)
         row_grads, column_grads = for_each_tile(
             visit,
             {**rows, "upstream": upstream[: ops.shape(a)[0]]},
@@ -155,7 +149,8 @@ def _with_blocked_gradient(rule: TripletRule, rows: Side, columns: Side) -> Any:
         )
         return tuple(once_differentiable(x["z"], *inputs) for x in (row_grads, column_grads))
 
-    return with_gradient(forward, backward)
+    tensors = keras.tree.flatten(attributes)
+    return with_gradient(forward, backward)(rows["z"], columns["z"], *tensors)
 
 
 def _sums_of_block(rule: TripletRule, rows: Side, columns: Side) -> tuple[Tensor, Tensor]:
