@@ -10,19 +10,27 @@ import numpy as np
 import pytest
 
 from keras_contrastive import config
-from tests.helpers.backend import forget_compiled, functions_run_eagerly
+from tests.helpers.backend import forget_compiled, functions_run_eagerly, optimize_no_graphs
 
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("here")
 
-ONE_CASE_IN = 7  # on JAX and TensorFlow, where most of the time is compilation
-UNSAMPLED = "every_case", "full"
+ON_TORCH = keras.backend.backend() == "torch"
+# Of each so many cases of a function, plain `tox` runs the first, on PyTorch also the third. On JAX
+# and TensorFlow, where most of the time is compilation, it runs one of each four functions of a
+# file in tests/unit.
+ONE_CASE_IN = 5 if ON_TORCH else 17
+TAKEN = (0, 2) if ON_TORCH else (0,)
+ONE_FUNCTION_IN = 1 if ON_TORCH else 4
 EXTRAS = "conformance", "drawings", "emoji_art", "towers", "viz"
+UNSAMPLED = "every_case", "full", *(EXTRAS if ON_TORCH else ())
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--traced", action="store_true", help="trace the functions of all tests on TensorFlow"
+        "--traced",
+        action="store_true",
+        help="trace the functions of all tests on TensorFlow, and optimize their graphs",
     )
 
 
@@ -38,27 +46,44 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if any(item.get_closest_marker(mark) for mark in EXTRAS):
             item.add_marker(pytest.mark.extra)
-    if keras.backend.backend() != "torch":
-        _mark_slow_to_compile(items)
-
-
-def _mark_slow_to_compile(items):
     functions = collections.defaultdict(list)
     for item in items:
-        if item.get_closest_marker("slow_to_compile"):
+        if not ON_TORCH and item.get_closest_marker("slow_to_compile"):
             item.add_marker(pytest.mark.full)
-        elif hasattr(item, "callspec") and not any(map(item.get_closest_marker, UNSAMPLED)):
+        elif not any(map(item.get_closest_marker, UNSAMPLED)):
             functions[item.nodeid.partition("[")[0]].append(item)
     for name, cases in functions.items():
-        sample = cases[0].get_closest_marker("one_case_in")
-        step = sample.args[0] if sample else ONE_CASE_IN
-        # The first case depends on the name, so that tests of the same cases take different ones.
-        first = zlib.crc32(name.encode()) % min(step, len(cases))
-        for number, case in enumerate(cases):
-            place = (number - first) % step
-            if place:
-                further = place in (step // 3, 2 * step // 3)
-                case.add_marker(pytest.mark.full if further else pytest.mark.release)
+        _sample_cases(name, cases)
+    files = collections.defaultdict(list)
+    for name in functions:
+        files[name.partition("::")[0]].append(name)
+    for file, names in files.items():
+        if file.startswith("tests/unit/"):
+            _sample_functions(file, [functions[name] for name in names])
+
+
+def _sample_cases(name, cases):
+    sample = cases[0].get_closest_marker("one_case_in")
+    step = sample.args[0] if sample and not ON_TORCH else ONE_CASE_IN
+    first = _first(name, step, len(cases))
+    for number, case in enumerate(cases):
+        place = (number - first) % step
+        if place not in TAKEN:
+            further = ON_TORCH or place in (step // 3, 2 * step // 3)
+            case.add_marker(pytest.mark.full if further else pytest.mark.release)
+
+
+def _sample_functions(file, functions):
+    first = _first(file, ONE_FUNCTION_IN, len(functions))
+    for number, cases in enumerate(functions):
+        if (number - first) % ONE_FUNCTION_IN:
+            for case in cases:
+                case.add_marker(pytest.mark.full)
+
+
+def _first(name, step, count):
+    """The place of the first one that runs. It depends on the name: not all tests take the same."""
+    return zlib.crc32(name.encode()) % min(step, count)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +99,10 @@ def _same_start():
 @pytest.fixture(autouse=True, scope="session")
 def _eager(pytestconfig):
     """TensorFlow traces no training steps, which takes seconds, except for tests of that."""
-    with functions_run_eagerly(not pytestconfig.getoption("--traced")):
+    traced = pytestconfig.getoption("--traced")
+    if not traced:
+        optimize_no_graphs()
+    with functions_run_eagerly(not traced):
         yield
 
 

@@ -338,10 +338,10 @@ def _gamma_with_temperature():
 
 CASES = {
     "info_nce": _core(_two_towers(losses.InfoNCE, ids=False), evaluated=True, more_replicas=True),
-    "nt_xent": _core(_missing, evaluated=True),
+    "nt_xent": _core(_missing),
     "sup_con": _core(_labeled, evaluated=True, more_replicas=True),
     "gamma": _core(_two_towers(_gamma(draws=1)), more_replicas=True),
-    "gamma_shared": _core(
+    "gamma_shared": Case(
         _two_towers(lambda: losses.GammaContrastive(0.5, draws=1, seed=1), ids=False)
     ),
     "global": _core(

@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_contrastive.config import set_tile_shape
 from tests.distributed.cases import CASES
+from tests.helpers.backend import optimize_no_graphs
 from tests.helpers.replicas import UNEVEN_ROWS, join_replicas, num_replicas
 from tests.helpers.towers import pairs
 
@@ -63,6 +64,7 @@ def weights_by_name(model):
 
 def main(out, count, *names):
     scope, is_first = join_replicas(count)
+    optimize_no_graphs()
     for name in names:
         case = CASES[name]
         keras.utils.clear_session(free_memory=False)

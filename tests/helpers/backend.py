@@ -68,6 +68,14 @@ def functions_run_eagerly(eager):
         tf.config.run_functions_eagerly(before)
 
 
+def optimize_no_graphs():
+    """Keeps TensorFlow from optimizing graphs, which takes longer than to run them a few times."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 # Arguments of `gradients` that take the least time for one evaluation. Eagerly, JAX compiles each
 # operation.
 FASTEST = {"compiled": keras.backend.backend() == "jax"}

@@ -30,6 +30,7 @@ def test_neighbors_have_the_right_label(names):
     assert right > 0.9
 
 
+@pytest.mark.slow_to_compile
 def test_vectors_are_stored(names):
     np.testing.assert_array_equal(np.load("corpus.npy"), names["corpus"])
 

@@ -22,6 +22,7 @@ def run(script, *arguments, home):
     )
 
 
+@pytest.mark.full
 def test_task_sheet_draws_a_sheet_of_each_task(cache_dir, tmp_path):
     pytest.importorskip("matplotlib")
     done = run(
@@ -31,6 +32,7 @@ def test_task_sheet_draws_a_sheet_of_each_task(cache_dir, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in TASKS}
 
 
+@pytest.mark.full
 def test_baselines_without_text_or_pictures_do_not_beat_chance(cache_dir):
     done = run("benchmarks/task_baselines.py", "--quick", "--size", 24, home=cache_dir)
     assert done.returncode == 0, done.stderr[-2000:]
