@@ -1,23 +1,17 @@
 """Table and figure of `gradient_bias.py`."""
 
-import numpy as np
-
-STYLES = {  # color, line
-    "InfoNCE": ("#2b5fc0", "-"),
-    "decoupled": ("#16a085", "-"),
-    "jackknife": ("#7f8c8d", "-"),
-    "global, visits": ("#8e44ad", "-"),
-    "gamma, per item, 0.7": ("#e59866", "-"),
-    "gamma, per item, visits": ("#e59866", "--"),
-    "gamma, shared": ("#c0392b", "-"),
-    "gamma, shared, visits": ("#c0392b", "--"),
-    "oracle": ("#000000", "-"),
-    "decoupled, predicted": ("#16a085", ":"),
-}
-PARTS = {
-    "bias": "bias / full gradient",
-    "noise": "noise of one batch / signal",
-    "cosine": "cosine of an epoch",
+BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#666666"
+# The label in the figure, its color and its offset from the point.
+LABELS = {
+    "InfoNCE": ("InfoNCE", BLUE, (8, -4)),
+    "decoupled": ("decoupled loss", ORANGE, (8, -4)),
+    "jackknife": ("decoupled loss, jackknife", ORANGE, (-8, -5)),
+    "global, visits": ("GlobalContrastive", GRAY, (10, -5)),
+    "gamma, per item, 0.7": ("GammaContrastive with ids", GREEN, (14, -11)),
+    "gamma, per item, visits": ("GammaContrastive with ids, mean of all visits", GREEN, (14, -1)),
+    "gamma, shared": ("GammaContrastive", GREEN, (14, 3)),
+    "gamma, shared, visits": ("GammaContrastive, mean of all visits", GREEN, (-38, -4)),
+    "oracle": ("exact partitions, which no method knows", "black", (24, -4)),
 }
 
 
@@ -48,46 +42,37 @@ def _text(cell):
 
 
 def draw(cells, temperatures, batches, names, path):
-    """Draws bias, noise and cosine (rows) over the batch size, for each temperature (columns)."""
+    """Draws the noise of each loss over its bias, at the lowest temperature and 16 pairs."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(
-        len(PARTS),
-        len(temperatures),
-        figsize=(max(2.9 * len(temperatures) + 1.2, 6.4), 8.6),
-        layout="constrained",
-        squeeze=False,
-        sharey="row",
-        sharex=True,
+    temperature, batch = min(temperatures), min(batches, key=lambda size: abs(size - 16))
+    figure, axis = pyplot.subplots(figsize=(7.2, 4.4), layout="constrained")
+    for name in names:
+        if name not in LABELS:
+            continue
+        cell = cells[f"{temperature:g}, {batch}, {name}"]
+        label, color, offset = LABELS[name]
+        axis.errorbar(
+            cell["bias"], cell["noise"], xerr=cell["bias_error"], color=color, marker="o", capsize=3
+        )
+        side = "left" if offset[0] > 0 else "right"
+        point = cell["bias"], cell["noise"]
+        axis.annotate(label, point, offset, textcoords="offset points", color=color, ha=side)
+    axis.spines[["right", "top"]].set_visible(False)
+    axis.margins(y=0.1)
+    axis.set(
+        title=f"Batches of {batch}: no loss has little bias and little noise at once",
+        xlabel="bias / length of the full gradient",
+        ylabel="noise of one batch / signal",
+        yscale="log",
+        xlim=(0, None),
     )
-    for row, (part, label) in zip(panels, PARTS.items(), strict=True):
-        for panel, temperature in zip(row, temperatures, strict=True):
-            for name in names:
-                found = [cells[f"{temperature:g}, {batch}, {name}"].get(part) for batch in batches]
-                values = np.array(found, "float64")
-                if part != "cosine":
-                    values[values == 0] = np.nan
-                if not np.all(np.isnan(values)):
-                    color, line = STYLES[name]
-                    panel.plot(
-                        batches, values, line, color=color, marker=".", label=name, linewidth=1.6
-                    )
-            panel.set(xscale="log", yscale="linear" if part == "cosine" else "log")
-            panel.set_xticks(batches, [str(b) for b in batches])
-            panel.set_xticks([], minor=True)
-        row[0].set_ylabel(label)
-    for panel, temperature in zip(panels[0], temperatures, strict=True):
-        panel.set_title(f"temperature {temperature:g}", fontsize=11)
-    for panel in panels[-1]:
-        panel.set_xlabel("batch size")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    columns = min(3, len(temperatures) + 1)
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, fontsize=10, frameon=False
-    )
-    figure.suptitle("Running estimates remove bias and add noise", fontsize=12)
-    figure.savefig(path, dpi=160)
+    ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50) if axis.get_ylim()[1] > tick]
+    axis.set_yticks([tick for tick in ticks if axis.get_ylim()[0] < tick])
+    axis.set_yticks([], minor=True)
+    axis.yaxis.set_major_formatter("{x:g}")
+    figure.savefig(path, dpi=200)
     print(f"wrote {path}")

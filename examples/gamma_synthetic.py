@@ -111,18 +111,11 @@ ESTIMATORS = {
         **{**RUNNING_PARTITION, "momentum": 0.7}
     ),
 }
-# Red and blue are the colors of the paper: its loss and the conventional loss.
-LINES = {
-    "InfoNCE": "#2b5fc0",
-    "decoupled": "#16a085",
-    "jackknife": "#7f8c8d",
-    "GlobalContrastive": "#8e44ad",
-    "gamma, 1 draw": "#e59866",
-    "gamma, 8 draws": "#c0392b",
-    "gamma, shared": "#c0392b",
-    "gamma, mean, momentum 0.7": "#5b2c6f",
+CURVES = {  # Of these, c is shown over the steps: label and color.
+    "InfoNCE": ("InfoNCE", "#0072b2"),
+    "gamma, shared": ("GammaContrastive", "#009e73"),
+    "gamma, 8 draws": ("GammaContrastive, 8 draws", "#cc79a7"),
 }
-CURVES = ("InfoNCE", "gamma, 8 draws", "gamma, shared")  # of these, c is shown over the steps
 
 
 class Runs(keras.Model):
@@ -286,63 +279,39 @@ def print_tables(cells, names):
 
 
 def draw(cells, names, path):
-    """Draws c over the steps (top row), and the final c over m: a row for each kind of positive."""
+    """Draws c over the steps for the noisiest data: one panel for each kind of positive."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    noises, batches, positives = arguments.noise, arguments.batch, arguments.positive
-    figure, rows = pyplot.subplots(
-        1 + len(positives),
-        len(noises),
-        figsize=(3.6 * len(noises), 1 + 2.7 * (1 + len(positives))),
+    noise, batches = max(arguments.noise), arguments.batch
+    negatives = batches[min(1, len(batches) - 1)]
+    figure, panels = pyplot.subplots(
+        1,
+        len(arguments.positive),
+        figsize=(7.2, 3.6),
         layout="constrained",
         squeeze=False,
-        sharey="row",
+        sharey=True,
     )
-    shown = batches[min(1, len(batches) - 1)]
-    for column, noise in enumerate(noises):
-        panel = rows[0, column]
+    for panel, positive in zip(panels[0], arguments.positive, strict=True):
         for name in (name for name in CURVES if name in names):
-            curve = np.array(cells[key(positives[0], noise, shown, name)]["curve"])
+            label, color = CURVES[name]
+            curve = np.array(cells[key(positive, noise, negatives, name)]["curve"])
             steps = np.arange(1, len(curve) + 1) * (arguments.steps / len(curve))
-            panel.plot(steps, curve, color=LINES[name], linewidth=0.8, alpha=0.7)
-            panel.plot([], [], color=LINES[name], label=name)
+            panel.plot(steps, curve, color=color, linewidth=0.8, alpha=0.7)
+            panel.plot([], [], color=color, label=label)
         panel.axhline(1, color="black", linestyle=":", linewidth=1)
-        title = f"D = {noise:g}: {shown} negatives, positive {positives[0]}"
-        panel.set_title(title, fontsize=11)
+        panel.set_title(f"positive {positive}")
         panel.set(xlabel="steps", ylim=(0, 3))
-        for row, positive in zip(rows[1:], positives, strict=True):
-            draw_final(
-                row[column], cells, positive, noise, [name for name in LINES if name in names]
-            )
-    rows[0, 0].set_ylabel("c (optimum: 1)")
-    for row in rows[1:]:
-        row[0].set_ylabel("c at the end (optimum: 1)")
-    rows[0, 0].legend(fontsize=9, loc="upper left")
-    rows[1, 0].legend(fontsize=9, loc="upper right")
-    if len(positives) > 1:
-        figure.suptitle("InfoNCE reaches the optimum, 1, if the positive is drawn", fontsize=12)
-    figure.savefig(path, dpi=160)
+        panel.spines[["right", "top"]].set_visible(False)
+    panels[0, 0].set_ylabel(f"c of {arguments.runs} runs (optimum: 1)")
+    panels[0, 0].legend(frameon=False, loc="upper left")
+    if len(arguments.positive) > 1:
+        figure.suptitle("InfoNCE misses the optimum only if the positive is a fixed point")
+    figure.savefig(path, dpi=200)
     print(f"\nwrote {path}")
-
-
-def draw_final(panel, cells, positive, noise, names):
-    """Draws the final c of each loss over the number of negatives."""
-    batches = arguments.batch
-    for name in names:
-        runs = np.array([cells[key(positive, noise, m, name)]["c"] for m in batches])
-        panel.errorbar(
-            batches, runs.mean(1), runs.std(1), color=LINES[name], marker="o", capsize=3, label=name
-        )
-    panel.axhline(1, color="black", linestyle=":", linewidth=1)
-    panel.set_title(f"D = {noise:g}: positive {positive}", fontsize=11)
-    panel.set(xlabel="negatives per step, m", xscale="log", yscale="log", ylim=(0.8, 40))
-    panel.set_xticks(batches, [str(m) for m in batches])
-    panel.set_xticks([], minor=True)
-    panel.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
-    panel.set_yticks([], minor=True)
 
 
 def main():
