@@ -69,6 +69,7 @@ def test_emoji_retrieval_lists_the_languages_in_its_error():
     assert "xx? There are en, es" in done.stderr
 
 
+@pytest.mark.full
 @pytest.mark.emoji_art
 def test_information_gap_confirms_the_bound_and_draws_its_figure(tmp_path):
     done = run("information_gap.py", "--quick", "--out", tmp_path)
@@ -258,13 +259,11 @@ def assert_keras_hub_loads_it_without_this_package(folder):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.full
 @pytest.mark.towers
 @pytest.mark.parametrize(
     ("packages", "kinds"),
-    [
-        pytest.param("keras-hub", ["frozen", "unfrozen", "scratch"], marks=pytest.mark.full),
-        ("keras-cv", ["frozen", "unfrozen"]),
-    ],
+    [("keras-hub", ["frozen", "unfrozen", "scratch"]), ("keras-cv", ["frozen", "unfrozen"])],
 )
 def test_finetune_towers_prints_its_table(packages, kinds):
     done = run(

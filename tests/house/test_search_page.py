@@ -41,6 +41,7 @@ def test_the_figure_marks_correct_neighbors(names):
     assert "neighbors are correct" in names["figure"].get_suptitle()
 
 
+@pytest.mark.slow_to_compile
 @exporting
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="export on JAX needs TensorFlow")
 def test_the_exported_program_returns_the_same_vectors(names):
