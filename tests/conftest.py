@@ -78,7 +78,8 @@ def _sample_functions(file, functions):
     for number, cases in enumerate(functions):
         if (number - first) % ONE_FUNCTION_IN:
             for case in cases:
-                case.add_marker(pytest.mark.full)
+                if case.get_closest_marker("release") is None:
+                    case.add_marker(pytest.mark.full)
 
 
 def _first(name, step, count):

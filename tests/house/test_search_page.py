@@ -7,6 +7,7 @@ import pytest
 from tests.helpers.export import exporting
 from tests.helpers.markdown import ROOT, python_blocks
 
+pytestmark = pytest.mark.slow_to_compile
 PAGE = ROOT / "docs" / "embed_search_serve.md"
 SEARCH, FIGURE, ON_TENSORFLOW, ON_PYTORCH = python_blocks(PAGE)
 
@@ -22,7 +23,6 @@ def names(tmp_path_factory):
         yield names
 
 
-@pytest.mark.slow_to_compile
 def test_neighbors_have_the_right_label(names):
     nearest = names["labels"][names["known"]][names["rows"][:, 0]]
     right = np.mean(nearest == names["labels"][names["new"]])
@@ -30,7 +30,6 @@ def test_neighbors_have_the_right_label(names):
     assert right > 0.9
 
 
-@pytest.mark.slow_to_compile
 def test_vectors_are_stored(names):
     np.testing.assert_array_equal(np.load("corpus.npy"), names["corpus"])
 
@@ -41,7 +40,6 @@ def test_the_figure_marks_correct_neighbors(names):
     assert "neighbors are correct" in names["figure"].get_suptitle()
 
 
-@pytest.mark.slow_to_compile
 @exporting
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="export on JAX needs TensorFlow")
 def test_the_exported_program_returns_the_same_vectors(names):
