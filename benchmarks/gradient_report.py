@@ -1,6 +1,7 @@
 """Table and figure of `gradient_bias.py`."""
 
-BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#666666"
+from page_figures import BLUE, GRAY, GREEN, ORANGE, label
+
 # The label in the figure, its color and its offset from the point.
 LABELS = {
     "InfoNCE": ("InfoNCE", BLUE, (8, -4)),
@@ -42,7 +43,7 @@ def _text(cell):
 
 
 def draw(cells, temperatures, batches, names, path):
-    """Draws the noise of each loss over its bias, at the lowest temperature and 16 pairs."""
+    """Draws the noise of each loss over its bias, at the lowest temperature and about 16 pairs."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -54,13 +55,12 @@ def draw(cells, temperatures, batches, names, path):
         if name not in LABELS:
             continue
         cell = cells[f"{temperature:g}, {batch}, {name}"]
-        label, color, offset = LABELS[name]
+        text, color, offset = LABELS[name]
         axis.errorbar(
             cell["bias"], cell["noise"], xerr=cell["bias_error"], color=color, marker="o", capsize=3
         )
         side = "left" if offset[0] > 0 else "right"
-        point = cell["bias"], cell["noise"]
-        axis.annotate(label, point, offset, textcoords="offset points", color=color, ha=side)
+        label(axis, text, (cell["bias"], cell["noise"]), offset, color, side)
     axis.spines[["right", "top"]].set_visible(False)
     axis.margins(y=0.1)
     axis.set(
@@ -70,8 +70,8 @@ def draw(cells, temperatures, batches, names, path):
         yscale="log",
         xlim=(0, None),
     )
-    ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50) if axis.get_ylim()[1] > tick]
-    axis.set_yticks([tick for tick in ticks if axis.get_ylim()[0] < tick])
+    low, high = axis.get_ylim()
+    axis.set_yticks([tick for tick in (1, 2, 3, 5, 10, 20, 50) if low < tick < high])
     axis.set_yticks([], minor=True)
     axis.yaxis.set_major_formatter("{x:g}")
     figure.savefig(path, dpi=200)

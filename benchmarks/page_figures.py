@@ -68,8 +68,8 @@ def draw_memory(columns, path):
     figure, axis = _axes()
     axis.loglog(pairs, plain, color=GRAY, marker="o")
     axis.loglog(pairs, ours, color=BLUE, marker="o")
-    _label(axis, "plain formula", (pairs[-2], plain[-2]), (-10, 4), GRAY, "right")
-    _label(axis, "InfoNCE of this package", (pairs[-1], ours[-1]), (0, -48), BLUE, "right")
+    label(axis, "plain formula", (pairs[-2], plain[-2]), (-10, 4), GRAY, "right")
+    label(axis, "InfoNCE of this package", (pairs[-1], ours[-1]), (0, -48), BLUE, "right")
     axis.set(
         title=f"At {pairs[-1]:,.0f} pairs, the loss needs {less:.0f} times less memory",
         xlabel="pairs in the batch",
@@ -88,7 +88,7 @@ def draw_time(columns, path):
     for row, (backend, color, lift) in enumerate(styles):
         ratios = [column[row] for _, column in numbers]
         axis.plot(pairs, ratios, color=color, marker="o")
-        _label(axis, backend, (pairs[-1], ratios[-1]), (8, lift), color)
+        label(axis, backend, (pairs[-1], ratios[-1]), (8, lift), color)
     axis.set(
         title="Small batches are slow on PyTorch, large ones only on TensorFlow",
         xlabel="pairs in the batch",
@@ -134,7 +134,7 @@ def draw_step(columns, path):
     for row, name, color, offset, side in shown:
         values[row] = [lines[row][number] for number in large]
         axis.loglog(pairs, values[row], color=color, marker="o")
-        _label(axis, name, (pairs[-1], values[row][-1]), offset, color, side)
+        label(axis, name, (pairs[-1], values[row][-1]), offset, color, side)
     less = values["direct logits"][-1] / values["InfoNCE"][-1]
     axis.set(
         title=f"Small towers: at {pairs[-1]:,.0f} pairs, a step takes {less:.0f} times less memory",
@@ -152,7 +152,7 @@ def draw_less_data(columns, path):
     for name, values in lines.items():
         color = COLORS.get(name, GRAY)
         axis.plot(emoji, values, color=color, marker="o")
-        _label(axis, name, (emoji[-1], values[-1]), (8, lifts.get(name, -10)), color)
+        label(axis, name, (emoji[-1], values[-1]), (8, lifts.get(name, -10)), color)
     axis.set(
         title="With less data, all losses get worse alike",
         xlabel="emoji for training",
@@ -175,9 +175,9 @@ def draw_gap(columns, bound, path):
     for name, point in found.items():
         color = ORANGE if name.startswith("alignment") else BLUE
         axis.plot(*point, color=color, marker="o")
-        _label(axis, name.strip("`"), point, offsets.get(name, (8, -3)), color)
+        label(axis, name.strip("`"), point, offsets.get(name, (8, -3)), color)
     axis.axhline(bound, color=GRAY, linewidth=1, linestyle="--", zorder=0)
-    _label(axis, "bound of exact alignment", (1.75, bound), (0, 4), GRAY, "right")
+    label(axis, "bound of exact alignment", (1.75, bound), (0, 4), GRAY, "right")
     axis.set(
         title="Stronger alignment loses information, separation keeps it",
         xlabel="mean distance of an item's two embeddings",
@@ -188,7 +188,7 @@ def draw_gap(columns, bound, path):
     _save(figure, axis, path)
 
 
-def _label(axis, text, point, offset, color, side="left"):
+def label(axis, text, point, offset, color, side="left"):
     axis.annotate(text, point, offset, textcoords="offset points", ha=side, color=color)
 
 
