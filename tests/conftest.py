@@ -23,7 +23,7 @@ ONE_CASE_IN = 5 if ON_TORCH else 17
 TAKEN = (0, 2) if ON_TORCH else (0,)
 ONE_FUNCTION_IN = 1 if ON_TORCH else 4
 EXTRAS = "conformance", "drawings", "emoji_art", "towers", "viz"
-UNSAMPLED = "every_case", "full", *(EXTRAS if ON_TORCH else ())
+UNSAMPLED = "every_case", "full", "drawings", *(EXTRAS if ON_TORCH else ())
 
 
 def pytest_addoption(parser):
@@ -63,13 +63,11 @@ def pytest_collection_modifyitems(items):
 
 
 def _sample_cases(name, cases):
-    sample = cases[0].get_closest_marker("one_case_in")
-    step = sample.args[0] if sample and not ON_TORCH else ONE_CASE_IN
-    first = _first(name, step, len(cases))
+    first = _first(name, ONE_CASE_IN, len(cases))
     for number, case in enumerate(cases):
-        place = (number - first) % step
+        place = (number - first) % ONE_CASE_IN
         if place not in TAKEN:
-            further = ON_TORCH or place in (step // 3, 2 * step // 3)
+            further = ON_TORCH or place in (ONE_CASE_IN // 3, 2 * ONE_CASE_IN // 3)
             case.add_marker(pytest.mark.full if further else pytest.mark.release)
 
 

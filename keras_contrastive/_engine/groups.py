@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
+from keras_contrastive._engine.column_blocks import Columns, for_each_block_of_columns
 from keras_contrastive._engine.gradients import with_gradient
 from keras_contrastive._typing import Tensor
 
@@ -29,7 +30,7 @@ def count_equal(values: Tensor, among: Tensor) -> Tensor:
 def products_with_others_of_the_group(rows: Tensor, more: Sequence[Tensor], ids: Tensor) -> Tensor:
     """Sums the inner products of each row with the other rows that have its id.
 
-    Only the rows are stored for the gradient.
+    Only the rows are stored for the gradient, and some of their columns are copied at a time.
 
     Args:
         rows: Float `(batch, dim)`.
@@ -41,20 +42,37 @@ def products_with_others_of_the_group(rows: Tensor, more: Sequence[Tensor], ids:
     """
 
     def forward(rows: Tensor, groups: Tensor, *more: Tensor) -> tuple[Tensor, None]:
-        totals = sum_over_group(ops.concatenate([rows, *more]), groups)
-        return ops.sum(rows * (totals[: ops.shape(rows)[0]] - rows), axis=1), None
+        def add(columns: Columns, products: Tensor) -> Tensor:
+            own, *others = map(columns.of, (rows, *more))
+            return products + ops.sum(own * _others_of_the_group(own, others, groups), axis=1)
+
+        return for_each_block_of_columns(add, rows, ops.zeros_like(rows[:, 0])), None
 
     def backward(
         upstream: Tensor, _: None, rows: Tensor, groups: Tensor, *more: Tensor
     ) -> tuple[Tensor | None, ...]:
         batch, weights = ops.shape(rows)[0], ops.expand_dims(upstream, 1)
-        totals = sum_over_group(ops.concatenate([rows, *more]), groups)
-        # As an anchor and as a candidate, a row is not among the others: subtract it twice.
-        anchor_grads = (totals[:batch] - 2 * rows) * weights
-        weighted = ops.concatenate([rows * weights, *map(ops.zeros_like, more)])
-        candidate_grads = sum_over_group(weighted, groups)
         ends = list(itertools.accumulate((ops.shape(part)[0] for part in more), initial=batch))
-        parts = [candidate_grads[a:b] for a, b in itertools.pairwise(ends)]
-        return anchor_grads + candidate_grads[:batch], None, *parts
+
+        def fill(columns: Columns, gradients: list[Tensor]) -> list[Tensor]:
+            own, *others = map(columns.of, (rows, *more))
+            weighted = own * weights
+            candidate_grads = sum_over_group(
+                ops.concatenate([weighted, *map(ops.zeros_like, others)]), groups
+            )
+            anchor_grads = _others_of_the_group(own, others, groups) * weights - weighted
+            parts = [anchor_grads + candidate_grads[:batch]]
+            parts += [candidate_grads[a:b] for a, b in itertools.pairwise(ends)]
+            return [columns.write(x, part) for x, part in zip(gradients, parts, strict=True)]
+
+        start = [ops.zeros_like(x) for x in (rows, *more)]
+        gradients = for_each_block_of_columns(fill, rows, start)
+        return gradients[0], None, *gradients[1:]
 
     return with_gradient(forward, backward)(rows, groups_by_id(ids), *more)
+
+
+def _others_of_the_group(own: Tensor, others: Sequence[Tensor], groups: Tensor) -> Tensor:
+    """Returns the sum of the other rows of each row's group."""
+    totals = sum_over_group(ops.concatenate([own, *others]), groups)
+    return totals[: ops.shape(own)[0]] - own

@@ -173,7 +173,7 @@ def _loop_by_updates(
                 j: Any, carry: tuple[Side, Side], first: Any = first, size: Any = size
             ) -> tuple[Side, Side]:
                 block_results, column_results = carry
-                start = first + (j + _zero(block_results)) * size
+                start = first + (j + zero_after(block_results)) * size
                 tile_results = slice_rows(column_results, start, size)
                 block_results, tile_results = body(
                     block, slice_rows(columns, start, size), block_results, tile_results
@@ -184,7 +184,7 @@ def _loop_by_updates(
                 )
                 return keras.tree.map_structure(shard_rows, block_results), column_results
 
-            block_results, column_results = _repeat(
+            block_results, column_results = repeat(
                 count, visit_tile, (block_results, column_results)
             )
         return block_results, column_results
@@ -197,13 +197,13 @@ def _loop_by_updates(
             i: Any, carry: tuple[Side, Side], first: Any = first, size: Any = size
         ) -> tuple[Side, Side]:
             row_results, column_results = carry
-            start = first + (i + _zero(row_results)) * size
+            start = first + (i + zero_after(row_results)) * size
             block_results, column_results = visit_block(
                 slice_rows(rows, start, size), slice_rows(row_results, start, size), column_results
             )
             return _update(row_results, block_results, start), column_results
 
-        row_results, column_results = _repeat(count, visit_rows, (row_results, column_results))
+        row_results, column_results = repeat(count, visit_rows, (row_results, column_results))
     return row_results, column_results
 
 
@@ -243,7 +243,8 @@ def _assign(views: Side, values: Side) -> None:
             view[:] = values[name]
 
 
-def _repeat(count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
+def repeat(count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
+    """Calls `carry = step(i, carry)` for each `i` below `count`."""
     return step(0, carry) if _is_one(count) else ops.fori_loop(0, count, step, carry)
 
 
@@ -251,12 +252,18 @@ def _is_one(count: Any) -> bool:
     return isinstance(count, int) and count == 1
 
 
-def _zero(results: Side) -> Any:
-    # A dependency between iterations: TensorFlow would run ten of them at a time, in ten times the
-    # memory.
+def zero_after(results: Any) -> Any:
+    """Returns 0 once the results are there.
+
+    Without such a dependency between iterations, TensorFlow would run ten of them at a time, in ten
+    times the memory.
+
+    Args:
+        results: Tensors, at any depth of lists and dicts.
+    """
     if keras.backend.backend() != "tensorflow":
         return 0
-    first = ops.reshape(next(iter(results.values())), (-1,))[:1]
+    first = ops.reshape(keras.tree.flatten(results)[0], (-1,))[:1]
     return ops.cast(ops.any(first < first), "int32")
 
 

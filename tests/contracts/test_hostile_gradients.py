@@ -27,7 +27,6 @@ def slope(function, views, directions, step):
     return (up - down) / (2 * step)
 
 
-@pytest.mark.one_case_in(9)
 @pytest.mark.parametrize("name", [name for name, case in EVERY.items() if case.smooth])
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_equal_their_references(mode, name, tile_shape):

@@ -14,7 +14,6 @@ IDS = [*range(20), *range(20)]  # some rows have equal ids
 TEMPERATURE = 0.1
 
 
-@pytest.mark.one_case_in(13)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @every_variant
 def test_sums_are_in_float32_under_mixed_precision(case, dtype):
@@ -35,7 +34,6 @@ def test_sums_are_in_float32_under_mixed_precision(case, dtype):
     np.testing.assert_allclose(found, exact, rtol=2.0**-bits, atol=1e-6)
 
 
-@pytest.mark.one_case_in(13)
 @every_variant
 def test_products_in_tf32_change_the_fourth_digit_at_most(case, monkeypatch):
     exact = ops.matmul

@@ -97,7 +97,6 @@ CASES = [
 ]
 
 
-@pytest.mark.one_case_in(11)
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: f"{case[0].__name__}-{'-'.join(map(str, case[1:]))}"
 )

@@ -29,7 +29,6 @@ def hard_negatives(view=1, embeddings=HARD):
     return {view: Candidates(embeddings, log_weights=HARD_WEIGHTS)}
 
 
-@pytest.mark.one_case_in(13)
 @pytest.mark.parametrize("name", TAKERS)
 def test_values_equal_the_reference(name):
     case, views = EVERY[name], list(normal(2, 5, 3))
