@@ -22,6 +22,8 @@ ON_TORCH = keras.backend.backend() == "torch"
 ONE_CASE_IN = 5 if ON_TORCH else 17
 TAKEN = (0, 2) if ON_TORCH else (0,)
 ONE_FUNCTION_IN = 1 if ON_TORCH else 4
+# What `full` would add of these is left to `release` on JAX and TensorFlow.
+EXPERIMENTAL = "tests/unit/fusion/", "tests/saving/test_fusion.py"
 EXTRAS = "conformance", "drawings", "emoji_art", "towers", "viz"
 UNSAMPLED = "every_case", "full", "drawings", *(EXTRAS if ON_TORCH else ())
 
@@ -46,29 +48,32 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if any(item.get_closest_marker(mark) for mark in EXTRAS):
             item.add_marker(pytest.mark.extra)
-    functions = collections.defaultdict(list)
+    functions, slow = collections.defaultdict(list), collections.defaultdict(list)
     for item in items:
-        if not ON_TORCH and item.get_closest_marker("slow_to_compile"):
-            item.add_marker(pytest.mark.full)
-        elif not any(map(item.get_closest_marker, UNSAMPLED)):
-            functions[item.nodeid.partition("[")[0]].append(item)
-    for name, cases in functions.items():
-        _sample_cases(name, cases)
+        is_slow = not ON_TORCH and item.get_closest_marker("slow_to_compile")
+        if is_slow or not any(map(item.get_closest_marker, UNSAMPLED)):
+            (slow if is_slow else functions)[item.nodeid.partition("[")[0]].append(item)
+    for name, cases in (functions | slow).items():
+        _sample_cases(name, cases, is_slow=name in slow)
     files = collections.defaultdict(list)
     for name in functions:
         files[name.partition("::")[0]].append(name)
     for file, names in files.items():
         if file.startswith("tests/unit/"):
             _sample_functions(file, [functions[name] for name in names])
+    for item in items:
+        is_experimental = item.nodeid.startswith(EXPERIMENTAL)
+        if not ON_TORCH and is_experimental and item.get_closest_marker("full"):
+            item.add_marker(pytest.mark.release)
 
 
-def _sample_cases(name, cases):
+def _sample_cases(name, cases, is_slow):
     first = _first(name, ONE_CASE_IN, len(cases))
     for number, case in enumerate(cases):
         place = (number - first) % ONE_CASE_IN
-        if place not in TAKEN:
-            further = ON_TORCH or place in (ONE_CASE_IN // 3, 2 * ONE_CASE_IN // 3)
-            case.add_marker(pytest.mark.full if further else pytest.mark.release)
+        if is_slow or place not in TAKEN:
+            in_full = ON_TORCH or place in (*TAKEN, ONE_CASE_IN // 3, 2 * ONE_CASE_IN // 3)
+            case.add_marker(pytest.mark.full if in_full else pytest.mark.release)
 
 
 def _sample_functions(file, functions):
@@ -76,8 +81,7 @@ def _sample_functions(file, functions):
     for number, cases in enumerate(functions):
         if (number - first) % ONE_FUNCTION_IN:
             for case in cases:
-                if case.get_closest_marker("release") is None:
-                    case.add_marker(pytest.mark.full)
+                case.add_marker(pytest.mark.full)
 
 
 def _first(name, step, count):

@@ -16,8 +16,9 @@ TOLERANCE = {
     "float32": {"step": 1e-5, "gradient": 1e-4, "evaluate": 5e-4},
     "mixed_bfloat16": {"step": 1e-3, "gradient": 2e-2},
 }
-# More layers amplify more. The bias of the keys of an attention has a gradient of rounding errors.
-TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "evaluate": 5e-3}
+# More layers amplify more, and `fit` logs several steps. The bias of the keys of an attention has a
+# gradient of rounding errors.
+TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "fit": 5e-3, "evaluate": 5e-3}
 CORE = tuple(name for name, case in CASES.items() if case.core)
 FULL = tuple(name for name, case in CASES.items() if not case.core)
 MORE_REPLICAS = tuple(name for name, case in CASES.items() if case.more_replicas)
