@@ -18,6 +18,7 @@ import functools
 import time
 
 import arguments as shared
+import numpy as np
 import protocol
 import structured_runs as runs
 import structures_page
@@ -25,7 +26,7 @@ from runs import RUNS
 from structured_data import load
 
 BATCH_SIZE, SAMPLES = 64, 60_000
-WEIGHTS = [0.01, 0.03, 0.1, 0.3, 1.0]
+WEIGHTS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]  # a multiple of `RUNS`
 # Kinds of models: names of regularizers.
 KINDS = {
     "base": [],
@@ -66,11 +67,14 @@ def run_kind(path, data, kind, arguments):
     chosen, sweeps = {}, {}
     if len(names) == 1:
         seeds = [protocol.TUNING_SEED] * RUNS
-        weights = trained.train(*common, [[weight] for weight in WEIGHTS], seeds)
+        weights = []
+        for first in range(0, len(WEIGHTS), RUNS):
+            at_once = [[weight] for weight in WEIGHTS[first : first + RUNS]]
+            weights += trained.train(*common, at_once, seeds)
         found = [trained.measure(w, "validation", CRITERIA) for w in weights]
         for criterion in CRITERIA:
             sweeps[criterion] = [round(run[criterion], 5) for run in found]
-            chosen[criterion] = [WEIGHTS[max(range(RUNS), key=sweeps[criterion].__getitem__)]]
+            chosen[criterion] = [WEIGHTS[int(np.argmax(sweeps[criterion]))]]
     else:  # that of each regularizer alone
         for criterion in CRITERIA:
             alone = [tuned[f"{arguments.setting}-{name}"]["chosen"][criterion] for name in names]

@@ -35,7 +35,7 @@ def checked(data: Any, contract: DataContract) -> Any:
         return _checked_tf_data(data, contract)
     if _is_a("torch", "utils.data.DataLoader", data):
         loader = copy.copy(data)
-        loader.collate_fn = _Composed(loader.collate_fn, check)
+        loader.collate_fn = _Composed(_Composed(loader.collate_fn, check), _in_a_tuple)
         return loader
     return data
 
@@ -110,6 +110,11 @@ class _Composed:
 
     def __call__(self, x: Any) -> Any:
         return self.second(self.first(x))
+
+
+def _in_a_tuple(batch: Structure) -> Structure:
+    """Returns `(x,)` if a batch is `x` alone. Keras makes a tuple of a dict from its keys."""
+    return batch if isinstance(batch, (tuple, list)) else (batch,)
 
 
 def _checked_tf_data(dataset: Any, contract: DataContract) -> Any:
