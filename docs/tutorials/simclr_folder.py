@@ -59,9 +59,9 @@ print(images.shape, images.dtype, new_images.shape)
 # ```
 #
 # Pass `labels=None`. Otherwise the subfolders become ids, and images of one class are never
-# negatives of each other. That is no longer training without labels. To measure the model, read the
-# folder again with labels and `shuffle=False`. `embedder.predict` takes that data set, too. Its
-# labels are `np.concatenate([np.asarray(labels) for _, labels in dataset])`.
+# negatives of each other. That is no longer training without labels, and no warning is shown. To
+# measure the model, read the folder again with labels and `shuffle=False`. `embedder.predict` takes
+# that data set, too. Its labels are `np.concatenate([np.asarray(y) for _, y in dataset])`.
 #
 # ## Choose views
 #
