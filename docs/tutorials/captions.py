@@ -67,7 +67,9 @@ def tokens(texts, length=8):
 # ## Train
 #
 # Both modalities need the same number of rows. Repeat each image for its captions, and pass the
-# number of the image as id.
+# number of the image as id. Ids are integers. If images have file names, number all files once with
+# `files = np.unique(image_files)`. `np.searchsorted(files, image_files)` and
+# `np.searchsorted(files, caption_files)` are then the ids of both sides.
 
 # %%
 image_of_caption = np.repeat(known, 5)

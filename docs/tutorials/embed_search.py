@@ -90,7 +90,8 @@ for name in ("hit_rate_at_1", "hit_rate_at_5", "hit_rate_at_10", "median_rank"):
 # ## Plot
 #
 # A map shows groups and outliers. `kc.viz.projector` writes the files of an interactive map for
-# TensorBoard, with the images.
+# TensorBoard, with the images. A notebook shows the figure of a cell. In a script, save it with
+# `figure.savefig("map.png")` ([figures](../figures.md)).
 
 # %% alt="A map of lower halves of digits. Digits with similar lower halves are near each other."
 kc.viz.projector("logs", corpus, {"digit": labels[new]}, halves["bottom"][new])

@@ -34,8 +34,9 @@ print(*test.name[::100], sep=", ")
 # ## Batches
 #
 # An element is `(x, ids)`, and `x` is a dict with the names of the towers. Drawings of the same
-# thing have the same id, and are never negatives of each other. Keras shuffles arrays, but not data
-# sets: call `shuffle`.
+# thing have the same id, and are never negatives of each other. Without ids, an element is the dict
+# alone. Keras would read a tuple `(image, text)` as inputs and ids, so map it to a dict. Keras
+# shuffles arrays, but not data sets: call `shuffle`.
 
 # %%
 vectorize = keras.layers.TextVectorization(output_sequence_length=4)

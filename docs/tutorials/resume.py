@@ -81,6 +81,8 @@ print(f"{sum(equal)} of {len(equal)} weights are equal to those of the whole run
 # %% [markdown]
 # The backup has the optimizer, the temperature, the order of the rows and the seeds of dropout.
 # [Interruptions](../distributed.md#interruptions) has the limits: other data sets resume at epochs.
+# A run that ends deletes its backup. To train a finished model longer, [load it from a
+# file](../embed_search_serve.md#train-longer).
 #
 # ## Several devices
 #

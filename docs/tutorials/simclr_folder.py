@@ -59,7 +59,9 @@ print(images.shape, images.dtype, new_images.shape)
 # ```
 #
 # Pass `labels=None`. Otherwise the subfolders become ids, and images of one class are never
-# negatives of each other. That is no longer training without labels.
+# negatives of each other. That is no longer training without labels, and no warning is shown. To
+# measure the model, read the folder again with labels and `shuffle=False`. `embedder.predict` takes
+# that data set, too. Its labels are `np.concatenate([np.asarray(y) for _, y in dataset])`.
 #
 # ## Choose views
 #
@@ -112,9 +114,10 @@ print("loss:", *[f"{loss:.2f}" for loss in history["loss"][::4]])
 # %% [markdown]
 # ## Measure
 #
-# `linear_probe` is logistic regression on the features, here with ten labels of each class. Always
-# compare with the encoder before training, and with pixels. On these small images, twenty epochs
-# are level with pixels. [Methods](../methods.md) has longer runs, which are better.
+# `linear_probe` is logistic regression on the features, here with ten labels of each class.
+# `knn_probe` takes the same arguments, and lets the nearest neighbors vote. Always compare with the
+# encoder before training, and with pixels. On these small images, twenty epochs are level with
+# pixels. [Methods](../methods.md) has longer runs, which are better.
 
 # %%
 pixels = [x[..., 0].reshape(len(x), -1) / 255 for x in (images, new_images)]

@@ -22,7 +22,8 @@ train, test = is_train & (labels < 7), ~is_train & (labels < 7)
 # ## Train the encoder
 #
 # The augmenter makes two views of each image: cropped, resized and noisy. Labels are integers, and
-# are passed as `y`. `ClassBalanced` makes batches with 17 rows of each of the seven classes.
+# are passed as `y`. `ClassBalanced` makes batches with 17 rows of each of the seven classes. If all
+# labels differ, as row numbers do, the other view is the only positive: that is SimCLR.
 
 # %%
 layers = keras.layers

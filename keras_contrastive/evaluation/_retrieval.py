@@ -97,7 +97,8 @@ def retrieval(
         queries: Float array `(num_queries, dim)`.
         corpus: Float array `(num_rows, dim)`. `None` stands for the queries, with
             `exclude_self=True`.
-        query_ids: Int array `(num_queries,)`. Defaults to the row numbers.
+        query_ids: Int array `(num_queries,)`. Defaults to the row numbers: row i of the corpus is
+            then relevant to query i. With several captions for each image, pass the ids of both.
         corpus_ids: Int array `(num_rows,)`. Defaults to the row numbers.
         relevant: Relevant pairs instead of ids: int array `(pairs, 2)` of query and row of the
             corpus, or `(pairs, 3)` with a grade. Rows of grade 0 and rows that are not listed are

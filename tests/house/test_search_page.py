@@ -9,7 +9,7 @@ from tests.helpers.markdown import ROOT, python_blocks
 
 pytestmark = pytest.mark.slow_to_compile
 PAGE = ROOT / "docs" / "embed_search_serve.md"
-SEARCH, FIGURE, ON_TENSORFLOW, ON_PYTORCH = python_blocks(PAGE)
+SEARCH, FIGURE, LONGER, ON_TENSORFLOW, ON_PYTORCH = python_blocks(PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,13 @@ def test_vectors_are_stored(names):
 def test_the_figure_marks_correct_neighbors(names):
     exec(FIGURE, names)
     assert "neighbors are correct" in names["figure"].get_suptitle()
+
+
+def test_a_loaded_trainer_continues(names):
+    exec(LONGER, names)
+    longer = names["longer"]
+    assert longer.history.epoch == list(range(20, 30))
+    assert int(longer.optimizer.iterations) == 30 * 6
 
 
 @exporting
