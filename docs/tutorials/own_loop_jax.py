@@ -54,6 +54,13 @@ state = optimizer.init(weights)
 # `stateless_call` takes the weights of the loss as arguments, so that `jax.grad` finds them. Its
 # second result is the new state of the loss, such as a queue. `InfoNCE` has none. A loss without
 # weights is simpler: `loss(None, views)`.
+#
+# A loss with state, such as `kc.GammaContrastive(num_items=1200)`, needs three more things:
+#
+# * Start from `memory = [variable.value for variable in loss.non_trainable_variables]`.
+# * Pass `memory` instead of `[]`, and ids instead of `None`. Here, the ids are `rows`.
+# * Let `objective` return both results, differentiate it with
+#   `jax.value_and_grad(objective, has_aux=True)`, and pass the new `memory` to the next step.
 
 
 # %%

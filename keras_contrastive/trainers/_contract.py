@@ -64,6 +64,7 @@ class DataContract:
         with self.named():
             x = as_arrays(x)
             self._check_structure(x)
+            _check_numbers(x)
             rows = _num_rows(x)
             self._check_tokens(x)
             hard_negatives, present = dict(self.hard_negatives), dict(self.present)
@@ -92,6 +93,7 @@ class DataContract:
         with self.named():
             x, y, _ = self._unpack(spec)
             self._check_structure(x)
+            _check_numbers(x)
             ids = {} if y is None else {"y": y}
             ids |= {name: x[name] for name, _ in self.hard_negative_ids}
             for name, values in ids.items():
@@ -225,6 +227,23 @@ def as_arrays(x: Structure, name: str = "x") -> Structure:
             f"`{name}` must be an array. Received: a list whose rows have different lengths. Pad "
             "them to one length."
         ) from error
+
+
+def _check_numbers(x: Structure) -> None:
+    """Raises if inputs are strings, except on TensorFlow, some layers of which accept them."""
+    if keras.backend.backend() == "tensorflow":
+        return
+    for path, leaf in keras.tree.flatten_with_path(x):
+        dtype, name = getattr(leaf, "dtype", None), _path_name(path) or "x"
+        if (
+            getattr(dtype, "kind", None) in ("U", "S", "O")
+            or getattr(dtype, "name", None) == "string"
+        ):
+            raise TypeError(
+                f"`{name}` must hold numbers. Received: strings or objects. Make token ids of a "
+                "text first, for example with `keras.layers.TextVectorization` in `tf.data`. Leave "
+                "other strings out of `x`."
+            )
 
 
 def _num_rows(x: Structure) -> int:

@@ -1,5 +1,6 @@
 """Warnings about data that trains, and most likely not as its user expects."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -36,6 +37,7 @@ def warn_of_likely_mistakes(
     if ids is not None:
         _warn_of_ids(trainer, ids)
     if is_rows(x):
+        _warn_of_unused_names(trainer, x)
         _warn_of_positives_as_negatives(trainer, x)
     has_candidates = (
         getattr(trainer.loss, "memory", None) is not None
@@ -88,12 +90,31 @@ def _warn_of_ids(trainer: Any, ids: np.ndarray) -> None:
             "never negatives of each other. If these are class labels, leave `y` out for "
             "self-supervised training, or train with `SupCon`."
         )
-    has_one_view = len(trainer.modalities) + len(trainer.second_view_names) == 1
-    if has_one_view and distinct == len(ids) and trainer.loss.memory is None:
+    loses_positives = isinstance(loss, (MultiSimilarity, Circle, Triplet))
+    num_views = len(trainer.modalities) + len(trainer.second_view_names)
+    if loses_positives and len(trainer.modalities) < num_views == 2 and distinct < len(ids):
+        _checks.warn(
+            f"`{type(loss).__name__}` gets two views of each row. The positive of a row is then "
+            "its other view, and rows with its label are not. For these, train one view, "
+            '`ContrastiveTrainer({"image": encoder})` without augmenters, or use `SupCon`.'
+        )
+    if num_views == 1 and distinct == len(ids) and trainer.loss.memory is None:
         _checks.warn(
             f"`y` has {distinct} labels for {len(ids)} rows, all distinct. With one view, the "
             "positives are other rows with the same label. No row has one, and the loss is always "
             "0. Pass class labels as `y`, or add an augmenter, whose view is the positive."
+        )
+
+
+def _warn_of_unused_names(trainer: Any, x: Structure) -> None:
+    if not trainer.has_towers or not isinstance(x, Mapping):
+        return
+    used = *trainer.modalities, *trainer.extra_inputs
+    unused = [name for name in x if name not in used]
+    if unused:
+        _checks.warn(
+            f"`x` has names that the trainer does not use: {', '.join(map(str, unused))}. It uses "
+            f"{', '.join(used)}. Ids belong to `y`: `fit(x, ids)`."
         )
 
 

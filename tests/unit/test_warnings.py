@@ -9,7 +9,7 @@ import pytest
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive import augmentation as aug
 from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
-from keras_contrastive.losses import InfoNCE, NTXent, SupCon
+from keras_contrastive.losses import Circle, InfoNCE, MultiSimilarity, NTXent, SupCon, Triplet
 from keras_contrastive.trainers._augmenter_checks import warn_of_values
 from keras_contrastive.trainers._likely_mistakes import warn_of_likely_mistakes
 from tests.helpers.backend import COMPILE_LEAST
@@ -190,6 +190,33 @@ def test_labels_that_are_all_distinct_are_told_if_there_is_one_view():
         warn_of_data(x, distinct, SupCon(memory=EmbeddingQueue(8, 4)), encoders)
         warn_of_data(pairs(8), distinct, SupCon())
         warn_of_data(x, distinct, SupCon(), encoders, augmenters={"image": layers.Identity()})
+
+
+@pytest.mark.parametrize("make", [Triplet, MultiSimilarity, Circle])
+def test_labels_that_make_no_positives_are_told_if_there_are_two_views(make):
+    x, labels = pairs(8)["image"], np.arange(8, dtype="int32") // 2
+    views, by_name = {"augmenters": layers.Identity()}, {"augmenters": {"image": layers.Identity()}}
+    message = rf"`{make.__name__}` gets two views of each row\..*use `SupCon`"
+    with told(message):
+        warn_of_data(x, labels, make(), tower(6), **views)
+    with told(message):
+        warn_of_data({"image": x}, labels, make(), {"image": tower(6)}, **by_name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_data({"image": x}, labels, make(), {"image": tower(6)})
+        warn_of_data(x, np.arange(8, dtype="int32"), make(), tower(6), **views)
+        warn_of_data(x, labels, SupCon(), tower(6), **views)
+        warn_of_data(pairs(8), labels, make())
+
+
+def test_names_that_no_tower_uses_are_told():
+    x, rows = pairs(8), np.arange(8, dtype="int32")
+    with told(r"`x` has names that the trainer does not use: id, set\. It uses image, text\."):
+        warn_of_data({**x, "id": rows, "set": rows})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        present = {"present": {"has_text": "text"}}
+        warn_of_data({**x, "has_text": np.ones(8, "int32")}, **present)
 
 
 # `tf.data`

@@ -100,6 +100,18 @@ def test_wrong_inputs_are_refused(model, door, mistake):
     assert_refused(lambda: INPUT_DOORS[door](model, x), error, words)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow", reason="layers of TensorFlow accept strings"
+)
+@pytest.mark.parametrize("door", INPUT_DOORS)
+@pytest.mark.parametrize("names", [NAMES, NAMES.tolist(), NAMES.astype(object)])
+def test_strings_are_refused(model, door, names):
+    x = {**pairs(), "text": names}
+    assert_refused(
+        lambda: INPUT_DOORS[door](model, x), TypeError, ["`text`", "strings", "TextVectorization"]
+    )
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_training_and_evaluation_need_all_modalities(model, door):
     x = {"image": pairs()["image"]}
