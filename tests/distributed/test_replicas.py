@@ -2,6 +2,7 @@
 
 import concurrent.futures
 
+import keras
 import numpy as np
 import pytest
 
@@ -18,10 +19,19 @@ TOLERANCE = {
 }
 # More layers amplify more, and `fit` logs several steps. The bias of the keys of an attention has a
 # gradient of rounding errors.
-TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "fit": 5e-3, "evaluate": 5e-3}
+TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "fit": 1e-2, "evaluate": 1e-2}
 CORE = tuple(name for name, case in CASES.items() if case.core)
 FULL = tuple(name for name, case in CASES.items() if not case.core)
 MORE_REPLICAS = tuple(name for name, case in CASES.items() if case.more_replicas)
+# Tracing these takes minutes on JAX and TensorFlow.
+LEFT_TO_RELEASE = {
+    2: (
+        *("circle", "class_balanced", "fusion_in_micro_batches", "gamma_temperature"),
+        *("item_temperature", "matryoshka", "per_direction", "summed"),
+        *("tiled_gamma", "tiled_guided", "tiled_sup_con", "tiled_triplet"),
+    ),
+    4: ("barlow_twins", "few_left", "gamma", "queue", "sigmoid", "triplet", "vicreg"),
+}
 
 
 def train(tmp_path_factory, runs):
@@ -50,9 +60,14 @@ def core(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory):
-    alone = tuple(dict.fromkeys((*FULL, *MORE_REPLICAS)))
-    return train(tmp_path_factory, {1: alone, 2: FULL, 4: MORE_REPLICAS})
+def full(request, tmp_path_factory):
+    """Trains the cases of the selected tests."""
+    names = {2: [], 4: []}
+    for item in request.session.items:
+        if "full" in getattr(item, "fixturenames", ()):
+            names[item.callspec.params["count"]].append(item.callspec.params["name"])
+    names[1] = list(dict.fromkeys(names[2] + names[4]))
+    return train(tmp_path_factory, {count: some for count, some in names.items() if some})
 
 
 def assert_same(folders, count, name):
@@ -78,16 +93,17 @@ def test_two_replicas_compute_the_same_as_one_device(core, name):
     assert_same(core, 2, name)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", FULL)
-def test_two_replicas_compute_the_same_in_further_variants(full, name):
-    assert_same(full, 2, name)
+def further_cases():
+    for count, names in {2: FULL, 4: MORE_REPLICAS}.items():
+        for name in names:
+            is_left = name in LEFT_TO_RELEASE[count] and keras.backend.backend() != "torch"
+            yield pytest.param(count, name, marks=[pytest.mark.release] * is_left)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", MORE_REPLICAS)
-def test_four_replicas_compute_the_same_as_one_device(full, name):
-    assert_same(full, 4, name)
+@pytest.mark.parametrize(("count", "name"), list(further_cases()))
+def test_further_variants_and_more_replicas_compute_the_same_as_one_device(full, count, name):
+    assert_same(full, count, name)
 
 
 def test_the_loss_of_the_first_case_decreases(core):

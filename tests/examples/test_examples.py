@@ -330,6 +330,7 @@ def test_micro_batches_do_not_change_the_loss_of_a_large_batch():
 
 
 @pytest.mark.full
+@pytest.mark.release
 @pytest.mark.emoji_art
 def test_fusion_tasks_prints_its_table_and_shows_answers(tmp_path):
     done = run("fusion_tasks.py", "--quick", "--out", tmp_path)

@@ -95,7 +95,15 @@ QUICK = {
 
 @pytest.mark.full
 @pytest.mark.drawings
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "half_the_batch",
+        "structures",
+        pytest.param("less_data", marks=pytest.mark.release),
+        pytest.param("small_batch", marks=pytest.mark.release),
+    ],
+)
 def test_quick_runs_write_cells(name, tmp_path):
     pytest.importorskip("jax")
     folder, count = QUICK[name]
