@@ -5,7 +5,16 @@ import protocol
 import report
 
 SETTINGS = {"glyphs": "characters", "icons": "icons"}
-KINDS = ("base", "wide", "cyclip", "separation", "bridge", "consistency", "all")
+# The name of each kind in tables and figures.
+KINDS = {
+    "base": "base loss",
+    "wide": "wide",
+    "cyclip": "CyCLIP",
+    "separation": "separation",
+    "bridge": "bridge",
+    "consistency": "consistency",
+    "all": "all three",
+}
 NOT_TASKS = ("retrieval", "probe", "modality gap")
 
 
@@ -34,7 +43,7 @@ def scores(found):
     for task in next(iter(found.values())):
         cells = [report.score({"mrr": test[task]}) for test in found.values()]
         rows.append([task, *cells])
-    return report.table(["task", *found], rows)
+    return report.table(["task", *(KINDS[kind] for kind in found)], rows)
 
 
 def gaps(found):
@@ -64,7 +73,7 @@ def draw(panels, title, path):
                 for kind, (mean, error) in by_kind.items():
                     number = kinds.index(kind)
                     y = place + (number - (len(kinds) - 1) / 2) * 0.13
-                    label = kind if place == 0 and panel is axes[0] else None
+                    label = KINDS[kind] if place == 0 and panel is axes[0] else None
                     panel.errorbar(
                         mean, y, xerr=2 * error, fmt="o", color=report.PALETTE[number], label=label
                     )
