@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_contrastive import _checks
+from keras_contrastive._typing import Structure
 from keras_contrastive.layers import DeepFeatureSeparation, MomentumTeacher
 from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers._names import loss_from_name, metric_from_name
@@ -47,6 +48,28 @@ def check_some_inputs(
             f"`x` must have the inputs {', '.join(names)}, or some of them and no others. "
             f"Received: {', '.join(map(str, inputs)) or 'none'}."
         )
+
+
+def check_numbers(x: Structure) -> None:
+    """Raises if inputs are strings, except on TensorFlow, some layers of which accept them."""
+    if keras.backend.backend() == "tensorflow":
+        return
+    for path, leaf in keras.tree.flatten_with_path(x):
+        dtype = getattr(leaf, "dtype", None)
+        is_numpy_text = getattr(dtype, "kind", None) in ("U", "S", "O")
+        if is_numpy_text or getattr(dtype, "name", None) == "string":
+            raise TypeError(
+                f"`{path_name(path) or 'x'}` must hold numbers. Received: strings or objects. Make "
+                "token ids of a text first, for example with `keras.layers.TextVectorization` in "
+                "`tf.data`. Leave other strings out of `x`."
+            )
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """Returns the name of a leaf of a structure, with the places inside of it."""
+    if not path:
+        return ""
+    return str(path[0]) + "".join(f"[{part!r}]" for part in path[1:])
 
 
 def as_loss(loss: Any) -> ContrastiveLoss:

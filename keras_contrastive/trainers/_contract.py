@@ -15,7 +15,12 @@ import numpy as np
 from keras_contrastive._engine import check_classes, ids_of_array, to_numpy, without_column_axis
 from keras_contrastive._typing import ArrayLike, Structure
 from keras_contrastive.trainers._absent_rows import checked_presence
-from keras_contrastive.trainers._checks import check_inputs, check_some_inputs
+from keras_contrastive.trainers._checks import (
+    check_inputs,
+    check_numbers,
+    check_some_inputs,
+    path_name,
+)
 from keras_contrastive.trainers._hard_negatives import checked_hard_negatives
 from keras_contrastive.trainers._log_weights import checked_log_weights
 
@@ -64,7 +69,7 @@ class DataContract:
         with self.named():
             x = as_arrays(x)
             self._check_structure(x)
-            _check_numbers(x)
+            check_numbers(x)
             rows = _num_rows(x)
             self._check_tokens(x)
             hard_negatives, present = dict(self.hard_negatives), dict(self.present)
@@ -93,7 +98,7 @@ class DataContract:
         with self.named():
             x, y, _ = self._unpack(spec)
             self._check_structure(x)
-            _check_numbers(x)
+            check_numbers(x)
             ids = {} if y is None else {"y": y}
             ids |= {name: x[name] for name, _ in self.hard_negative_ids}
             for name, values in ids.items():
@@ -229,27 +234,10 @@ def as_arrays(x: Structure, name: str = "x") -> Structure:
         ) from error
 
 
-def _check_numbers(x: Structure) -> None:
-    """Raises if inputs are strings, except on TensorFlow, some layers of which accept them."""
-    if keras.backend.backend() == "tensorflow":
-        return
-    for path, leaf in keras.tree.flatten_with_path(x):
-        dtype, name = getattr(leaf, "dtype", None), _path_name(path) or "x"
-        if (
-            getattr(dtype, "kind", None) in ("U", "S", "O")
-            or getattr(dtype, "name", None) == "string"
-        ):
-            raise TypeError(
-                f"`{name}` must hold numbers. Received: strings or objects. Make token ids of a "
-                "text first, for example with `keras.layers.TextVectorization` in `tf.data`. Leave "
-                "other strings out of `x`."
-            )
-
-
 def _num_rows(x: Structure) -> int:
     counts: dict[str, int] = {}
     for path, leaf in keras.tree.flatten_with_path(x):
-        name = _path_name(path) or "x"
+        name = path_name(path) or "x"
         shape = tuple(getattr(leaf, "shape", ()))
         if not shape:
             raise ValueError(f"`{name}` must have a row for each item. Received: {leaf!r}.")
@@ -295,12 +283,6 @@ def vocabulary_size(tower: Any) -> int | None:
     if size is None and layers and isinstance(layers[0], keras.layers.Embedding):
         size = layers[0].input_dim
     return size if isinstance(size, int) else None
-
-
-def _path_name(path: tuple[Any, ...]) -> str:
-    if not path:
-        return ""
-    return str(path[0]) + "".join(f"[{part!r}]" for part in path[1:])
 
 
 def _kind_of_dtype(array: np.ndarray) -> str:

@@ -141,6 +141,7 @@ def results(make, placeholder, **kwargs):
     keras.utils.set_random_seed(0)
     model = make()
     x = data(placeholder, **kwargs)
+    x = {name: x[name] for name in (*model.modalities, *model.extra_inputs)}
     weights = np.linspace(0.5, 2, ROWS).astype("float32")
     options = {"batch_size": 12, "verbose": 0, "sample_weight": weights}
     history = model.fit(x, shuffle=False, epochs=2, **options).history
