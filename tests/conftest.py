@@ -53,8 +53,10 @@ def pytest_collection_modifyitems(items):
         is_slow = not ON_TORCH and item.get_closest_marker("slow_to_compile")
         if is_slow or not any(map(item.get_closest_marker, UNSAMPLED)):
             (slow if is_slow else functions)[item.nodeid.partition("[")[0]].append(item)
-    for name, cases in (functions | slow).items():
-        _sample_cases(name, cases, is_slow=name in slow)
+    for name, cases in functions.items():
+        _sample_cases(name, cases)
+    for name, cases in slow.items():
+        _sample_cases(name, cases, is_slow=True)
     files = collections.defaultdict(list)
     for name in functions:
         files[name.partition("::")[0]].append(name)
@@ -67,7 +69,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.release)
 
 
-def _sample_cases(name, cases, is_slow):
+def _sample_cases(name, cases, is_slow=False):
     first = _first(name, ONE_CASE_IN, len(cases))
     for number, case in enumerate(cases):
         place = (number - first) % ONE_CASE_IN

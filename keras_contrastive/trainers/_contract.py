@@ -69,13 +69,13 @@ class DataContract:
         with self.named():
             x = as_arrays(x)
             self._check_structure(x)
-            check_numbers(x)
             rows = _num_rows(x)
             self._check_tokens(x)
             hard_negatives, present = dict(self.hard_negatives), dict(self.present)
             x = checked_presence(x, list(present))
             x = checked_hard_negatives(x, hard_negatives, dict(self.hard_negative_ids))
             x = checked_log_weights(x, dict(self.log_weights), hard_negatives, present)
+            check_numbers(x)
             if y is not None:
                 y = ids_of_array(as_arrays(y, "y"), "y", self.num_items)
                 _check_count("y", "id", len(y), rows)
@@ -98,7 +98,6 @@ class DataContract:
         with self.named():
             x, y, _ = self._unpack(spec)
             self._check_structure(x)
-            check_numbers(x)
             ids = {} if y is None else {"y": y}
             ids |= {name: x[name] for name, _ in self.hard_negative_ids}
             for name, values in ids.items():
@@ -116,6 +115,7 @@ class DataContract:
                         f"`{name}` must hold log-weights, one number for each candidate. Received: "
                         f"dtype {x[name].dtype.name}."
                     )
+            check_numbers(x)
 
     def _unpack(self, batch: Structure) -> tuple[Structure, Any, Any]:
         parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
