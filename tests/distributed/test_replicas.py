@@ -19,7 +19,7 @@ TOLERANCE = {
 }
 # More layers amplify more, and `fit` logs several steps. The bias of the keys of an attention has a
 # gradient of rounding errors.
-TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "fit": 1e-2, "evaluate": 1e-2}
+TOLERANCE_OF_TRANSFORMERS = {"step": 1e-5, "gradient": 1e-3, "fit": 5e-3, "evaluate": 1e-2}
 CORE = tuple(name for name, case in CASES.items() if case.core)
 FULL = tuple(name for name, case in CASES.items() if not case.core)
 MORE_REPLICAS = tuple(name for name, case in CASES.items() if case.more_replicas)
