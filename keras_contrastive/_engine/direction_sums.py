@@ -8,9 +8,10 @@ from keras import ops
 
 from keras_contrastive._engine.batch import Batch
 from keras_contrastive._engine.cached import LocklessCachedProperty
-from keras_contrastive._engine.candidates import FIRST_PRIVATE_ID, Candidates, exists
+from keras_contrastive._engine.candidates import Candidates
+from keras_contrastive._engine.extra_masks import masks_of_extra
 from keras_contrastive._engine.ignored import Margin, thresholds_of, thresholds_of_guides
-from keras_contrastive._engine.logit_sums import logit_sums
+from keras_contrastive._engine.logit_sums import logit_sums, stored_logits
 from keras_contrastive._engine.logit_terms import LogitTerms, LogSumExp
 from keras_contrastive._engine.pair_masks import PairMasks
 from keras_contrastive._typing import Tensor
@@ -42,6 +43,8 @@ class DirectionSums:
         # Logits of matching rows by direction. A pass over the logits yields them as well.
         self._matching_logits: dict[tuple[str, str], Tensor] = {}
         self._results: dict[tuple[type[LogitTerms], bool], Tensor] = {}
+        # Logits that fit one tile, by (view or index of the direction, view of the candidates).
+        self._logits: dict[tuple[str | int, str], Tensor | None] = {}
 
     def candidate_views(self, direction: tuple[str, str]) -> Sequence[str]:
         """Returns the views whose rows are candidates of a direction."""
@@ -174,8 +177,20 @@ class DirectionSums:
                 thresholds=(threshold, threshold if shares_tensor else opposite_threshold),
             )
         paired = self._yields_matching_logits(direction, view)
+        stored_key = (index if self._scale_per_direction else anchors, view)
+        if stored_key not in self._logits:
+            self._logits[stored_key] = stored_logits(rows, candidates, scale)
         row_sums, column_sums, matching = logit_sums(
-            terms, rows, candidates, scale, masks, reference, opposite_reference, two_sided, paired
+            terms,
+            rows,
+            candidates,
+            scale,
+            masks,
+            reference,
+            opposite_reference,
+            two_sided,
+            paired,
+            stored=self._logits[stored_key],
         )
         if paired:
             self._matching_logits[(anchors, view)] = matching
@@ -200,7 +215,7 @@ class DirectionSums:
         limit: Tensor | None,
     ) -> Tensor:
         rows, scale = self.anchors(index)
-        masks = self._masks_of_extra(extra, mask_same_ids)
+        masks = masks_of_extra(self._batch, extra, mask_same_ids)
         masks = dataclasses.replace(masks, limits=(limit, None))
         if self._ignore_above is not None and mask_same_ids:
             masks = dataclasses.replace(
@@ -274,26 +289,3 @@ class DirectionSums:
             return None
         values = self._batch.gather(local) if of_replicas else local
         return ops.cast(values, self._batch.views[view].dtype)
-
-    def _masks_of_extra(self, extra: Candidates, mask_same_ids: bool) -> PairMasks:
-        masks = self._id_masks_of_extra(extra, mask_same_ids)
-        if extra.log_weights is None:
-            return masks
-        log_weights = ops.cast(extra.log_weights, extra.embeddings.dtype)
-        return dataclasses.replace(masks, log_weights=(None, log_weights))
-
-    def _id_masks_of_extra(self, extra: Candidates, mask_same_ids: bool) -> PairMasks:
-        if extra.ids is None:
-            return PairMasks()
-        # A pair with equal positions is left out. Here, all anchors have position 0, and so has a
-        # candidate that does not exist.
-        rows = self._batch.rows
-        anchor_ids = self._batch.ids
-        if anchor_ids is None:
-            anchor_ids = ops.full_like(rows, FIRST_PRIVATE_ID)
-        if extra.only_negatives:
-            return PairMasks(positions=(anchor_ids, extra.ids), present=(None, exists(extra)))
-        positions = ops.zeros_like(rows), ops.cast(exists(extra), "int32")
-        if not mask_same_ids:
-            return PairMasks(positions=positions)
-        return PairMasks(ids=(anchor_ids, extra.ids), positions=positions)

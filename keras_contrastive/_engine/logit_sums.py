@@ -7,7 +7,13 @@ from keras import ops
 
 from keras_contrastive._engine.gradients import once_differentiable, with_gradient
 from keras_contrastive._engine.logit_terms import LogitTerms
-from keras_contrastive._engine.masked_logits import Side, are_one_sided, masked, tile_of
+from keras_contrastive._engine.masked_logits import (
+    Side,
+    are_one_sided,
+    masked,
+    products,
+    tile_of,
+)
 from keras_contrastive._engine.numerics import LOWEST
 from keras_contrastive._engine.pair_masks import PairMasks
 from keras_contrastive._engine.tiles import fits_one_tile, for_each_tile
@@ -24,6 +30,7 @@ def logit_sums(
     column_reference: Tensor | None = None,
     two_sided: bool = False,
     paired: bool = False,
+    stored: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Sums terms over each row, and each column, of the logits `a @ b.T * scale`.
 
@@ -41,6 +48,7 @@ def logit_sums(
             means `row_reference`.
         two_sided: Whether the columns are summed as well.
         paired: Whether to return the logits of row i with column i.
+        stored: `None`, or the `stored_logits` of these rows, for several sums over them.
 
     Returns:
         Sums of rows `(rows,)`, sums of columns `(columns,)` or `None`, and logits of matching rows
@@ -55,13 +63,21 @@ def logit_sums(
     }
     inputs = {name: x for name, x in inputs.items() if x is not None}
     sums = _TiledSums(terms, masks, two_sided, paired)
+    if stored is None:
+        stored = stored_logits(a, b, inputs["scale"])
+    if stored is not None:
+        return sums.in_one_tile(stored, a, b, row_reference, column_reference)
     b = a if b is None else b
-    if fits_one_tile(a, b):
-        return sums.in_one_tile(**inputs)
     packed = _with_tiled_gradient(sums, tuple(inputs))(*inputs.values(), *masks.tensors())
     num_rows, num_columns = ops.shape(a)[0], ops.shape(b)[0] if two_sided else 0
     columns = packed[num_rows : num_rows + num_columns] if two_sided else None
     return packed[:num_rows], columns, packed[num_rows + num_columns :] if paired else None
+
+
+def stored_logits(a: Tensor, b: Tensor | None, scale: Tensor) -> Tensor | None:
+    """Returns the logits `a @ b.T * scale` if they fit one tile, or else `None`."""
+    b = a if b is None else b
+    return products(a, b * scale) if fits_one_tile(a, b) else None
 
 
 def _with_tiled_gradient(sums: "_TiledSums", names: Sequence[str]) -> Callable[..., Tensor]:
@@ -110,15 +126,15 @@ class _TiledSums:
 
     def in_one_tile(
         self,
+        logits: Tensor,
         a: Tensor,
-        scale: Tensor,
-        b: Tensor | None = None,
-        row_reference: Tensor | None = None,
-        column_reference: Tensor | None = None,
+        b: Tensor | None,
+        row_reference: Tensor | None,
+        column_reference: Tensor | None,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Returns sums of rows, sums of columns and matching logits, by plain operations."""
         rows, columns = self._sides(a, b, row_reference, column_reference)
-        row_sums, column_sums, logits = self._sums_of_tile(rows, columns, scale)
+        row_sums, column_sums = self._sums_of_tile(rows, columns, logits)
         return row_sums, column_sums, ops.diagonal(logits) if self.paired else None
 
     def forward(
@@ -134,7 +150,8 @@ class _TiledSums:
         def add_tile(
             rows: Side, columns: Side, row_sums: Side, column_sums: Side
         ) -> tuple[Side, Side]:
-            row, column, _ = self._sums_of_tile(rows, columns, scale)
+            logits = products(rows["z"], columns["z"] * scale)
+            row, column = self._sums_of_tile(rows, columns, logits)
             row_sums = {"total": self.terms.combine(row_sums["total"], row)}
             if self.two_sided:
                 column_sums = {"total": self.terms.combine(column_sums["total"], column)}
@@ -149,17 +166,17 @@ class _TiledSums:
         return row_sums["total"], column_sums.get("total"), pairs
 
     def _sums_of_tile(
-        self, rows: Side, columns: Side, scale: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Returns the sums of the rows of a tile, of its columns or `None`, and its logits."""
-        tile = tile_of(rows, columns, columns["z"] * scale)
+        self, rows: Side, columns: Side, logits: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns the sums of the rows of a tile, and of its columns or `None`."""
+        tile = tile_of(rows, columns, logits)
         x = masked(self.terms, tile, rows, columns, 1)
         row_sums = self.terms.total(x, axis=1)
         if not self.two_sided:
-            return row_sums, None, tile.logits
+            return row_sums, None
         if are_one_sided(rows, columns):
             x = masked(self.terms, tile, columns, rows, 0)
-        return row_sums, self.terms.total(x, axis=0), tile.logits
+        return row_sums, self.terms.total(x, axis=0)
 
     def backward(
         self,
@@ -204,7 +221,7 @@ class _TiledSums:
             rows: Side, columns: Side, row_grads: Side, column_grads: Side
         ) -> tuple[Side, Side]:
             candidates = columns["z"] * scale
-            tile = tile_of(rows, columns, candidates)
+            tile = tile_of(rows, columns, products(rows["z"], candidates))
             upstream = ops.expand_dims(rows["upstream"], 1)
             if shares_terms:
                 upstream = upstream + ops.expand_dims(columns["upstream"], 0)

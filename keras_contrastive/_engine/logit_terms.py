@@ -29,7 +29,7 @@ class LogitTerms:
     @staticmethod
     def mask(x: Tensor, same: Tensor | None, dropped: Tensor | None) -> Tensor:
         """Moves the x of pairs that do not count to a point where the term vanishes."""
-        hidden = _either(same, dropped)
+        hidden = either(same, dropped)
         return x if hidden is None else ops.where(hidden, LOWEST, x)
 
     @staticmethod
@@ -218,7 +218,8 @@ class SigmoidCrossEntropy(LogitTerms):
         return slope if same is None else ops.where(same, -slope, slope)
 
 
-def _either(same: Tensor | None, dropped: Tensor | None) -> Tensor | None:
-    if same is None:
-        return dropped
-    return same if dropped is None else ops.logical_or(same, dropped)
+def either(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Returns where one of two masks is True. `None` stands for a mask without True."""
+    if first is None:
+        return second
+    return first if second is None else ops.logical_or(first, second)

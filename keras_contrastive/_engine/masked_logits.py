@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_contrastive._engine.logit_terms import LogitTerms
+from keras_contrastive._engine.logit_terms import LogitTerms, either
 from keras_contrastive._typing import Tensor
 
 Side = dict[str, Tensor]
@@ -21,15 +21,19 @@ class Tile(NamedTuple):
     similarity: Tensor | None  # that of the guides, or the logits. `None` if no pair is ignored
 
 
-def tile_of(rows: Side, columns: Side, candidates: Tensor) -> Tile:
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Returns the inner products of all rows of `a` with all rows of `b`."""
+    return ops.matmul(a, ops.transpose(b))
+
+
+def tile_of(rows: Side, columns: Side, logits: Tensor) -> Tile:
     """Returns the tile of two sides.
 
     Args:
         rows: Tensors of the rows by name, with the embeddings as `"z"`.
         columns: Tensors of the columns by name.
-        candidates: The embeddings of the columns, times the scale.
+        logits: The scaled inner products of their embeddings, see `products`.
     """
-    logits = ops.matmul(rows["z"], ops.transpose(candidates))
     same, dropped = (
         ops.expand_dims(rows[name], 1) == ops.expand_dims(columns[name], 0)
         if name in rows
@@ -38,7 +42,7 @@ def tile_of(rows: Side, columns: Side, candidates: Tensor) -> Tile:
     )
     for axis, side in ((1, rows), (0, columns)):
         if "present" in side:
-            dropped = _either(dropped, ops.expand_dims(ops.logical_not(side["present"]), axis))
+            dropped = either(dropped, ops.expand_dims(ops.logical_not(side["present"]), axis))
     similarity = logits if "threshold" in rows else None
     if "guide" in rows:
         similarity = ops.matmul(rows["guide"], ops.transpose(columns["guide"]))
@@ -64,16 +68,12 @@ def masked(terms: type[LogitTerms], tile: Tile, side: Side, candidates: Side, ax
     if "log_weight" in candidates:
         x = x + ops.expand_dims(candidates["log_weight"], 1 - axis)
     if "limit" in side:
-        dropped = _either(dropped, x > ops.expand_dims(side["limit"], axis))
+        dropped = either(dropped, x > ops.expand_dims(side["limit"], axis))
     if "threshold" in side:
         ignored = tile.similarity > ops.expand_dims(side["threshold"], axis)
         if tile.same is not None:  # a positive is never ignored
             ignored = ops.logical_and(ignored, ops.logical_not(tile.same))
-        dropped = _either(dropped, ignored)
+        dropped = either(dropped, ignored)
     if "reference" in side:
         x = x - ops.expand_dims(side["reference"], axis)
     return terms.mask(x, tile.same, dropped)
-
-
-def _either(first: Tensor | None, second: Tensor) -> Tensor:
-    return second if first is None else ops.logical_or(first, second)

@@ -81,3 +81,18 @@ def test_info_nce_takes_few_operations_more_than_the_formula():
         len(tensor_sizes(f, *inputs)) for f in (function_of("InfoNCE"), FORMULAS["InfoNCE"])
     )
     assert ours <= 1.6 * formula
+
+
+def test_sums_share_the_logits_of_one_tile(monkeypatch):
+    # The jackknife sums over the logits three times, in both directions.
+    set_tile_shape(None)
+    shapes = []
+    matmul = ops.matmul
+
+    def recorded(a, b):
+        shapes.append((a.shape[0], b.shape[-1]))
+        return matmul(a, b)
+
+    monkeypatch.setattr(ops, "matmul", recorded)
+    function_of("GammaContrastive")(*map(ops.convert_to_tensor, normal(2, ROWS, 3)))
+    assert shapes == [(ROWS, ROWS)]
