@@ -122,6 +122,9 @@ def retrieval(
         TypeError: If an argument has the wrong type, or ids are not integers.
         ValueError: If shapes or ids do not match, or the id of a query is not in the corpus.
 
+    Warns:
+        UserWarning: If the corpus has several rows for each query, and there are no ids.
+
     Reference:
         - [Manning et al., 2008](https://nlp.stanford.edu/IR-book/), Sec. 8.4, for `map`, `ndcg` and
           `r_precision`. `map_at_k` and `ndcg_at_k` are those of TREC.
@@ -153,6 +156,8 @@ def retrieval(
     queries, corpus, exclude_self = check_sets(queries, corpus, exclude_self)
     sizes = len(queries), len(corpus)
     if relevant is None:
+        if query_ids is None and corpus_ids is None:
+            _warn_of_several_rows_for_each_query(*sizes)
         relevance = equal_ids(query_ids, corpus_ids, *sizes, exclude_self)
     elif query_ids is None and corpus_ids is None:
         relevance = listed_pairs(relevant, *sizes, exclude_self)
@@ -164,6 +169,16 @@ def retrieval(
     if per_query:
         return {"rank" if name in _RANKS else name: value for name, value in values.items()}
     return _means(values)
+
+
+def _warn_of_several_rows_for_each_query(num_queries: int, num_rows: int) -> None:
+    if num_queries > 1 and num_rows > num_queries and num_rows % num_queries == 0:
+        _checks.warn(
+            f"`corpus` has {num_rows // num_queries} rows for each of {num_queries} queries, and "
+            "there are no ids. Only row i is then relevant to query i. If a query has several "
+            "relevant rows, such as the captions of an image, pass `query_ids` and `corpus_ids`. "
+            "If not, pass the row numbers as ids."
+        )
 
 
 def _values_of_queries(

@@ -10,12 +10,14 @@ from keras_contrastive import _checks
 from keras_contrastive._engine import to_numpy
 from keras_contrastive._typing import Structure
 from keras_contrastive.losses import (
+    BarlowTwins,
     Circle,
     Matryoshka,
     MultiSimilarity,
     NegativeCosine,
     SupCon,
     Triplet,
+    VICReg,
 )
 from keras_contrastive.trainers._epoch_data import is_rows
 from keras_contrastive.trainers._hard_negatives import num_per_row
@@ -34,18 +36,13 @@ def warn_of_likely_mistakes(
         ids: Checked ids, or `None`.
         batch_size: The argument of `fit`.
     """
+    needs_negatives = _needs_negatives(trainer)
     if ids is not None:
-        _warn_of_ids(trainer, ids)
+        _warn_of_ids(trainer, ids, needs_negatives)
     if is_rows(x):
         _warn_of_unused_names(trainer, x)
         _warn_of_positives_as_negatives(trainer, x)
-    has_candidates = (
-        getattr(trainer.loss, "memory", None) is not None
-        or trainer.hard_negatives
-        or _has_classes(trainer.loss)
-        or isinstance(_innermost(trainer.loss), NegativeCosine)
-    )
-    if batch_size == 1 and not has_candidates:
+    if batch_size == 1 and needs_negatives:
         _checks.warn(
             "`batch_size` is 1, so no row has a negative, and the loss does not train the encoders."
             " Pass a larger `batch_size`."
@@ -78,11 +75,29 @@ def warn_of_collapse_and_fast_weights(trainer: Any, loss: Any) -> None:
         )
 
 
-def _warn_of_ids(trainer: Any, ids: np.ndarray) -> None:
+def _needs_negatives(trainer: Any) -> bool:
+    """Returns whether rows of the batch are the only negatives of a loss that has negatives."""
+    return not (
+        getattr(trainer.loss, "memory", None) is not None
+        or trainer.hard_negatives
+        or _has_classes(trainer.loss)
+        or isinstance(_innermost(trainer.loss), NegativeCosine)
+    )
+
+
+def _warn_of_ids(trainer: Any, ids: np.ndarray, needs_negatives: bool) -> None:
     if _has_classes(trainer.loss):
         return
     distinct = len(np.unique(ids))
     loss = _innermost(trainer.loss)
+    compares_columns = isinstance(loss, (BarlowTwins, VICReg))
+    if distinct == 1 < len(ids) and needs_negatives and not compares_columns:
+        _checks.warn(
+            f"`y` is {ids[0]} in all {len(ids)} rows. Rows with the same id are never negatives of "
+            "each other, so no row has a negative, and the loss does not train the encoders. Pass "
+            "the ids of the items, or leave `y` out."
+        )
+        return
     has_positives = isinstance(loss, (SupCon, MultiSimilarity, Circle, Triplet))
     if 10 * distinct <= len(ids) and not trainer.has_towers and not has_positives:
         _checks.warn(

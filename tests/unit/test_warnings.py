@@ -8,8 +8,18 @@ import pytest
 
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive import augmentation as aug
+from keras_contrastive.evaluation import retrieval
 from keras_contrastive.layers import EmbeddingQueue, LearnableTemperature
-from keras_contrastive.losses import Circle, InfoNCE, MultiSimilarity, NTXent, SupCon, Triplet
+from keras_contrastive.losses import (
+    BarlowTwins,
+    Circle,
+    InfoNCE,
+    MultiSimilarity,
+    NTXent,
+    SupCon,
+    Triplet,
+    VICReg,
+)
 from keras_contrastive.trainers._augmenter_checks import warn_of_values
 from keras_contrastive.trainers._likely_mistakes import warn_of_likely_mistakes
 from tests.helpers.backend import COMPILE_LEAST
@@ -192,6 +202,22 @@ def test_labels_that_are_all_distinct_are_told_if_there_is_one_view():
         warn_of_data(x, distinct, SupCon(), encoders, augmenters={"image": layers.Identity()})
 
 
+@pytest.mark.parametrize("make", [InfoNCE, SupCon, Triplet])
+def test_one_id_for_all_rows_is_told(make):
+    x, ids = pairs(8), np.full(8, 3)
+    one = {"image": x["image"]}, {"image": towers()["image"]}
+    message = r"`y` is 3 in all 8 rows\..*no row has a negative"
+    with told(message):
+        warn_of_data(x, ids, make())
+    with told(message):
+        warn_of_data(one[0], ids, make(), one[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_data(x, np.arange(8) // 4, make())
+        for loss in (BarlowTwins(), VICReg(), InfoNCE(memory=EmbeddingQueue(8, 4))):
+            warn_of_data(x, ids, loss)
+
+
 @pytest.mark.parametrize("make", [Triplet, MultiSimilarity, Circle])
 def test_labels_that_make_no_positives_are_told_if_there_are_two_views(make):
     x, labels = pairs(8)["image"], np.arange(8, dtype="int32") // 2
@@ -217,6 +243,24 @@ def test_names_that_no_tower_uses_are_told():
         warnings.simplefilter("error")
         present = {"present": {"has_text": "text"}}
         warn_of_data({**x, "has_text": np.ones(8, "int32")}, **present)
+
+
+# Evaluation
+
+
+def test_several_rows_of_the_corpus_for_each_query_are_told_without_ids():
+    images, captions = np.split(np.random.default_rng(0).normal(size=(24, 3)), [4])
+    with told("`corpus` has 5 rows for each of 4 queries, .*pass `query_ids`") as record:
+        retrieval(images, captions)
+    ours = [warning for warning in record if "`corpus`" in str(warning.message)]
+    assert [warning.filename for warning in ours] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        retrieval(images, captions, np.arange(4), np.arange(20) // 5)
+        retrieval(images, captions, np.arange(4))
+        retrieval(images, captions, relevant=[[0, 1], [1, 5]])
+        retrieval(images, captions[:4])
+        retrieval(images, captions[:7])
 
 
 # `tf.data`
