@@ -8,7 +8,7 @@ import numpy as np
 from keras_contrastive import _checks
 from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.viz._glyphs import drawable
-from keras_contrastive.viz._items import Items, as_images, to_array
+from keras_contrastive.viz._items import Items, as_images, as_labels, to_array
 from keras_contrastive.viz._style import FAINT, LARGE, OTHERS, PALETTE, new_figure, require
 
 _MARKERS = ("o", "^", "s")
@@ -118,7 +118,7 @@ def _rows_and_labels(x: Any, labels: Any) -> tuple[Array, Array | None]:
         rows = np.concatenate(list(parts.values()))
     else:
         rows = to_array(x)
-        labels = None if labels is None else np.asarray([str(label) for label in to_array(labels)])
+        labels = None if labels is None else np.asarray([str(label) for label in as_labels(labels)])
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(
             "`x` must be embeddings `(n, dim)` with at least two rows. "

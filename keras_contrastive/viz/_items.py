@@ -20,6 +20,12 @@ def to_array(value: Any) -> Array:
     return np.asarray(value)
 
 
+def as_labels(labels: Any) -> Array:
+    """Returns labels `(n,)`, also those of `(n, 1)`, as an array."""
+    labels = to_array(labels)
+    return labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+
 def are_strings(items: Items) -> bool:
     """Returns whether items are strings."""
     if isinstance(items, np.ndarray):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from keras_contrastive._typing import Array, ArrayLike
 from keras_contrastive.viz._items import to_array
 
@@ -59,3 +61,10 @@ def correct_neighbors(
             f"{len(query_ids)} and {len(corpus_ids)} ids, {len(rows)} queries, {num_corpus} items."
         )
     return query_ids[:, None] == corpus_ids[rows]
+
+
+def have_one_match(query_ids: ArrayLike, corpus_ids: ArrayLike) -> bool:
+    """Returns whether each query has its id once in the corpus."""
+    query_ids, corpus_ids = to_array(query_ids).reshape(-1), to_array(corpus_ids).reshape(-1)
+    distinct, counts = np.unique(corpus_ids, return_counts=True)
+    return bool(np.isin(query_ids, distinct[counts == 1]).all())

@@ -12,6 +12,7 @@ from keras_contrastive.viz._neighbor_checks import (
     checked_rows,
     checked_scores,
     correct_neighbors,
+    have_one_match,
 )
 from keras_contrastive.viz._style import (
     CORRECT,
@@ -56,7 +57,8 @@ def neighbors(
         scores: `None`, or the similarities `(n, k)`.
         query_ids: `None`, or ids of the queries `(n,)`. A neighbor with the same id is correct.
         corpus_ids: `None`, or ids of the corpus.
-        title: Title of the figure. With ids, the default is the number of correct neighbors.
+        title: Title of the figure. With ids, the default is the number of correct neighbors, or of
+            matches that are found if each query has one.
 
     Returns:
         A `matplotlib.figure.Figure`, 720 px wide.
@@ -77,7 +79,7 @@ def neighbors(
     scores = checked_scores(scores, rows)
     correct = correct_neighbors(rows, query_ids, corpus_ids, len(corpus))
     if title is None:
-        title = "" if correct is None else f"{correct.sum()} of {rows.size} neighbors are correct"
+        title = "" if correct is None else _result(correct, have_one_match(query_ids, corpus_ids))
     shown = _shown("queries", queries, np.arange(len(queries)))
     found = _shown("corpus", corpus, np.unique(rows))
     items = [*shown.values(), *found.values()]
@@ -104,6 +106,13 @@ def neighbors(
         if not figure.axes:  # Notebooks show no figure without axes.
             figure.add_axes((0, 0, 1, 1), label="texts").set_axis_off()
     return figure
+
+
+def _result(correct: Array, one_match: bool) -> str:
+    if not one_match:
+        return f"{correct.sum()} of {correct.size} neighbors are correct"
+    queries, k = correct.shape
+    return f"{correct.any(axis=1).sum()} of {queries} matches are among the first {k}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_contrastive._typing import Array, ArrayLike
-from keras_contrastive.viz._items import Items, as_images, to_array
+from keras_contrastive.viz._items import Items, as_images, as_labels, to_array
 from keras_contrastive.viz._style import require
 
 _LARGEST_SPRITE = 8192  # pixels, the limit of the projector
@@ -77,10 +77,10 @@ def _metadata(labels: Any, count: int) -> list[str]:
     """Returns the lines of the metadata: one column without a header, or several with one."""
     if not isinstance(labels, Mapping):
         _check_count("labels", "label", len(labels), count)
-        return [_cell(label) for label in to_array(labels)]
+        return [_cell(label) for label in as_labels(labels)]
     for name, column in labels.items():
         _check_count(f"labels[{name!r}]", "label", len(column), count)
-    columns = {_cell(name): [_cell(value) for value in to_array(c)] for name, c in labels.items()}
+    columns = {_cell(name): [_cell(value) for value in as_labels(c)] for name, c in labels.items()}
     lines = ["\t".join(cells) for cells in zip(*columns.values(), strict=True)]
     # The projector expects a header if there are several columns, and none for a single one.
     return ["\t".join(columns), *lines] if len(columns) > 1 else lines

@@ -122,3 +122,9 @@ def test_umap_that_is_not_installed_is_named(monkeypatch):
 def test_wrong_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         viz.embeddings(**{"x": embeddings(), **arguments})
+
+
+def test_labels_may_have_a_column_axis():
+    labels = np.arange(12).reshape(-1, 1) % 3
+    figure = viz.embeddings(np.random.default_rng(0).normal(size=(12, 3)), labels)
+    assert legend(figure) == ["0", "1", "2"]

@@ -41,7 +41,7 @@ def test_images_stand_in_the_order_of_the_rows_with_marks_and_scores():
             neighbor = axes[f"query {number}, neighbor {place}"]
             np.testing.assert_array_equal(shown(neighbor), corpus[row])
             assert frame(neighbor) == (CORRECT if row == number else WRONG)
-    assert figure.get_suptitle() == "3 of 9 neighbors are correct"
+    assert figure.get_suptitle() == "3 of 3 matches are among the first 3"
     captions = words(figure)
     assert captions.count("✓ 0.90") == 1
     assert "✗ −0.25" in captions
@@ -56,7 +56,7 @@ def test_results_of_a_search_are_drawn_as_they_are():
     x, corpus = np.eye(6, dtype="float32"), images()
     scores, rows = evaluation.search(x[:3], x + 0.1, k=2)
     figure = viz.neighbors(images(3), corpus, rows, scores, IDS[:3], IDS)
-    assert figure.get_suptitle() == "3 of 6 neighbors are correct"
+    assert figure.get_suptitle() == "3 of 3 matches are among the first 2"
     found = by_label(figure)["query 2, neighbor 0"]
     np.testing.assert_array_equal(shown(found), corpus[2])
     assert f"✓ {scores[2, 0]:.2f}" in words(figure)

@@ -77,3 +77,9 @@ def test_wrong_arguments_raise_before_a_file_is_written(tmp_path, arguments, mes
     with pytest.raises(ValueError, match=message):
         viz.projector(tmp_path / "new", **{"x": np.eye(3), **arguments})
     assert not (tmp_path / "new").exists()
+
+
+def test_labels_may_have_a_column_axis(tmp_path):
+    labels = np.array([[3], [1]])
+    folder = viz.projector(tmp_path, np.eye(2), labels)
+    assert (folder / "metadata.tsv").read_text().split() == ["3", "1"]
