@@ -20,10 +20,10 @@ def _recovering(name: str) -> Any:
 
 
 class RecoveringModel(keras.Model):
-    """A Keras model that can be used after an error of `fit`, `evaluate` or `predict`.
+    """A Keras model that can be used after an error or an interrupt of `fit` and other methods.
 
     * On JAX, Keras takes the values out of the variables before the first step, and has nothing to
-      put back if that step raises.
+      put back if that step, or a callback of `evaluate` and `predict`, raises.
     * On TensorFlow, a function whose tracing failed cannot create variables when it is called
       again.
     """
@@ -39,7 +39,7 @@ class RecoveringModel(keras.Model):
     def _recover_after_errors(self) -> Iterator[None]:
         try:
             yield
-        except Exception:
+        except BaseException:  # also an interrupt
             self._put_back()
             # The next call traces its function anew.
             self.train_function = self.test_function = self.predict_function = None

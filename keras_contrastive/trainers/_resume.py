@@ -103,8 +103,9 @@ class ResumeCallback(keras.callbacks.Callback):
         self._ignored_warnings = contextlib.ExitStack()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        # Only a checkpoint that the next callbacks load is resumed.
+        # Only a checkpoint that the next callbacks load is resumed, not that of a failed `fit`.
         self.progress.loaded = False
+        self.model._initial_epoch = None
 
     def _resume(self) -> None:
         model, progress = self.model, self.progress

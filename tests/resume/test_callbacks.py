@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.losses import GammaContrastive, InfoNCE
@@ -81,3 +82,20 @@ def test_backup_and_restore_continues_an_interrupted_training(tmp_path):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
     rates = (to_numpy(model.loss.state.log_rates) for model in (resumed, expected))
     np.testing.assert_array_equal(*rates)  # those that all items share
+
+
+def test_a_fit_after_an_interrupted_resumed_one_begins_with_its_own_epoch(tmp_path):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    def interrupted(model):
+        backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(pairs(), epochs=4, callbacks=[backup, Interrupt()], verbose=0)
+
+    interrupted(trainer(InfoNCE()))
+    resumed = trainer(InfoNCE())
+    interrupted(resumed)
+    assert resumed.fit(pairs(), epochs=2, verbose=0).epoch == [0, 1]

@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
+from keras_contrastive.encoders import TextTower
 from keras_contrastive.layers import EmbeddingQueue
 from keras_contrastive.losses import GammaContrastive, InfoNCE, SupCon
 from tests.helpers.backend import COMPILE_LEAST, DATA_KINDS
@@ -210,6 +211,21 @@ def test_token_ids_beyond_the_vocabulary_are_refused():
     model.compile("sgd", InfoNCE())
     x = {"text": np.ones((4, 3), "int32"), "same": np.full((4, 3), 10)}
     assert_refused(lambda: model.fit(x, verbose=0), ValueError, ["`same`", "[0, 10)"])
+    x["same"][:] = -1
+    assert_refused(lambda: model.fit(x, verbose=0), ValueError, ["`same`", "[0, 10)"])
+    one = ContrastiveTrainer(keras.Sequential(layers), augmenters=keras.layers.Identity())
+    one.compile("sgd", InfoNCE())
+    for call in (one.fit, one.evaluate, one.predict):
+        assert_refused(lambda call=call: call(x["same"], verbose=0), ValueError, ["`x`", "[0, 10)"])
+
+
+def test_token_ids_in_a_dict_are_checked():
+    tower = TextTower(vocabulary_size=10, max_length=3, dim=4, num_layers=1, num_heads=2)
+    model = ContrastiveTrainer({"text": tower, "image": keras.layers.Dense(4)})
+    model.compile("sgd", InfoNCE())
+    text = {"token_ids": np.full((4, 3), 10), "padding_mask": np.ones((4, 3), bool)}
+    x = {"text": text, "image": np.ones((4, 3), "float32")}
+    assert_refused(lambda: model.fit(x, verbose=0), ValueError, ["`text`", "[0, 10)"])
 
 
 def test_a_presence_input_must_say_yes_or_no():
@@ -263,17 +279,18 @@ def assert_works(model):
 class Breaking(keras.layers.Layer):
     """Raises when it is called, once it is told to."""
 
-    broken = False
+    error = None
 
     def call(self, inputs):
-        if self.broken:
-            raise RuntimeError("broken")
+        if self.error:
+            raise self.error("broken")
         return inputs
 
 
 @pytest.mark.parametrize("door", ["fit", "evaluate", "predict", "train_on_batch"])
 @pytest.mark.parametrize("trained", [True, False], ids=["trained", "new"])
-def test_an_error_in_a_step_leaves_the_model_as_it_was(door, trained, tmp_path):
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_in_a_step_leaves_the_model_as_it_was(door, trained, error, tmp_path):
     encoders = towers()
     breaking = Breaking()
     encoders["text"] = keras.Sequential([keras.Input((5,)), encoders["text"], breaking])
@@ -282,13 +299,36 @@ def test_an_error_in_a_step_leaves_the_model_as_it_was(door, trained, tmp_path):
     if trained:
         model.fit(pairs(), verbose=0)
     before = [ops.convert_to_numpy(weight) for weight in model.weights]
-    breaking.broken = True
+    breaking.error = error
     model.compile(model.optimizer, model.loss)  # so that a step is traced again
     arguments = {} if door == "train_on_batch" else {"verbose": 0}
-    with pytest.raises(RuntimeError, match="broken"):
+    with pytest.raises(error, match="broken"):
         getattr(model, door)(pairs(), **arguments)
-    breaking.broken = False
+    breaking.error = None
     for weight, expected in zip(model.weights, before, strict=False):
         np.testing.assert_array_equal(ops.convert_to_numpy(weight), expected)
     assert_works(model)
     model.save(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("door", ["evaluate", "predict"])
+def test_an_interrupt_between_batches_leaves_the_model_as_it_was(model, door):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    name = {"evaluate": "on_test_batch_end", "predict": "on_predict_batch_end"}[door]
+    before = [ops.convert_to_numpy(weight) for weight in model.weights]
+    callbacks = [keras.callbacks.LambdaCallback(**{name: interrupt})]
+    with pytest.raises(KeyboardInterrupt):
+        getattr(model, door)(pairs(), batch_size=8, callbacks=callbacks, verbose=0)
+    for weight, expected in zip(model.weights, before, strict=False):
+        np.testing.assert_array_equal(ops.convert_to_numpy(weight), expected)
+    assert_works(model)
+
+
+def test_sparse_matrices_are_refused(model):
+    sparse = pytest.importorskip("scipy.sparse")
+    x = pairs()
+    x["text"] = sparse.csr_matrix(x["text"])
+    for call in (model.fit, model.evaluate, model.predict):
+        assert_refused(lambda call=call: call(x, verbose=0), TypeError, ["`text`", "toarray"])
