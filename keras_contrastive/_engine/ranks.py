@@ -1,5 +1,6 @@
 """Ranks of positives in a batch, tile by tile."""
 
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ def positive_ranks(
     anchor_ids: Tensor,
     candidate_ids: Tensor,
     positive: Tensor,
+    present: Tensor | None = None,
 ) -> Tensor:
     """Counts, for each anchor, the negatives that are at least as close as its positive.
 
@@ -30,6 +32,9 @@ def positive_ranks(
         candidate_ids: Int tensor `(num_candidates,)`. Candidates with the id of the anchor are not
             negatives.
         positive: Float tensor `(num_anchors,)`, similarity of the anchor to its (nearest) positive.
+            It must come from `nearest_positive`: on a GPU, other products differ in rounding, and
+            ties would not be found.
+        present: `None`, or bool `(num_candidates,)`. Candidates that are False do not count.
 
     Returns:
         Int tensor `(num_anchors,)`, 0 if the positive is the nearest.
@@ -37,13 +42,13 @@ def positive_ranks(
 
     def count_ahead(rows: Side, columns: Side, totals: Side) -> Side:
         similarities = ops.matmul(rows["z"], ops.transpose(columns["z"]))
-        is_negative = ops.expand_dims(rows["id"], 1) != ops.expand_dims(columns["id"], 0)
+        is_negative = _counting(ops.not_equal, rows, columns)
         is_behind = similarities < ops.expand_dims(rows["positive"], 1) - TIE  # False for NaN
         is_ahead = ops.logical_and(is_negative, ops.logical_not(is_behind))
         return {"ahead": totals["ahead"] + ops.sum(ops.cast(is_ahead, "int32"), axis=1)}
 
     rows = {"z": anchors, "id": anchor_ids, "positive": positive}
-    columns = {"z": candidates, "id": candidate_ids}
+    columns = _columns(candidates, candidate_ids, present)
     start = {"ahead": ops.zeros_like(anchor_ids)}
     return _for_each_tile(count_ahead, rows, columns, start)["ahead"]
 
@@ -54,6 +59,7 @@ def nearest_positive(
     anchor_ids: Tensor,
     candidate_ids: Tensor,
     exclude_self: bool = False,
+    present: Tensor | None = None,
 ) -> Tensor:
     """Computes the similarity of each anchor to the nearest candidate with its id.
 
@@ -63,16 +69,17 @@ def nearest_positive(
         anchor_ids: See `positive_ranks`.
         candidate_ids: See `positive_ranks`.
         exclude_self: Whether candidate i is anchor i itself, and not a positive of it.
+        present: See `positive_ranks`.
 
     Returns:
         Float tensor `(num_anchors,)`, very low if there is no such candidate. See `is_found`.
     """
-    rows, columns = {"z": anchors, "id": anchor_ids}, {"z": candidates, "id": candidate_ids}
+    rows, columns = {"z": anchors, "id": anchor_ids}, _columns(candidates, candidate_ids, present)
     if exclude_self:
         rows["row"] = columns["row"] = ops.arange(ops.shape(anchor_ids)[0], dtype="int32")
 
     def is_positive(rows: Side, columns: Side) -> Tensor:
-        same = ops.expand_dims(rows["id"], 1) == ops.expand_dims(columns["id"], 0)
+        same = _counting(ops.equal, rows, columns)
         if not exclude_self:
             return same
         is_other = ops.expand_dims(rows["row"], 1) != ops.expand_dims(columns["row"], 0)
@@ -95,25 +102,29 @@ def nearest_negative(
         candidates: See `positive_ranks`.
         anchor_ids: See `positive_ranks`.
         candidate_ids: See `positive_ranks`.
-        present: `None`, or bool `(num_candidates,)`. Candidates that are False do not count.
+        present: See `positive_ranks`.
 
     Returns:
         The similarities, float `(num_anchors,)`, and whether there is such a candidate, bool
         `(num_anchors,)`. Without one, the similarity is 0.
     """
-    rows, columns = {"z": anchors, "id": anchor_ids}, {"z": candidates, "id": candidate_ids}
-    if present is not None:
-        columns["present"] = present
-
-    def is_negative(rows: Side, columns: Side) -> Tensor:
-        differs = ops.expand_dims(rows["id"], 1) != ops.expand_dims(columns["id"], 0)
-        if present is None:
-            return differs
-        return ops.logical_and(differs, ops.expand_dims(columns["present"], 0))
-
-    nearest = _nearest(rows, columns, is_negative)
+    rows, columns = {"z": anchors, "id": anchor_ids}, _columns(candidates, candidate_ids, present)
+    nearest = _nearest(rows, columns, functools.partial(_counting, ops.not_equal))
     exists = is_found(nearest)
     return ops.where(exists, nearest, 0.0), exists
+
+
+def _columns(candidates: Tensor, ids: Tensor, present: Tensor | None) -> Side:
+    columns = {"z": candidates, "id": ids}
+    return columns if present is None else {**columns, "present": present}
+
+
+def _counting(compare: Callable[..., Tensor], rows: Side, columns: Side) -> Tensor:
+    """Returns which pairs of rows and present columns have equal, or different, ids."""
+    pairs = compare(ops.expand_dims(rows["id"], 1), ops.expand_dims(columns["id"], 0))
+    if "present" not in columns:
+        return pairs
+    return ops.logical_and(pairs, ops.expand_dims(columns["present"], 0))
 
 
 def _nearest(rows: Side, columns: Side, counts: Callable[[Side, Side], Tensor]) -> Tensor:

@@ -7,12 +7,12 @@ from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._engine import Batch, groups_by_id, sum_over_group
-from keras_contrastive._typing import ArrayLike, Config, Tensor
-from keras_contrastive.metrics._view_metric import row_weights_of, unit_batch
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.metrics._pair_metric import PairMetric, rows_that_count
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class Alignment(keras.metrics.Mean):
+class Alignment(PairMetric):
     """Computes the mean distance of positive pairs on the unit sphere, to the power of `alpha`.
 
     Lower is better, but a collapsed model has the lowest value: read it together with `Uniformity`.
@@ -29,7 +29,7 @@ class Alignment(keras.metrics.Mean):
         dtype: Dtype of the result.
 
     Call arguments of `update_state`: `y_true` and `y_pred` as in `ContrastiveLoss`, `sample_weight`
-    `(batch,)`.
+    `(batch,)`. A row with weight zero is in no pair.
 
     Returns:
         A number in [0, 2 ** alpha]: 0 if positives are equal, 2 ** (alpha / 2) if they are
@@ -58,51 +58,44 @@ class Alignment(keras.metrics.Mean):
         super().__init__(name=name, dtype=dtype)
         self.alpha = alpha if isinstance(alpha, int) else float(alpha)
 
-    def update_state(
-        self, y_true: ArrayLike | None, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> None:
-        batch = Batch.from_targets(y_true, y_pred, across_replicas=False)
-        self.update_batch(batch, sample_weight)
-
-    def update_batch(self, batch: Batch, weights: ArrayLike | None = None) -> None:
-        """Adds the rows of a batch. See `ViewMetric.update_batch`."""
-        views = list(unit_batch(batch).views.values())
-        row_weights = None if weights is None else row_weights_of(batch, weights)
+    def per_anchor(self, batch: Batch, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+        views, counts = list(batch.views.values()), rows_that_count(batch)
         if len(views) > 1:
             # The form 2 - 2 <u, v> loses its digits if the views are nearly equal.
             powers = [
                 ops.sum(ops.square(a - b), axis=1) ** (self.alpha / 2)
                 for a, b in itertools.combinations(views, 2)
             ]
-            self._add(ops.mean(ops.stack(powers, axis=1), axis=1), row_weights)
-            return
+            return ops.stack(powers, axis=1), ops.stack([counts] * len(powers), axis=1)
         if self.alpha != 2:
             raise ValueError(
                 "`alpha` must be 2 for one view with labels. "
                 f"Received: alpha={self.alpha}. Pass several views for another `alpha`."
             )
-        distances, has_positive = _distances_within_groups(views[0], groups_by_id(batch.row_ids))
-        weighted = has_positive if row_weights is None else has_positive * row_weights
-        self._add(distances, weighted)
-
-    def _add(self, distances: Tensor, weights: Tensor | None) -> None:
-        if weights is not None:  # not even NaN counts without a weight
-            distances = ops.where(weights != 0, distances, ops.zeros_like(distances))
-        super().update_state(distances, weights)
+        distances, has_positive = _distances_within_groups(
+            views[0], groups_by_id(batch.row_ids), ops.cast(counts, "float32")
+        )
+        return ops.expand_dims(distances, 1), ops.expand_dims(has_positive, 1)
 
     def get_config(self) -> Config:
-        return {"name": self.name, "dtype": self.dtype, "alpha": self.alpha}
+        return {**super().get_config(), "alpha": self.alpha}
 
 
-def _distances_within_groups(rows: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+def _distances_within_groups(rows: Tensor, groups: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the mean squared distance of each row to the others of its group.
 
-    The second result is 1 for rows with others in their group, and 0 for the rest, float32
-    `(batch,)`.
+    Args:
+        rows: Float `(batch, dim)`, zero in rows that do not count.
+        groups: Int `(batch,)`.
+        counts: Float `(batch,)`, 1 for the rows that count, 0 for the others.
+
+    Returns:
+        The distances, and which rows count and have others in their group, bool. Both are
+        `(batch,)`.
     """
-    size = sum_over_group(ops.ones_like(rows[:, 0]), groups)
-    center = sum_over_group(rows, groups) / ops.expand_dims(size, 1)
+    size = sum_over_group(counts, groups)
+    center = sum_over_group(rows, groups) / ops.expand_dims(ops.maximum(size, 1), 1)
     to_center = ops.sum(ops.square(rows - center), axis=1)
     # Sum of squared distances to all rows of the group, with the distance of 0 to the row itself.
-    total = size * to_center + sum_over_group(to_center, groups)
-    return total / ops.maximum(size - 1, 1), ops.cast(size > 1, "float32")
+    total = size * to_center + sum_over_group(counts * to_center, groups)
+    return total / ops.maximum(size - 1, 1), ops.logical_and(counts > 0, size > 1)

@@ -1,18 +1,16 @@
 """Recall of the positive within the batch."""
 
-import itertools
-
 import keras
 from keras import ops
 
 from keras_contrastive import _checks
 from keras_contrastive._engine import Batch, is_found, nearest_positive, positive_ranks
-from keras_contrastive._typing import ArrayLike, Config, Tensor
-from keras_contrastive.metrics._view_metric import row_weights_of, unit_batch
+from keras_contrastive._typing import Config, Tensor
+from keras_contrastive.metrics._pair_metric import PairMetric, directions_of, rows_that_count
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class RecallAtK(keras.metrics.Mean):
+class RecallAtK(PairMetric):
     """Computes the share of anchors whose positive is among the k nearest candidates of the batch.
 
     The value grows as the batch shrinks, so compare only runs with the same batch size. To judge a
@@ -29,11 +27,11 @@ class RecallAtK(keras.metrics.Mean):
         dtype: Dtype of the result.
 
     Call arguments of `update_state`: `y_true` and `y_pred` as in `ContrastiveLoss`, `sample_weight`
-    `(batch,)`.
+    `(batch,)`. A row with weight zero is neither an anchor nor a candidate.
 
     Returns:
         A number in [0, 1]. It is about k / batch for random embeddings, and 0 if all are equal.
-        NaN if an embedding is NaN, also that of a row without a weight.
+        NaN if an embedding is NaN.
 
     Raises:
         TypeError, ValueError: If `k` is not a positive integer.
@@ -52,36 +50,22 @@ class RecallAtK(keras.metrics.Mean):
         self.k = _checks.positive_int("k", k)
         super().__init__(name=name or f"recall_at_{self.k}", dtype=dtype)
 
-    def update_state(
-        self, y_true: ArrayLike | None, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> None:
-        batch = Batch.from_targets(y_true, y_pred, across_replicas=False)
-        self.update_batch(batch, sample_weight)
-
-    def update_batch(self, batch: Batch, weights: ArrayLike | None = None) -> None:
-        """Adds the rows of a batch. See `ViewMetric.update_batch`."""
-        ids, views = batch.row_ids, list(unit_batch(batch).views.values())
-        row_weights = None if weights is None else row_weights_of(batch, weights)
-        if len(views) == 1:
-            nearest = nearest_positive(views[0], views[0], ids, ids, exclude_self=True)
-            hits = self._hits(views[0], views[0], ids, nearest)
-            found = ops.cast(is_found(nearest), "float32")
-            if row_weights is not None:
-                found *= row_weights
-            super().update_state(hits, found)
-            return
-        hits = [
-            self._hits(a, b, ids, ops.sum(a * b, axis=1))
-            for a, b in itertools.permutations(views, 2)
-        ]
-        super().update_state(ops.mean(ops.stack(hits, axis=1), axis=1), row_weights)
-
-    def _hits(self, anchors: Tensor, candidates: Tensor, ids: Tensor, positive: Tensor) -> Tensor:
-        ranks = positive_ranks(anchors, candidates, ids, ids, positive)
-        hits = ops.cast(ranks < self.k, "float32")
-        # A candidate that is NaN has no rank, so neither has any other.
-        is_finite = ops.all(ops.isfinite(ops.sum(anchors) + ops.sum(candidates)))
-        return ops.where(is_finite, hits, float("nan"))
+    def per_anchor(self, batch: Batch, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+        ids, present = batch.row_ids, batch.complete()
+        # With several views, the positive is the same row. Its similarity comes from the products
+        # that the candidates have, so that equal rows are ties at any precision.
+        is_single = len(batch.views) == 1
+        positives = ids if is_single else batch.rows
+        hits, found = [], []
+        for a, b in directions_of(batch):
+            anchors, candidates = batch.views[a], batch.views[b]
+            nearest = nearest_positive(
+                anchors, candidates, positives, positives, exclude_self=is_single, present=present
+            )
+            ranks = positive_ranks(anchors, candidates, ids, ids, nearest, present)
+            hits.append(ops.cast(ranks < self.k, "float32"))
+            found.append(ops.logical_and(is_found(nearest), rows_that_count(batch)))
+        return ops.stack(hits, axis=1), ops.stack(found, axis=1)
 
     def get_config(self) -> Config:
-        return {"name": self.name, "dtype": self.dtype, "k": self.k}
+        return {**super().get_config(), "k": self.k}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_contrastive.metrics import RecallAtK
 from tests.contracts.loss_cases import EVERY
 from tests.helpers import embeddings
 from tests.helpers.backend import FASTEST, to_numpy, value_and_gradients
@@ -42,6 +43,16 @@ def test_products_in_tf32_change_the_fourth_digit_at_most(case, monkeypatch):
     expected = case.value(z, IDS, TEMPERATURE).mean()
     value = float(case.make(temperature=TEMPERATURE)(np.array(IDS), z))
     np.testing.assert_allclose(value, expected, rtol=1e-4)
+
+
+def test_equal_rows_are_ties_with_products_in_tf32(monkeypatch):
+    exact = ops.matmul
+    monkeypatch.setattr(ops, "matmul", lambda a, b: exact(_in_tf32(a), _in_tf32(b)))
+    for row in embeddings(rows=8)[0]:
+        rows = ops.convert_to_tensor(np.tile(row, (6, 1)))
+        metric = RecallAtK(1)
+        metric.update_state(None, [rows, rows])
+        assert float(metric.result()) == 0.0
 
 
 def _in_tf32(x):

@@ -40,15 +40,12 @@ class Case:
         metric: The class.
         reference: Function of a list of batches `(views, ids, weights)`.
         options: Arguments of the constructor.
-        weights_hide_rows: Whether a row of weight zero is ignored everywhere. In `RecallAtK` it
-            remains a candidate.
         depends_on_batches: Whether only rows of the same batch are compared.
     """
 
     metric: type
     reference: Callable
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    weights_hide_rows: bool = True
     depends_on_batches: bool = False
 
     def make(self, **kwargs):
@@ -88,12 +85,7 @@ CASES = {
         {"temperature": 0.2},
         depends_on_batches=True,
     ),
-    "recall": Case(
-        RecallAtK,
-        recall.recall_of_batches,
-        weights_hide_rows=False,
-        depends_on_batches=True,
-    ),
+    "recall": Case(RecallAtK, recall.recall_of_batches, depends_on_batches=True),
 }
 every_metric = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -143,9 +135,9 @@ def test_sample_weight(rng, case, shape):
     assert measure(case.make(), (IDS, views, WEIGHTS.reshape(shape))) == near(value)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].weights_hide_rows])
-def test_row_without_weight_is_ignored(rng, name):
-    views, some, case = noisy_views(rng), WEIGHTS > 0, CASES[name]
+@every_metric
+def test_row_without_weight_is_ignored(rng, case):
+    views, some = noisy_views(rng), WEIGHTS > 0
     value = measure(case.make(), (None, [view[some] for view in views], WEIGHTS[some]))
     assert measure(case.make(), (None, views, WEIGHTS)) == near(value)
 

@@ -30,9 +30,17 @@ def hits(anchors, candidates, ids, k):
     return np.array(found, "float64")
 
 
+def with_weight(views, ids, weights):
+    """Returns the views, the ids and the weights of the rows whose weight is not zero."""
+    weights = np.ones(len(views[0])) if weights is None else weights
+    some = weights != 0
+    return [np.asarray(view)[some] for view in views], np.asarray(ids)[some], weights[some]
+
+
 def recall_of_views(views, k, ids=None, weights=None):
-    """Returns the mean over the rows, and over all ordered pairs of views."""
+    """Returns the mean over the rows with a weight, and over all ordered pairs of views."""
     ids = range(len(views[0])) if ids is None else ids
+    views, ids, weights = with_weight(views, ids, weights)
     per_row = np.mean([hits(a, b, ids, k) for a, b in itertools.permutations(views, 2)], axis=0)
     return np.average(per_row, weights=weights)
 
@@ -63,7 +71,7 @@ def hits_of_labels(rows, labels, k):
 
 
 def recall_of_labels(rows, labels, k, weights=None):
-    weights = np.ones(len(rows)) if weights is None else weights
+    (rows,), labels, weights = with_weight([rows], labels, weights)
     found = [
         (hit, weight)
         for hit, weight in zip(hits_of_labels(rows, labels, k), weights, strict=True)

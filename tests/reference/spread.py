@@ -35,14 +35,15 @@ def alignment(views, alpha=2, weights=None):
 def alignment_of_labels(view, labels, weights=None):
     """The same with alpha = 2, for positives with the same label.
 
-    The mean over the positives of a row, then over the rows that have any.
+    The mean over the positives of a row, then over the rows that have any. Rows of weight 0 do not
+    count.
     """
     rows, total, weight = units(view), 0.0, 0.0
     for i, row in enumerate(rows):
         squares = [
             np.sum((row - rows[j]) ** 2)
             for j in range(len(rows))
-            if j != i and labels[j] == labels[i]
+            if j != i and labels[j] == labels[i] and (weights is None or weights[j])
         ]
         if squares:
             w = 1.0 if weights is None else weights[i]

@@ -7,7 +7,7 @@ from keras import ops
 from keras_contrastive._engine import log_gaussian_potential
 from keras_contrastive.layers import DeepFeatureSeparation
 from keras_contrastive.metrics import AnswerAccuracy, Uniformity
-from tests.contracts.test_metrics import CASES, every_metric, near
+from tests.contracts.test_metrics import every_metric, near
 from tests.helpers.backend import FASTEST, gradients, to_numpy
 from tests.helpers.views import measure, noisy_views
 from tests.reference import structures
@@ -74,13 +74,13 @@ def test_nan_embeddings_have_no_value(case, value, entries):
     assert np.isnan(measure(metric, (None, views)))
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].weights_hide_rows])
-def test_nan_in_a_row_without_weight_has_no_effect(rng, name):
+@every_metric
+def test_nan_in_a_row_without_weight_has_no_effect(rng, case):
     views, weights = noisy_views(rng), np.ones(7, "float32")
     weights[2] = 0
-    expected = measure(CASES[name].make(), (None, views, weights))
+    expected = measure(case.make(), (None, views, weights))
     views[0][2] = np.nan
-    assert measure(CASES[name].make(), (None, views, weights)) == near(expected)
+    assert measure(case.make(), (None, views, weights)) == near(expected)
 
 
 def test_answers_of_nan_logits_have_no_value():

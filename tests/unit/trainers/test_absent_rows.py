@@ -263,3 +263,14 @@ def test_placeholders_have_no_influence_in_a_fusion_trainer(as_dict):
     for one, other in zip(results[0][1], results[1][1], strict=True):
         assert np.isfinite(one).all()
         np.testing.assert_array_equal(one, other)
+
+
+def test_metrics_of_views_are_those_of_the_complete_rows():
+    model, x, complete = trainer(), data(0.0), HAS_IMAGE & HAS_TEXT
+    x = {name: x[name] for name in (*model.modalities, *model.extra_inputs)}
+    of_all, of_complete = (
+        model.evaluate(rows, batch_size=ROWS, verbose=0, return_dict=True)
+        for rows in (x, {name: values[complete] for name, values in x.items()})
+    )
+    for name in ("recall_at_1", "alignment", "effective_rank", "modality_gap"):
+        assert of_all[name] == pytest.approx(of_complete[name], rel=1e-5)
