@@ -2,7 +2,6 @@
 methods of one batch before Keras gets them.
 """
 
-import contextlib
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import keras
 from keras_contrastive._replicas import num_processes, process_index
 from keras_contrastive._typing import ArrayLike, Structure
 from keras_contrastive.trainers._augmenter_checks import warn_of_values
+from keras_contrastive.trainers._build_before_fit import build_before_fit
 from keras_contrastive.trainers._contract import (
     DataContract,
     contract_of,
@@ -26,6 +26,7 @@ from keras_contrastive.trainers._data_sets import (
     mapped,
 )
 from keras_contrastive.trainers._epoch_data import (
+    BATCH_SIZE,
     ArrayBatches,
     check_divisible,
     ids_for_weights,
@@ -48,8 +49,6 @@ __all__ = [
     "prepare_fit",
     "prepare_predict",
 ]
-
-_BATCH_SIZE = 32  # the default of Keras
 
 
 def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, Any]) -> None:
@@ -74,7 +73,7 @@ def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, A
     _check_validation(trainer, arguments)
     _prepare_validation(arguments)
     batches = _prepare_batches(arguments)
-    _build_before_fit(trainer, x, arguments["callbacks"])
+    build_before_fit(trainer, x, _as_list(arguments["callbacks"]))
     tracked = None if arguments["steps_per_epoch"] else batches
     callback = ResumeCallback(progress, tracked, arguments["initial_epoch"])
     arguments["callbacks"] = _with_resume(callback, arguments["callbacks"])
@@ -95,7 +94,7 @@ def prepare_evaluate(trainer: Any, arguments: dict[str, Any]) -> None:
     _check_data(arguments, contract)
     x, weights = arguments["x"], arguments["sample_weight"]
     y = ids_for_weights(x, _needed_ids(x, arguments["y"], contract), weights, new=True)
-    batch_size = arguments["batch_size"] or _BATCH_SIZE
+    batch_size = arguments["batch_size"] or BATCH_SIZE
     x, y, weights = _evaluated_rows(x, y, weights, batch_size)
     arguments["x"], arguments["y"], arguments["sample_weight"] = x, y, weights
 
@@ -188,7 +187,7 @@ def _prepare_batches(arguments: dict[str, Any]) -> ArrayBatches | OrderedDataset
             return None
         arguments["shuffle"] = False
         return x
-    batch_size = arguments["batch_size"] or _BATCH_SIZE
+    batch_size = arguments["batch_size"] or BATCH_SIZE
     ordered = bool(arguments["shuffle"]) and not arguments["steps_per_epoch"]
     if not ordered and shard[1] == 1:
         return None
@@ -211,7 +210,7 @@ def _prepare_validation(arguments: dict[str, Any]) -> None:
         return
     x, y, weights = (*validation, None, None)[:3]
     y = ids_for_weights(x, y, weights, new=True)
-    batch_size = arguments["validation_batch_size"] or arguments["batch_size"] or _BATCH_SIZE
+    batch_size = arguments["validation_batch_size"] or arguments["batch_size"] or BATCH_SIZE
     x, y, weights = _evaluated_rows(x, y, weights, batch_size)
     arguments["validation_data"] = (
         x if isinstance(x, ArrayBatches) else (x, y, weights)[: max(len(validation), 2)]
@@ -261,19 +260,6 @@ def _with_resume(callback: ResumeCallback, callbacks: Any) -> Any:
     callbacks = _as_list(callbacks)
     disable_backup_of_later_processes(callbacks)
     return [callback, *callbacks, callback.resume]
-
-
-def _build_before_fit(trainer: Any, x: Structure, callbacks: Any) -> None:
-    is_ordered = isinstance(x, OrderedDataset)
-    # `BackupAndRestore` restores weights before the first step, so the model must have them.
-    restores = any(isinstance(c, keras.callbacks.BackupAndRestore) for c in _as_list(callbacks))
-    # To build a model, Keras starts the workers, and serves their batches in the first epoch.
-    has_workers = is_ordered and (x.workers > 1 or x.use_multiprocessing)
-    if not trainer.built and (is_ordered or is_rows(x)) and (restores or has_workers):
-        rows = x[0][0] if is_ordered else x
-        strategy = getattr(trainer, "distribute_strategy", None)
-        with strategy.scope() if strategy is not None else contextlib.nullcontext():
-            trainer(keras.tree.map_structure(lambda array: array[:1], rows), training=False)
 
 
 def _as_list(callbacks: Any) -> Sequence[Any]:
