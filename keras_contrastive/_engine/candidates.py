@@ -18,8 +18,9 @@ class Candidates:
 
     Args:
         embeddings: Float `(candidates, dim)`.
-        ids: int32 `(candidates,)`, or `None` if none of them is a positive. `NO_ITEM_ID` marks a
-            candidate that is always a negative, `MISSING_ID` one that does not exist.
+        ids: int32 `(candidates,)`, or `None` if none of them is a positive. Inside of this package,
+            `NO_ITEM_ID` marks a candidate that is always a negative, `MISSING_ID` one that does not
+            exist.
         only_negatives: Whether an anchor leaves out candidates with its id. If False, they are its
             positives in a loss that has several.
         log_weights: `None`, or float `(candidates,)`, added to the logits with these candidates.

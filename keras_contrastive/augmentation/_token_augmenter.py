@@ -1,6 +1,6 @@
 """Base class of the token augmentation layers, and helpers that they share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_contrastive._checks import integer, is_number
 from keras_contrastive._draws import uniform
-from keras_contrastive._typing import Config, Shape, Tensor
+from keras_contrastive._typing import Config, Shape, Structure, Tensor
 from keras_contrastive.augmentation._base import Augmenter
 
 
@@ -66,6 +66,15 @@ class TokenAugmenter(Augmenter):
                 f"`inputs` of `{type(self).__name__}` must be token ids `(batch, length)` of known "
                 f"length. Received: inputs.shape={shape}. Pad all rows with `padding_id`."
             )
+
+    def __call__(self, inputs: Structure, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(inputs, Mapping):
+            raise TypeError(
+                f"`inputs` of `{type(self).__name__}` must be token ids `(batch, length)`. "
+                f"Received: a dict with {', '.join(map(str, inputs))}. Pass the token ids alone to "
+                "the encoder."
+            )
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         self.check_shape(tuple(inputs.shape))

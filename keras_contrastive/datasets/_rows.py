@@ -17,7 +17,15 @@ class Rows:
 
         Args:
             rows: A slice, a boolean mask, or an array or list of indices.
+
+        Raises:
+            TypeError: If `rows` is an integer.
         """
+        if isinstance(rows, (int, np.integer)):
+            raise TypeError(
+                "`rows` must be a slice, a mask, or a list of row numbers. "
+                f"Received: rows={rows!r}. Pass `[{rows}]` for one row."
+            )
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
         return type(self)(**{name: _select(value, rows) for name, value in fields.items()})
 

@@ -45,8 +45,8 @@ class Encoder(keras.Model):
         pooling: `"auto"`, `"mean"`, `"class_token"`, `"last_token"` or `"end_of_text"`.
         trainable_blocks: `"all"`, or the number of last blocks of the backbone to train (see
             `blocks`). 0 freezes the backbone, which then runs without dropout. `None` does not
-            change the backbone. After an assignment, call `compile` again. The projection is always
-            trained.
+            change them. After an assignment, call `compile` again. The projection is always
+            trained. Layers for other outputs, such as BERT's pooler, are always frozen.
         **kwargs: See `keras.Model`.
 
     Call arguments:

@@ -77,7 +77,7 @@ def mine_hard_negatives(
     seed = _checks.non_negative_int("seed", seed)
     _checks.one_of("sampling", sampling, ("top", "random"))
     if relative_margin is not None:
-        relative_margin = _checks.fraction("relative_margin", relative_margin)
+        relative_margin = _checks.real("relative_margin", relative_margin, 0, 1, include_high=False)
     queries, corpus, exclude_self = check_sets(queries, corpus, False)
     relevance = equal_ids(
         query_ids,

@@ -138,7 +138,8 @@ class BrownianBridge(ViewRegularizer):
             )
             raise ValueError(
                 f"`views` must contain two modalities and {expected} for `BrownianBridge`. "
-                f"Received: {received}. Pass `augmenters` to `ContrastiveTrainer`."
+                f"Received: {received}. Pass `augmenters` to a `ContrastiveTrainer` "
+                "with a dict of encoders."
             )
         return [m for name, m in augmented.items() if not self.bridged or name in self.bridged]
 

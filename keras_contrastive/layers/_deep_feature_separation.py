@@ -1,6 +1,6 @@
 """Deep feature separation: features of the information that only one modality contains."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Unpack
 
 import keras
@@ -155,17 +155,21 @@ class DeepFeatureSeparation(ViewRegularizer):
         self, views: dict[str, Tensor], features: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Returns the views and the independent features of all views that lack them."""
-        names = [
-            name
-            for name in views
-            if not self.is_independent(name) and name + INDEPENDENT not in views
-        ]
+        names = self._without_features(views)
         source = views if self.source == "embedding" else features or {}
         _check_sources(names, source)
         independent = {
             name + INDEPENDENT: self.heads[modality_name(name)](source[name]) for name in names
         }
         return {**views, **independent}
+
+    def _without_features(self, views: Mapping[str, Any]) -> list[str]:
+        """Returns the names of the views whose independent features are not among the views."""
+        return [
+            name
+            for name in views
+            if not self.is_independent(name) and name + INDEPENDENT not in views
+        ]
 
     def output_heads(self, modalities: Sequence[str]) -> dict[str, tuple[str, Layer | None]]:
         return {name + INDEPENDENT: (self.source, self.heads.get(name)) for name in modalities}
@@ -179,8 +183,8 @@ class DeepFeatureSeparation(ViewRegularizer):
         training: bool | None = None,
     ) -> dict[str, keras.KerasTensor]:
         independent = {
-            name + INDEPENDENT: keras.KerasTensor(view.shape, self.compute_dtype)
-            for name, view in views.items()
+            name + INDEPENDENT: keras.KerasTensor(views[name].shape, self.compute_dtype)
+            for name in self._without_features(views)
         }
         return {**super().compute_output_spec(views), **independent}
 
@@ -206,8 +210,8 @@ class DeepFeatureSeparation(ViewRegularizer):
         if not pairs:
             raise ValueError(
                 "`views` must contain an augmented view for the term `contrast`. Received: "
-                f"{', '.join(m.name for m in modalities)}. Pass `augmenters` to the trainer, or "
-                "leave the term out: `DeepFeatureSeparation(contrast=0.0)`."
+                f"{', '.join(m.name for m in modalities)}. Pass `augmenters` to a trainer with a "
+                "dict of encoders, or leave the term out: `DeepFeatureSeparation(contrast=0.0)`."
             )
         return sum(
             self._info_nce(m.independent, candidates, ids, m.present) for m, candidates in pairs

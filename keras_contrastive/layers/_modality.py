@@ -4,7 +4,7 @@ import dataclasses
 
 from keras import ops
 
-from keras_contrastive._engine import Batch
+from keras_contrastive._engine import Batch, zero_where_missing
 from keras_contrastive._typing import Tensor
 from keras_contrastive._view_names import AUGMENTED, INDEPENDENT, modality_name
 
@@ -49,13 +49,10 @@ def modalities_of(batch: Batch) -> list[Modality]:
     ]
 
 
-def zero_where_missing(views: dict[str, Tensor], present: dict[str, Tensor]) -> dict[str, Tensor]:
+def without_missing_rows(views: dict[str, Tensor], present: dict[str, Tensor]) -> dict[str, Tensor]:
     """Replaces rows that lack their modality by zeros, so that not even NaN has an influence."""
-    masks = {name: ops.expand_dims(mask, 1) for name, mask in present.items()}
     return {
-        name: ops.where(masks[modality_name(name)], view, ops.zeros_like(view))
-        if modality_name(name) in masks
-        else view
+        name: zero_where_missing(view, present.get(modality_name(name)))
         for name, view in views.items()
     }
 

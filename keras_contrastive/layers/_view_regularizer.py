@@ -14,7 +14,7 @@ from keras_contrastive._view_names import INDEPENDENT, modality_name
 from keras_contrastive.layers._modality import (
     Modality,
     modalities_of,
-    zero_where_missing,
+    without_missing_rows,
 )
 from keras_contrastive.layers._view_checks import check_present, check_views, integer_ids
 
@@ -156,11 +156,11 @@ class ViewRegularizer(keras.layers.Layer):
             training: Whether this is a training step.
         """
         present = batch.present
-        features = features and zero_where_missing(features, present)
+        features = features and without_missing_rows(features, present)
         views = self.extended(batch.views, features)
         # Rows of views with a mask of their own are zero already.
         unmasked = {name: view for name, view in views.items() if name not in present}
-        views = {**views, **zero_where_missing(unmasked, present)}
+        views = {**views, **without_missing_rows(unmasked, present)}
         batch = batch.with_views(views)
         # Normalized before it is gathered, as in the losses: the cache of the batch serves both.
         batch = (batch.unit() if self.normalize else batch.cast()).global_batch
@@ -202,7 +202,7 @@ class ViewRegularizer(keras.layers.Layer):
         training: bool | None = None,
     ) -> dict[str, Tensor]:
         batch = self._checked_batch(views, ids, present)
-        features = features and zero_where_missing(features, batch.present)
+        features = features and without_missing_rows(features, batch.present)
         extended = self.extended(batch.views, features)
         self.add_loss(self.of_batch(batch.with_views(extended), None, training)[0])
         # The given views are returned unchanged, also where a row lacks its modality.
@@ -230,7 +230,7 @@ class ViewRegularizer(keras.layers.Layer):
         num_rows = next(iter(tensors.values())).shape[0]
         masks = {name: as_presence(name, x, num_rows) for name, x in (present or {}).items()}
         ids = None if ids is None else integer_ids(ids, num_rows)
-        batch = Batch(zero_where_missing(tensors, masks), ids, masks)
+        batch = Batch(without_missing_rows(tensors, masks), ids, masks)
         check_has_rows(batch.views, batch.replicas)
         return batch
 

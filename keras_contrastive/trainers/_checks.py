@@ -51,7 +51,13 @@ def check_some_inputs(
 
 
 def check_numbers(x: Structure) -> None:
-    """Raises if inputs are strings, except on TensorFlow, some layers of which accept them."""
+    """Raises if inputs are sparse matrices, or strings. Some layers of TensorFlow take strings."""
+    for path, leaf in keras.tree.flatten_with_path(x):
+        if type(leaf).__module__.startswith("scipy.sparse"):
+            raise TypeError(
+                f"`{path_name(path) or 'x'}` must be a dense array. Received: a sparse matrix. "
+                "Pass `x.toarray()`, or a `keras.utils.PyDataset` that makes dense batches."
+            )
     if keras.backend.backend() == "tensorflow":
         return
     for path, leaf in keras.tree.flatten_with_path(x):

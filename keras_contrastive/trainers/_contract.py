@@ -22,6 +22,7 @@ from keras_contrastive.trainers._checks import (
     path_name,
 )
 from keras_contrastive.trainers._hard_negatives import checked_hard_negatives
+from keras_contrastive.trainers._input_specs import vocabulary_size
 from keras_contrastive.trainers._log_weights import checked_log_weights
 
 
@@ -143,6 +144,8 @@ class DataContract:
     def _check_tokens(self, x: Structure) -> None:
         for name, size in self.vocabularies:
             tokens = x if self.inputs is None else x.get(name)
+            if isinstance(tokens, Mapping):
+                tokens = tokens.get("token_ids")
             ids = to_numpy(tokens) if hasattr(tokens, "shape") else np.zeros(0, int)
             if ids.size and ids.dtype.kind in "iu" and not 0 <= ids.min() <= ids.max() < size:
                 raise ValueError(
@@ -201,13 +204,19 @@ def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataC
 def prediction_contract(trainer: Any) -> DataContract:
     """Returns the data contract of a trainer that predicts."""
     if not trainer.has_towers:
-        return DataContract()
+        return one_encoder_contract(trainer.encoders)
     sizes = {name: vocabulary_size(tower) for name, tower in trainer.encoders.items()}
     return DataContract(
         inputs=trainer.modalities,
         optional_inputs=trainer.extra_inputs,
         vocabularies=tuple((name, size) for name, size in sizes.items() if size is not None),
     )
+
+
+def one_encoder_contract(encoder: Any) -> DataContract:
+    """Returns the data contract of a model of one encoder."""
+    size = vocabulary_size(encoder)
+    return DataContract(vocabularies=() if size is None else (("x", size),))
 
 
 def is_table(x: Any) -> bool:
@@ -274,15 +283,6 @@ def _check_count(name: str, what: str, found: int, rows: int) -> None:
             f"`{name}` must have one {what} for each row of `x`. "
             f"Received: {found} {what}s, {rows} rows."
         )
-
-
-def vocabulary_size(tower: Any) -> int | None:
-    """Returns the size of the vocabulary of a tower, or `None` if it is unknown."""
-    size = getattr(tower, "vocabulary_size", None)
-    layers = tower.layers if isinstance(tower, keras.Sequential) else []
-    if size is None and layers and isinstance(layers[0], keras.layers.Embedding):
-        size = layers[0].input_dim
-    return size if isinstance(size, int) else None
 
 
 def _kind_of_dtype(array: np.ndarray) -> str:

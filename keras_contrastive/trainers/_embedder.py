@@ -10,7 +10,7 @@ from keras_contrastive._keras import serialize
 from keras_contrastive._portable import PortableModel
 from keras_contrastive._typing import Config, Layer, Structure, Tensor
 from keras_contrastive.trainers import _torch_export as torch_export
-from keras_contrastive.trainers._contract import DataContract, vocabulary_size
+from keras_contrastive.trainers._contract import one_encoder_contract
 from keras_contrastive.trainers._data_sets import checked
 from keras_contrastive.trainers._epoch_data import is_rows
 from keras_contrastive.trainers._input_specs import signature_of, specs_of, symbolic
@@ -54,7 +54,7 @@ class Embedder(PortableModel):
 
     def call(self, inputs: Structure, training: bool | None = None) -> Tensor:
         # A loaded model is built from these, not from the shapes that Keras stores.
-        self.__dict__["_specs"] = specs_of(inputs, self.variable_dtype)
+        self.__dict__.setdefault("_specs", specs_of(inputs, self.variable_dtype))
         embeddings = inputs
         for part in self.parts:
             embeddings = part(embeddings, training=False)
@@ -78,8 +78,7 @@ class Embedder(PortableModel):
         return super().predict_on_batch(self._checked(x))
 
     def _checked(self, x: Any) -> Any:
-        size = vocabulary_size(self.parts[0])
-        contract = DataContract(vocabularies=() if size is None else (("x", size),))
+        contract = one_encoder_contract(self.parts[0])
         if not is_rows(x):
             return checked(x, contract)
         specs = self.__dict__.get("_specs")

@@ -65,9 +65,8 @@ class EmbeddingModel(PortableModel):
         with across_processes() if training else contextlib.nullcontext():
             inputs = self.inputs_by_modality(inputs, complete=bool(training))
             modalities = {name: inputs[name] for name in self.modalities if name in inputs}
-            self.input_specs.update(
-                {name: specs_of(x, self.variable_dtype) for name, x in modalities.items()}
-            )
+            for name, x in modalities.items():
+                self.input_specs.setdefault(name, specs_of(x, self.variable_dtype))
             self._build_augmenters(inputs)
             if training and not self.has_towers:
                 inputs = {FIRST_VIEW: self.augment(FIRST_VIEW, inputs[FIRST_VIEW])}

@@ -8,6 +8,8 @@ import numpy as np
 from keras_contrastive._replicas import num_data_shards
 from keras_contrastive._typing import ArrayLike, Structure
 
+BATCH_SIZE = 32  # the default of Keras
+
 
 class ArrayBatches(keras.utils.PyDataset):
     """Batches of arrays, in an order that depends only on a seed and the epoch.
@@ -132,4 +134,9 @@ def check_divisible(num_rows: int, batch_size: int) -> None:
 
 def _as_numpy(array: ArrayLike) -> np.ndarray:
     array = keras.ops.convert_to_numpy(array) if keras.ops.is_tensor(array) else np.asarray(array)
+    if array.dtype.kind in "USO":
+        raise TypeError(
+            "`x` must hold numbers if arrays are shuffled or split. Received: strings or objects. "
+            "Pass a `tf.data.Dataset` of the strings, or make token ids first."
+        )
     return array.astype(keras.config.floatx()) if array.dtype == "float64" else array

@@ -1,4 +1,4 @@
-"""Shapes and dtypes of the inputs of a model, from which it can be built, saved and exported."""
+"""Shapes, dtypes and vocabularies of the inputs of a model."""
 
 from typing import Any
 
@@ -39,3 +39,12 @@ def signature_of(specs: Structure) -> list[Structure]:
         for path, spec in keras.tree.flatten_with_path(specs)
     ]
     return [keras.tree.pack_sequence_as(specs, named)]
+
+
+def vocabulary_size(tower: Any) -> int | None:
+    """Returns the size of the vocabulary of a tower, or `None` if it is unknown."""
+    size = getattr(tower, "vocabulary_size", None)
+    layers = tower.layers if isinstance(tower, keras.Sequential) else []
+    if size is None and layers and isinstance(layers[0], keras.layers.Embedding):
+        size = layers[0].input_dim
+    return size if isinstance(size, int) else None

@@ -10,8 +10,7 @@ from keras import ops
 from keras_contrastive._checks import optional_positive_int
 from keras_contrastive._typing import Structure
 from keras_contrastive.trainers._contract import is_table
-
-_BATCH_SIZE = 32  # the default of Keras
+from keras_contrastive.trainers._epoch_data import BATCH_SIZE
 
 
 class RawRows(keras.utils.PyDataset):
@@ -29,7 +28,7 @@ class RawRows(keras.utils.PyDataset):
         super().__init__()
         self.rows = _as_rows(rows)
         self.preprocessor = preprocessor
-        self.batch_size = optional_positive_int("batch_size", batch_size) or _BATCH_SIZE
+        self.batch_size = optional_positive_int("batch_size", batch_size) or BATCH_SIZE
 
     @property
     def num_batches(self) -> int:

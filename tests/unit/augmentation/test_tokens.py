@@ -229,3 +229,9 @@ def test_two_parts_of_an_augmenter_draw_independently():
     )
     # Two independent subsets of six tokens are equal with probability 1 / 64.
     assert near(np.all(first == second, axis=1).mean(), 1 / 64)
+
+
+def test_a_dict_of_tokens_is_refused():
+    x = {"token_ids": np.ones((2, 3), "int32"), "padding_mask": np.ones((2, 3), bool)}
+    with pytest.raises(TypeError, match=r"a dict with token_ids, padding_mask.*token ids alone"):
+        aug.RandomTokenMasking(mask_id=1)(x)

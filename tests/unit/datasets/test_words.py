@@ -1,8 +1,9 @@
 """Spelling and pronunciation, from a dictionary of a few lines."""
 
+import numpy as np
 import pytest
 
-from keras_contrastive.datasets import load_words
+from keras_contrastive.datasets import Words, load_words
 
 LINES = """\
 'bout B AW1 T
@@ -45,3 +46,11 @@ def test_rows_are_selected_in_every_array(words):
     assert cats.spelling.tolist() == ["cat", "cats"]
     assert cats.pronunciation.tolist() == ["K AE1 T", "K AE1 T S"]
     assert len(words) == 5
+
+
+@pytest.mark.parametrize("row", [0, np.int64(1)])
+def test_an_integer_selects_no_rows(row):
+    words = Words(*(np.array(["a", "b"]) for _ in range(4)))
+    with pytest.raises(TypeError, match=r"`rows` must be a slice.*Pass `\[\d\]` for one row"):
+        words[row]
+    assert len(words[[row]]) == 1

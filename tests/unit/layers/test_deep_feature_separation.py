@@ -133,3 +133,15 @@ def test_contrast_with_itself_is_the_printed_equation():
 def test_contrast_without_an_augmented_view_raises():
     with pytest.raises(ValueError, match=r"must contain an augmented view .* Received: a, b"):
         DeepFeatureSeparation().penalty(random_views(names=["a", "b"]))
+
+
+def test_views_with_independent_features_keep_their_places_in_a_functional_model():
+    names = ("image", "image_independent", "text")
+    inputs = {name: keras.Input((3,), name=name) for name in names}
+    layer = DeepFeatureSeparation(contrast=0.0)
+    model = keras.Model(inputs, layer(inputs))
+    x = {name: np.full((4, 3), value, "float32") for value, name in enumerate(names)}
+    found = model(x)
+    assert set(found) == {*names, "text_independent"}
+    for name in names:
+        np.testing.assert_array_equal(to_numpy(found[name]), x[name])

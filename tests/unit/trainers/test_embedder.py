@@ -382,3 +382,12 @@ def test_a_preprocessor_returns_one_row_for_each():
     embedder = separated().embedder("text", preprocessor=lambda words: lengths_of(words)[1:])
     with pytest.raises(ValueError, match=r"`preprocessor` must return .* Received: 4 rows for 5"):
         embedder.predict_on_batch(WORDS)
+
+
+def test_the_shape_of_the_first_call_is_that_of_an_export():
+    layers = [keras.layers.Embedding(9, 4), keras.layers.GlobalAveragePooling1D()]
+    model = ContrastiveTrainer({"text": keras.Sequential(layers), "image": keras.layers.Dense(4)})
+    embedder = model.embedder("text")
+    for length in (7, 3):
+        embedder.predict(np.ones((5, length), "int32"), verbose=0)
+    assert embedder.get_build_config()["inputs"].shape == (None, 7)
