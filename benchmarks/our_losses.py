@@ -25,7 +25,8 @@ class OurLoss(NamedTuple):
 
 def items_of(z):
     """Returns the ids of the rows of one tensor."""
-    return ops.arange(z.shape[0], dtype="int32") % (z.shape[0] // 2)
+    count = ops.shape(z)[0]
+    return ops.arange(count, dtype="int32") % (count // 2)
 
 
 def classes_of(z):

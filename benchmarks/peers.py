@@ -80,8 +80,21 @@ def _logits(a, b):
     return ops.cast(ops.matmul(a, ops.transpose(b)), "float32") / TEMPERATURE
 
 
+def _equal(ids):
+    return ops.expand_dims(ids, 0) == ops.expand_dims(ids, 1)
+
+
+def _diagonal_of(x):
+    """Returns where the diagonal of a square matrix is. Its size may be unknown, on TensorFlow."""
+    return _equal(ops.arange(ops.shape(x)[0], dtype="int32"))
+
+
 def _off_diagonal(logits):
-    return ops.where(ops.eye(logits.shape[0], dtype="bool"), -1e30, logits)
+    return ops.where(_diagonal_of(logits), -1e30, logits)
+
+
+def _num_negatives(logits):
+    return ops.sum(ops.ones_like(logits[0])) - 1
 
 
 def _info_nce(a, b):
@@ -94,13 +107,13 @@ def _global(a, b):
     logits = _logits(a, b)
     negatives = _off_diagonal(logits)
     both = ops.logsumexp(negatives, axis=1) + ops.logsumexp(negatives, axis=0)
-    return ops.mean(both / 2 - ops.diagonal(logits)) - ops.log(logits.shape[0] - 1.0)
+    return ops.mean(both / 2 - ops.diagonal(logits)) - ops.log(_num_negatives(logits))
 
 
 def _gamma(a, b):
     # The value is that of the batch. The gradient is that of the bias-corrected partition.
     logits = _logits(a, b)
-    negatives, count = _off_diagonal(logits), logits.shape[0] - 1
+    negatives, count = _off_diagonal(logits), _num_negatives(logits)
     value = corrected = -ops.diagonal(logits)
     for axis in (0, 1):
         partition = ops.logsumexp(negatives, axis=axis, keepdims=True)
@@ -116,27 +129,24 @@ def _gamma(a, b):
 def _all_views(a, b, decoupled):
     z = ops.concatenate([a, b])
     logits = _off_diagonal(_logits(z, z))
-    pairs = ops.concatenate(
-        [ops.diagonal(logits, offset=len(a)), ops.diagonal(logits, offset=-len(a))]
-    )
+    count = ops.shape(a)[0]
+    pairs = ops.diagonal(logits[:count, count:])
     if decoupled:
-        items = items_of(z)
-        logits = ops.where(ops.expand_dims(items, 0) == ops.expand_dims(items, 1), -1e30, logits)
-    return ops.mean(ops.logsumexp(logits, axis=1) - pairs)
+        logits = ops.where(_equal(items_of(z)), -1e30, logits)
+    return ops.mean(ops.logsumexp(logits, axis=1) - ops.concatenate([pairs, pairs]))
 
 
 def _sup_con(z):
-    logits, classes = _off_diagonal(_logits(z, z)), classes_of(z)
-    same = ops.cast(
-        ops.expand_dims(classes, 0) == ops.expand_dims(classes, 1), "float32"
-    ) - ops.eye(z.shape[0])
+    logits = _off_diagonal(_logits(z, z))
+    same = ops.where(_diagonal_of(logits), 0.0, ops.cast(_equal(classes_of(z)), "float32"))
     log_shares = logits - ops.logsumexp(logits, axis=1, keepdims=True)
     return -ops.mean(ops.sum(same * log_shares, axis=1) / ops.sum(same, axis=1))
 
 
 def _sigmoid(a, b):
     logits = _logits(a, b) + BIAS
-    return -ops.mean(ops.sum(ops.log_sigmoid((2 * ops.eye(logits.shape[0]) - 1) * logits), axis=1))
+    signs = ops.where(_diagonal_of(logits), 1.0, -1.0)
+    return -ops.mean(ops.sum(ops.log_sigmoid(signs * logits), axis=1))
 
 
 PLAIN = {

@@ -100,7 +100,7 @@ def in_torch(formula):
         cast = staticmethod(
             lambda x, dtype: x.to(getattr(torch, str(dtype).removeprefix("torch.")))
         )
-        eye = staticmethod(lambda n, dtype="float32": torch.eye(n, dtype=getattr(torch, dtype)))
+        shape = staticmethod(lambda x: x.shape)
         arange = staticmethod(lambda n, dtype: torch.arange(n, dtype=getattr(torch, dtype)))
         log = staticmethod(lambda x: torch.log(torch.as_tensor(x)))
         logsumexp = staticmethod(
@@ -112,6 +112,7 @@ def in_torch(formula):
         log_sigmoid = functional.logsigmoid
         where, matmul, diagonal, exp = torch.where, torch.matmul, torch.diagonal, torch.exp
         log1p, sum, mean, squeeze = torch.log1p, torch.sum, torch.mean, torch.squeeze
+        ones_like = torch.ones_like
 
     def function(*inputs):
         with unittest.mock.patch.object(peers, "ops", TorchOps):

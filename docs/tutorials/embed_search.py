@@ -96,7 +96,12 @@ for name in ("hit_rate_at_1", "hit_rate_at_5", "hit_rate_at_10", "median_rank"):
 # %% alt="A map of lower halves of digits. Digits with similar lower halves are near each other."
 kc.viz.projector("logs", corpus, {"digit": labels[new]}, halves["bottom"][new])
 print(*sorted(path.name for path in pathlib.Path("logs").iterdir()))
-kc.viz.embeddings(corpus, labels[new], halves["bottom"][new], title="Lower halves by PCA")
+kc.viz.embeddings(
+    corpus,
+    labels[new],
+    halves["bottom"][new],
+    title="Lower halves of the same digit are near each other",
+)
 
 # %% [markdown]
 # ## Export

@@ -96,7 +96,8 @@ print("text to image, R@10:", f"{history['val_text_to_image_hit_rate_at_10'][-1]
 
 # %% alt="Loss, temperature and hit rates over the epochs."
 columns = ["loss", "val_text_to_image_hit_rate_at_10", "val_image_to_text_hit_rate_at_10"]
-kc.viz.training(history, columns, batch_size=128)
+title = "The loss falls, and names of new concepts find their drawings"
+kc.viz.training(history, columns, batch_size=128, title=title)
 
 # %% [markdown]
 # ## Search

@@ -108,4 +108,4 @@ print(f"temperature: {1 / float(loss.temperature.scale):.3f}")
 # ## Look at the curves
 
 # %% alt="The loss falls and the hit rate rises."
-kc.viz.training(log, batch_size=120)
+kc.viz.training(log, batch_size=120, title="The loss falls, and more new halves are found")

@@ -68,4 +68,4 @@ print("matching half among the first 10 of 597:", round(log["val_hit_rate_at_10"
 # ## Look at the curves
 
 # %% alt="The loss falls, so does the temperature, and the hit rate rises."
-kc.viz.training(log, batch_size=120)
+kc.viz.training(log, batch_size=120, title="The loss falls, and more new halves are found")

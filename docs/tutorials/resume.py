@@ -86,8 +86,9 @@ print(f"{sum(equal)} of {len(equal)} weights are equal to those of the whole run
 #
 # ## Several devices
 #
-# `batch_size` is that of all devices together, and each row has all others as negatives. The result
-# equals that of one device. These lines are all that changes:
+# `batch_size` is that of all devices together, and each row has all others as negatives. The loss
+# equals that of one device up to rounding ([how far](../distributed.md)). These lines are all that
+# changes:
 #
 # | backend | lines |
 # | --- | --- |

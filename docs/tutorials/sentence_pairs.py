@@ -148,4 +148,4 @@ for row in range(3):
 # ## Look at the curves
 
 # %% alt="R@1 on new pairs over the epochs, with random negatives only and with hard ones."
-kc.viz.training(curves, title="R@1 among right and almost right answers")
+kc.viz.training(curves, title="With hard negatives, R@1 on new pairs rises faster")

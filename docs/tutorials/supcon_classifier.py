@@ -101,4 +101,9 @@ for name, x in spaces.items():
 
 # %% alt="A map of the embeddings of the test digits, colored by class."
 embeddings = model.embedder().predict(images[~is_train], verbose=0)
-kc.viz.embeddings(embeddings, labels[~is_train], images[~is_train, ..., 0])
+kc.viz.embeddings(
+    embeddings,
+    labels[~is_train],
+    images[~is_train, ..., 0],
+    title="Known classes form tight groups, new ones loose groups",
+)
