@@ -208,7 +208,7 @@ def _draw_query(canvas: _Canvas, sizes: _Sizes, y: float, item: Any, label: str)
         canvas.image(_MARGIN, y, sizes.query, sizes.ratio * sizes.query, item, MUTED, label)
         return
     space = sizes.block - (_CAPTION + _GAP if sizes.cell else 2 * _GAP)
-    lines = max(int(space / _LINE), 1)
+    lines = max(int(space / _LINE + 0.01), 1)  # a quotient of 2 may be rounded down
     canvas.wrapped(_MARGIN, y + space / 2, drawable(item), sizes.query - _GAP, lines)
 
 

@@ -146,3 +146,9 @@ def test_wrong_arguments_raise(arguments, message):
     given = {"queries": images(3), "corpus": images(), "rows": ROWS, **arguments}
     with pytest.raises(ValueError, match=message):
         viz.neighbors(**given)
+
+
+def test_a_long_text_beside_flat_images_has_two_lines():
+    text = "the number one seven one"
+    figure = viz.neighbors([text], np.zeros((3, 8, 24), "uint8"), [[0, 1, 2]])
+    assert " ".join(words(figure)) == text
