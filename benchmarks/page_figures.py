@@ -95,7 +95,7 @@ def draw_time(columns, path):
         ylabel="time over the plain formula",
         xscale="log",
         xlim=(50, 40_000),
-        ylim=(0, 3.2),
+        ylim=(0, 2),
     )
     axis.set_xticks(pairs, [f"{count:,.0f}" for count in pairs])
     _save(figure, axis, path)
