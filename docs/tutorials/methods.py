@@ -98,10 +98,10 @@ for name, (mean, error) in results.items():
     print(f"{name:<16} {mean:.3f} ± {error:.3f}")
 
 # %% [markdown]
-# After twenty epochs, only SupCon is better than pixels. One run of one setting is a first look, and
-# no ranking: the order of the others changes from run to run. [Methods](../methods.md) has 1,000
-# steps, five seeds and chosen learning rates. There, all methods are better than pixels with five
-# labels.
+# After twenty epochs, only SupCon is better than pixels. One run of one setting is a first look,
+# and no ranking: the order of the others changes from run to run. [Methods](../methods.md) has
+# 1,000 steps, five seeds and chosen learning rates. There, all methods are better than pixels with
+# five labels.
 #
 # ## Look at the result
 
