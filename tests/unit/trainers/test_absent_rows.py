@@ -136,12 +136,15 @@ def data(placeholder, flags=("bool", ())):
     return x
 
 
+def inputs_of(model, x):
+    return {name: x[name] for name in (*model.modalities, *model.extra_inputs)}
+
+
 def results(make, placeholder, **kwargs):
     """Returns the logs of training and of evaluation, and all weights after training."""
     keras.utils.set_random_seed(0)
     model = make()
-    x = data(placeholder, **kwargs)
-    x = {name: x[name] for name in (*model.modalities, *model.extra_inputs)}
+    x = inputs_of(model, data(placeholder, **kwargs))
     weights = np.linspace(0.5, 2, ROWS).astype("float32")
     options = {"batch_size": 12, "verbose": 0, "sample_weight": weights}
     history = model.fit(x, shuffle=False, epochs=2, **options).history
@@ -266,8 +269,8 @@ def test_placeholders_have_no_influence_in_a_fusion_trainer(as_dict):
 
 
 def test_metrics_of_views_are_those_of_the_complete_rows():
-    model, x, complete = trainer(), data(0.0), HAS_IMAGE & HAS_TEXT
-    x = {name: x[name] for name in (*model.modalities, *model.extra_inputs)}
+    model, complete = trainer(), HAS_IMAGE & HAS_TEXT
+    x = inputs_of(model, data(0.0))
     of_all, of_complete = (
         model.evaluate(rows, batch_size=ROWS, verbose=0, return_dict=True)
         for rows in (x, {name: values[complete] for name, values in x.items()})
