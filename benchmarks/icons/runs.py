@@ -1,7 +1,8 @@
 """Trains many small pairs of towers at once, with the losses of the library, on JAX.
 
 Such small steps are dominated by overhead. So all steps of all runs are one compiled program: a
-loop over the steps, mapped over the runs.
+loop over the steps, mapped over the runs. On a CPU, convolutions in such a loop take five to ten
+times as long, so towers on pixels run one step a call.
 """
 
 import functools
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 
 OUTPUTS = 64
-RUNS = 5  # that are trained at once
+RUNS = {"linear": 5, "hidden": 5, "pixels": 3}  # that are trained at once
 
 
 def linear():
@@ -57,7 +58,7 @@ class Runs:
     def __init__(self, loss, tower, data, batch_size, samples, fraction=1.0):
         self.loss, self.data, self.batch_size, self.fraction = loss, data, batch_size, fraction
         self.make_tower = TOWERS[tower]
-        self.at_once = RUNS
+        self.at_once = RUNS[tower]
         self.num_steps = max(1, samples // batch_size)
         self.inputs = [jax.numpy.asarray(data.first)]
         self.inputs.append(
@@ -65,16 +66,18 @@ class Runs:
         )
         self.towers = self._fresh_towers(0)
         loss.build()
-        one = functools.partial(_train, loss, self.towers)
-        # Convolutions with other weights for each run are slow on a CPU: one run after the other.
-        self.map = _one_by_one if tower == "pixels" else jax.vmap
-        self._train = jax.jit(self.map(one, (None, 0, 0, 0, 0, 0)))
+        if tower == "pixels":
+            step = jax.jit(functools.partial(_step, loss, self.towers, self.num_steps))
+            self._train = functools.partial(_train_by_steps, loss, step)
+        else:
+            one = functools.partial(_train, loss, self.towers)
+            self._train = jax.jit(jax.vmap(one, (None, 0, 0, 0, 0, 0)))
 
     def train(self, rates, temperatures, seeds):
         """Returns the weights of the towers after training: a list of arrays `(runs, ...)`.
 
         Args:
-            rates, temperatures, seeds: One number for each of `RUNS` runs.
+            rates, temperatures, seeds: One number for each of `at_once` runs.
         """
         starts = [self._start(seed) for seed in seeds]
         starts = [np.stack(weights) for weights in zip(*starts, strict=True)]
@@ -124,13 +127,6 @@ class Runs:
         return rows, ids
 
 
-def _one_by_one(function, axes):
-    def mapped(inputs, *arguments):
-        return jax.lax.map(lambda one: function(inputs, *one), arguments)
-
-    return mapped
-
-
 def _unit(tower, weights, x):
     z = tower.stateless_call(weights, [], x)[0]
     return z * jax.lax.rsqrt(jax.numpy.maximum(jax.numpy.sum(z**2, -1, keepdims=True), 1e-12))
@@ -138,6 +134,22 @@ def _unit(tower, weights, x):
 
 def _train(loss, towers, inputs, start, rate, temperature, rows, ids):
     """Trains one run of a loss on pairs."""
+    step = functools.partial(_step, loss, towers, len(rows), inputs, rate, temperature)
+    return _scan(step, _first_carry(start, _state(loss)), (rows, ids))
+
+
+def _train_by_steps(loss, step, inputs, starts, rates, temperatures, rows, ids):
+    """Trains one run after the other, with a compiled step."""
+    trained = []
+    for run, (rate, temperature) in enumerate(zip(rates, temperatures, strict=True)):
+        carry = _first_carry([start[run] for start in starts], _state(loss))
+        for number, batch in enumerate(zip(rows[run], ids[run], strict=True)):
+            carry = step(inputs, rate, temperature, carry, (np.float32(number), batch))
+        trained.append(carry[0])
+    return [np.stack(weights) for weights in zip(*trained, strict=True)]
+
+
+def _step(loss, towers, num_steps, inputs, rate, temperature, carry, numbered):
     split = len(towers[0].trainable_variables)
 
     def objective(weights, state, batch):
@@ -149,8 +161,7 @@ def _train(loss, towers, inputs, start, rate, temperature, rows, ids):
         ]
         return loss.stateless_call(weights[2 * split :], state, items, views, training=True)
 
-    state = [jax.numpy.asarray(v.value) for v in loss.non_trainable_variables]
-    return optimize(objective, start, state, rate, (rows, ids))
+    return _adam(objective, num_steps, rate, carry, numbered)
 
 
 def optimize(objective, start, state, rate, batches):
@@ -161,27 +172,41 @@ def optimize(objective, start, state, rate, batches):
         start: List of weights.
         state: List of arrays, the state of the loss.
         rate: The highest learning rate.
-        batches: Arrays whose first axis has the steps.
+        batches: Array whose first axis has the steps.
     """
+    step = functools.partial(_adam, objective, len(batches), rate)
+    return _scan(step, _first_carry(start, state), batches)
+
+
+def _scan(step, carry, batches):
+    """Returns the weights after one step for each entry of the first axis of `batches`."""
+    numbers = jax.numpy.arange(len(jax.tree.leaves(batches)[0]), dtype="float32")
+    return jax.lax.scan(lambda *both: (step(*both), None), carry, (numbers, batches))[0][0]
+
+
+def _state(loss):
+    return [jax.numpy.asarray(v.value) for v in loss.non_trainable_variables]
+
+
+def _first_carry(start, state):
+    """Returns weights, the two means of Adam, and the state of the loss."""
+    weights = [jax.numpy.asarray(w) for w in start]
+    zeros = [jax.numpy.zeros_like(w) for w in weights]
+    return weights, zeros, zeros, list(state)
+
+
+def _adam(objective, num_steps, rate, carry, numbered):
     np_ = jax.numpy
-    num_steps = len(jax.tree.leaves(batches)[0])
-
-    def step(carry, numbered):
-        weights, mean, square, state = carry
-        number, batch = numbered
-        (_, state), gradients = jax.value_and_grad(objective, has_aux=True)(weights, state, batch)
-        mean = [0.9 * m + 0.1 * g for m, g in zip(mean, gradients, strict=True)]
-        square = [0.98 * s + 0.02 * g**2 for s, g in zip(square, gradients, strict=True)]
-        factor = np_.minimum(1.0, (number + 1) / (0.05 * num_steps))
-        factor = rate * factor * (1 + np_.cos(math.pi * number / num_steps)) / 2
-        unbiased = 1 - 0.9 ** (number + 1), 1 - 0.98 ** (number + 1)
-        weights = [
-            w - factor * (m / unbiased[0]) / (np_.sqrt(s / unbiased[1]) + 1e-8)
-            for w, m, s in zip(weights, mean, square, strict=True)
-        ]
-        return (weights, mean, square, list(state)), None
-
-    zeros = [np_.zeros_like(w) for w in start]
-    numbers = np_.arange(num_steps, dtype="float32")
-    carry, _ = jax.lax.scan(step, (list(start), zeros, zeros, list(state)), (numbers, batches))
-    return carry[0]
+    weights, mean, square, state = carry
+    number, batch = numbered
+    (_, state), gradients = jax.value_and_grad(objective, has_aux=True)(weights, state, batch)
+    mean = [0.9 * m + 0.1 * g for m, g in zip(mean, gradients, strict=True)]
+    square = [0.98 * s + 0.02 * g**2 for s, g in zip(square, gradients, strict=True)]
+    factor = np_.minimum(1.0, (number + 1) / (0.05 * num_steps))
+    factor = rate * factor * (1 + np_.cos(math.pi * number / num_steps)) / 2
+    unbiased = 1 - 0.9 ** (number + 1), 1 - 0.98 ** (number + 1)
+    weights = [
+        w - factor * (m / unbiased[0]) / (np_.sqrt(s / unbiased[1]) + 1e-8)
+        for w, m, s in zip(weights, mean, square, strict=True)
+    ]
+    return weights, mean, square, list(state)

@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import NamedTuple
 
+import keras
 import numpy as np
 import pytest
 
@@ -63,6 +65,36 @@ def test_a_difference_is_paired_over_families(program):
     mean, seeds, families = protocol.difference(better, first)
     assert (mean, seeds) == pytest.approx((0.1, np.hypot(0.1, 0.1)))
     assert families == pytest.approx(0, abs=1e-12)
+
+
+def test_steps_in_one_loop_and_one_by_one_give_the_same_weights(program):
+    pytest.importorskip("jax")
+    if keras.backend.backend() != "jax":
+        pytest.skip("the program is for JAX")
+    runs, losses = program("runs"), program("half_the_batch").LOSSES
+    drawings = np.random.default_rng(0).normal(size=(40, 6)).astype("float32")
+    data = _Pairs(drawings, drawings)
+    trained = []
+    for way in ("linear", "pixels"):
+        runs.TOWERS["pixels"] = runs.linear  # the towers of both ways
+        made = runs.Runs(losses["GlobalContrastive"](20, 4), way, data, batch_size=4, samples=60)
+        trained.append(made.train([0.01, 0.02, 0.02], [0.1, 0.1, 0.3], [1, 1, 2]))
+    loop, steps = trained
+    start = np.stack([made._start(seed)[0] for seed in (1, 1, 2)])
+    assert np.abs(loop[0] - start).mean(axis=(1, 2)).min() > 0.005
+    for one, other in zip(loop, steps, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+class _Pairs(NamedTuple):
+    """Pairs of rows `2 i` and `2 i + 1`."""
+
+    first: np.ndarray
+    second: np.ndarray
+
+    def items(self, split, seed=0):
+        pairs = np.arange(len(self.first)).reshape(-1, 2)
+        return pairs, pairs[:, 0]
 
 
 PAGES = [name.stem.removesuffix("_page") for name in PROGRAMS.glob("*_page.py")]
