@@ -6,6 +6,11 @@ import report
 
 COMPARED = "InfoNCE", "DecoupledContrastive"
 SETTINGS = ("iconify-linear", "iconify-hidden", "iconify-pixels", "pypi-linear")
+TOWERS = {
+    "iconify-linear": "linear",
+    "iconify-hidden": "with a hidden layer",
+    "iconify-pixels": "convolutions of pixels",
+}
 
 
 def grouped(cells, prefix):
@@ -156,6 +161,28 @@ def draw(lines, title, path):
         report.save(figure, path)
 
 
+def draw_towers(panels, title, path):
+    """Draws the scores over the batch size for each kind of towers."""
+    with report.figure(3.3, title) as figure:
+        figure.suptitle(title, x=0.01, ha="left")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for panel, (prefix, lines) in zip(axes, panels.items(), strict=True):
+            batches = sorted({batch for cells in lines.values() for batch in cells if batch})
+            for loss in (loss for loss in report.COLORS if loss in lines):
+                points = [protocol.over_seeds(c["test"]["mrr"]) for c in lines[loss].values()]
+                means, errors = zip(*points, strict=True)
+                width = 2.4 if loss in COMPARED else 1.2
+                style = {"color": report.COLORS[loss], "linewidth": width, "label": loss}
+                panel.errorbar(list(lines[loss]), means, errors, marker="o", **style)
+            panel.set_xscale("log", base=2)
+            panel.set_xticks(batches, [str(batch) for batch in batches])
+            panel.set(title=TOWERS[prefix], xlabel="batch size")
+            panel.margins(x=0.1)
+        axes[0].set_ylabel("mean reciprocal rank, test concepts")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
+        report.save(figure, path)
+
+
 def write(folder):
     """Writes the tables of the page and the figure from the cells in `folder`."""
     cells = protocol.read(folder / "half_the_batch")
@@ -169,3 +196,12 @@ def write(folder):
     tables["iconify-linear recall"] = scores(grouped(cells, "iconify-linear"), "recall_at_1")
     report.write_page(page, tables)
     draw(grouped(cells, "iconify-linear"), report.title(page), page.with_suffix(".png"))
+    # The losses of the plan for a hidden layer, which other towers have as well.
+    chosen = grouped(cells, "iconify-hidden")
+    panels = {
+        prefix: {loss: found for loss, found in grouped(cells, prefix).items() if loss in chosen}
+        for prefix in TOWERS
+    }
+    panels = {prefix: lines for prefix, lines in panels.items() if len(lines) > 1}
+    title, path = report.title(page, "## Other towers"), page.with_name("half_the_batch_towers.png")
+    draw_towers(panels, title, path)

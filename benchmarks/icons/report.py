@@ -66,9 +66,10 @@ def write_page(path, tables):
     print(f"wrote {path}")
 
 
-def title(path):
-    """Returns the first heading of a page, the finding."""
-    return pathlib.Path(path).read_text(encoding="utf-8").split("\n")[0].removeprefix("# ")
+def title(path, start="# "):
+    """Returns the text of the first heading of a page that starts so: the finding."""
+    lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")
+    return next(line for line in lines if line.startswith(start)).lstrip("# ")
 
 
 def save(figure, path):

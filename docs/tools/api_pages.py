@@ -7,7 +7,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 # The order of the menu. Other subpackages follow in alphabetical order.
 FIRST = ["trainers", "losses", "layers", "metrics", "evaluation", "augmentation", "encoders"]
 # Methods of private base classes that users call.
-INHERITED = {"ContrastiveTrainer": ["embedder"], "ContrastiveLoss": ["stateless_call"]}
+INHERITED = {
+    "ContrastiveTrainer": ["fit", "evaluate", "predict", "embedder"],
+    "ContrastiveLoss": ["stateless_call"],
+}
 INTRODUCTION = """# API reference
 
 `import keras_contrastive as kc` gives access to all subpackages. `kc.ContrastiveTrainer` and

@@ -94,7 +94,7 @@ print(f"{sum(equal)} of {len(equal)} weights are equal to those of the whole run
 # | --- | --- |
 # | JAX | `keras.distribution.set_distribution(...)` with `DataParallel(auto_shard_dataset=False)` |
 # | TensorFlow | `with tf.distribute.MirroredStrategy().scope():` around the model and `compile` |
-# | PyTorch | `torch.distributed.init_process_group("nccl")`, started by `torchrun` |
+# | PyTorch | [a process group](../distributed.md#pytorch), and start with `torchrun` |
 #
 # `examples/distributed_jax.py`, `distributed_tensorflow.py` and `distributed_torch.py` run on four
 # virtual devices of a CPU ([details](../distributed.md)). If a batch does not fit into memory,

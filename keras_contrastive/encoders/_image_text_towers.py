@@ -47,8 +47,7 @@ def split_image_text_backbone(
     clip = keras_hub.models.CLIPBackbone.from_preset("clip_vit_base_patch32")
     parts = kc.encoders.split_image_text_backbone(clip)
     model = kc.ContrastiveTrainer(parts.encoders)
-    loss = kc.GammaContrastive(temperature=parts.temperature, num_items=len(images))
-    model.compile("adamw", loss)
+    model.compile(keras.optimizers.AdamW(1e-5), kc.losses.InfoNCE(parts.temperature))
     model.fit({"image": images, "text": token_ids})
     clip.save_to_preset("clip_finetuned")
     ```

@@ -42,7 +42,7 @@ def linear_probe(
     It fits `sklearn.linear_model.LogisticRegression(C=C)` to convergence in float64. The intercept
     is not penalized. Features are not scaled, and the effect of `C` depends on their scale. If a
     feature is NaN or infinite, all measures are NaN. It needs scikit-learn:
-    `pip install keras-contrastive[eval]`.
+    `pip install ".[eval]"` in the clone.
 
     Args:
         train_features: Float array `(rows, dim)` with known labels.
@@ -135,7 +135,7 @@ class LinearProbe(ProbeEvaluation):
 
     It adds `val_linear_top_1_accuracy`, ... to `logs`. Arguments are those of `ProbeEvaluation`,
     and `C`, `k`, `shots`, `draws` and `seed` of `linear_probe`. It needs scikit-learn:
-    `pip install keras-contrastive[eval]`.
+    `pip install ".[eval]"` in the clone.
 
     Example:
 

@@ -18,7 +18,7 @@ def check_scikit_learn() -> None:
     except ImportError as error:
         raise ImportError(
             "The linear probe needs scikit-learn, which is not installed. "
-            "Install it with `pip install keras-contrastive[eval]`."
+            'Run `pip install ".[eval]"` in the clone.'
         ) from error
 
 

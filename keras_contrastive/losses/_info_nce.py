@@ -22,7 +22,8 @@ class InfoNCE(ContrastiveLoss):
 
     The loss compares only with the negatives of the batch, so its gradient is biased: hard
     negatives get too little weight, the more so for small batches and low temperatures.
-    `bias_correction` removes most of the bias. See also `GammaContrastive`.
+    `bias_correction` removes the part of order 1 / batch, which is most of it unless the
+    temperature is low. See also `GammaContrastive`.
 
     Args:
         temperature: Positive float, or a `kc.layers.LearnableTemperature`. Divides the

@@ -16,8 +16,9 @@ from keras_contrastive.losses._base import ContrastiveLoss
 class SigmoidContrastive(ContrastiveLoss):
     """Computes the loss of SigLIP, a sigmoid cross-entropy for each pair of rows.
 
-    The loss is a plain sum over pairs without a partition, so small batches do not bias its
-    gradient. All rows with the anchor's id are positives.
+    The loss is a plain sum over pairs without a partition, so no logarithm of a sum biases its
+    gradient. But negatives have more weight in larger batches, so results depend on the batch size.
+    All rows with the anchor's id are positives.
 
     The bias starts low, because almost all pairs are negatives. Train it and the temperature with
     `ContrastiveTrainer`:

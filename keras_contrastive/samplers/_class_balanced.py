@@ -36,9 +36,7 @@ class ClassBalanced(keras.utils.PyDataset):
       `LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start_epoch(epoch))`. Give it one
       worker: Keras 3.15 with more workers repeats some batches of its first `fit`.
 
-    There is no sampler for batches of neighbors, since they hurt where they were measured. On
-    drawings of 12,770 concepts, groups of 16 neighbors had a mean reciprocal rank of 0.610 (random
-    batches: 0.623, standard error of the difference 0.001). Pass mined rows as hard negatives, see
+    There is no sampler for batches of neighbors. Pass mined rows as hard negatives, see
     `keras_contrastive.evaluation.mine_hard_negatives`.
 
     Args:

@@ -11,10 +11,8 @@ from keras_contrastive._typing import Config, Layer, Layers
 from keras_contrastive.layers import MomentumTeacher
 from keras_contrastive.losses import ContrastiveLoss
 from keras_contrastive.trainers import _checks
-from keras_contrastive.trainers import _doors as doors
 from keras_contrastive.trainers._augmenter_checks import warn_of_preprocessing
-from keras_contrastive.trainers._callbacks import callbacks_of_fit
-from keras_contrastive.trainers._checked_batches import CheckedBatches
+from keras_contrastive.trainers._checked_data import CheckedData
 from keras_contrastive.trainers._extra_inputs import check_extra_inputs
 from keras_contrastive.trainers._likely_mistakes import warn_of_collapse_and_fast_weights
 from keras_contrastive.trainers._loss_checks import check_loss_fits
@@ -25,7 +23,7 @@ from keras_contrastive.trainers._weight_decay import keep_from_decay
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
-class ContrastiveTrainer(CheckedBatches):
+class ContrastiveTrainer(CheckedData):
     """Trains encoders with a contrastive loss.
 
     Embeddings of matching inputs are pulled together, others are pushed apart.
@@ -232,33 +230,6 @@ class ContrastiveTrainer(CheckedBatches):
             # The value that the user passed, since another backend resolves "auto" differently.
             "jit_compile": self._requested_jit_compile,
         }
-
-    # Data
-
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Trains the model as `keras.Model.fit`. `y` holds integer ids `(batch,)` or is `None`.
-
-        Row numbers are the ids if the loss has a queue or keeps state for `num_items` items, `y` is
-        `None`, and `x` is arrays (of exactly that many rows).
-
-        Callbacks of `keras_contrastive.evaluation` run before the others, and the progress bar
-        shows their main measures. Callbacks with the mode `"auto"` that monitor a metric or a
-        measure of this package get its mode. The logs of an epoch have the learnable `temperature`
-        and `bias` of the loss.
-        """
-        with doors.errors_in_our_words():
-            bound = doors.bind(super().fit, x, y, *args, **kwargs)
-            arguments = bound.arguments
-            arguments["callbacks"] = callbacks_of_fit(self, arguments)
-            doors.prepare_fit(self, self._progress, arguments)
-            return super().fit(*bound.args, **bound.kwargs)
-
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates as `keras.Model.evaluate`. `y` holds integer ids `(batch,)` or is `None`."""
-        with doors.errors_in_our_words():
-            bound = doors.bind(super().evaluate, x, y, *args, **kwargs)
-            doors.prepare_evaluate(self, bound.arguments)
-            return super().evaluate(*bound.args, **bound.kwargs)
 
     # Saving
 

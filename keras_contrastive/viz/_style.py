@@ -64,7 +64,7 @@ def require(package: str, extra: str) -> None:
     except ImportError as error:
         raise ImportError(
             f"`{package}` must be installed for this function of `keras_contrastive.viz`. "
-            f'Received: {error}. Run `pip install "keras-contrastive[{extra}]"`.'
+            f'Received: {error}. Run `pip install ".[{extra}]"` in the clone.'
         ) from error
 
 
