@@ -1,8 +1,9 @@
 """Workarounds and conventions for Keras, each in one place."""
 
+import contextlib
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -40,13 +41,24 @@ DRAW_STEP = "draw_step"
 EVALUATION_STEP = -1
 
 
-def evaluation_draws(layer: keras.layers.Layer) -> keras.StatelessScope:
-    """Returns a scope in which a built layer always draws the same.
+@contextlib.contextmanager
+def evaluation_draws(layer: keras.layers.Layer) -> Iterator[None]:
+    """Makes a built layer always draw the same.
 
     Draws are independent of those in training. State that the layer changes inside is dropped, so
     an evaluation has no influence on the training that follows.
     """
-    return keras.StatelessScope(state_mapping=[(v, _in_evaluation(v)) for v in layer.variables])
+    with contextlib.ExitStack() as stack:
+        if keras.backend.backend() == "torch":
+            # Unseeded dropout draws from the global stream of PyTorch.
+            import torch
+
+            devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+            stack.enter_context(torch.random.fork_rng(devices))
+            torch.manual_seed(2**30)
+        mapping = [(v, _in_evaluation(v)) for v in layer.variables]
+        stack.enter_context(keras.StatelessScope(state_mapping=mapping))
+        yield
 
 
 def _in_evaluation(variable: Any) -> Any:

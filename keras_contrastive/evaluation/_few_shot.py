@@ -33,6 +33,11 @@ class FewShot:
         _checks.positive_int("draws", self.draws)
         _checks.non_negative_int("seed", self.seed)
         sizes = [len(rows) for rows in self._by_class()]
+        if self.shots is not None and not self.counts:
+            raise ValueError(
+                "`shots` must be `None`, a positive integer or several. "
+                f"Received: shots={self.shots!r}."
+            )
         for count in self.counts:
             if not _checks.is_integer(count):
                 raise TypeError(

@@ -7,13 +7,20 @@ import keras
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import LOWEST, Batch, Contrast, log_gaussian_potential
+from keras_contrastive._engine import (
+    LOWEST,
+    MISSING_ID,
+    Batch,
+    Contrast,
+    count_equal,
+    log_gaussian_potential,
+)
 from keras_contrastive._typing import Config, Layer, LayerArguments, Shape, Tensor
 from keras_contrastive._view_names import INDEPENDENT, modality_name
 from keras_contrastive.layers._modality import Modality, mean_over_present
 from keras_contrastive.layers._view_regularizer import ViewRegularizer
 
-_LARGEST_T = 1e30  # float32 contains the exponents
+_LARGEST_T = 1e4  # the rounding of float32, times `t`, is an error of the exponents
 
 
 @keras.saving.register_keras_serializable(package="keras_contrastive")
@@ -61,7 +68,7 @@ class DeepFeatureSeparation(ViewRegularizer):
         activation: Activation of the hidden layers.
         contrast_with: `"augmented"` or `"itself"`.
         uniformity_form: `"joint"`, `"separate"` or `"distinct"`.
-        t: Float in (0, 1e30]. Larger values concentrate the uniformity on close pairs.
+        t: Float in (0, 10,000]. Larger values concentrate the uniformity on close pairs.
         per_pair: Whether the uniformity is a mean over pairs of items.
         weight: Non-negative float, multiplies the whole penalty.
         **kwargs: See `keras.layers.Layer`.
@@ -194,7 +201,7 @@ class DeepFeatureSeparation(ViewRegularizer):
         terms = {
             "orthogonality": lambda: sum(map(_squared_products, modalities)),
             "contrast": lambda: self._contrast(modalities, ids),
-            "uniformity": lambda: self._uniformity(modalities),
+            "uniformity": lambda: self._uniformity(modalities, ids),
         }
         return {name: terms[name]() for name in self.term_weights}
 
@@ -226,13 +233,13 @@ class DeepFeatureSeparation(ViewRegularizer):
         losses = contrast.mean_softplus(contrast.log_sum_negatives)
         return mean_over_present(contrast.zero_where_invalid(losses)[:, 0], present)
 
-    def _uniformity(self, modalities: list[Modality]) -> Tensor:
-        logs = ops.stack([self._log_potential(m) for m in modalities])
+    def _uniformity(self, modalities: list[Modality], ids: Tensor | None) -> Tensor:
+        logs = ops.stack([self._log_potential(m, ids) for m in modalities])
         if self.uniformity_form == "joint":
             logs = ops.expand_dims(ops.logsumexp(logs), 0)
         return ops.sum(ops.where(logs > LOWEST / 2, logs, ops.zeros_like(logs)))
 
-    def _log_potential(self, modality: Modality) -> Tensor:
+    def _log_potential(self, modality: Modality, ids: Tensor | None) -> Tensor:
         """Returns the log of the sum, or mean, of exp(-t |u - v|²) over pairs of items.
 
         Without pairs it is `LOWEST`.
@@ -240,14 +247,16 @@ class DeepFeatureSeparation(ViewRegularizer):
         units: Tensor = modality.independent
         present = modality.present
         distinct = self.uniformity_form == "distinct"
-        rows = ops.arange(ops.shape(units)[0], dtype="int32") if distinct else None
-        potentials = log_gaussian_potential(units, self.t, rows, present)  # (batch,)
+        if ids is None:
+            ids = ops.arange(ops.shape(units)[0], dtype="int32")
+        ids_left_out = ids if distinct else None
+        potentials = log_gaussian_potential(units, self.t, ids_left_out, present)  # (batch,)
         num_items = ops.cast(ops.shape(units)[0], units.dtype)
         if present is not None:
             potentials = ops.where(present, potentials, ops.full_like(potentials, LOWEST))
             num_items = ops.sum(ops.cast(present, units.dtype))
         if distinct:
-            divisor = num_items * (num_items - 1)
+            divisor = _num_pairs_of_different_items(ids, present, units.dtype)
         else:
             divisor = num_items**2 if self.per_pair else num_items
         total = ops.logsumexp(potentials)
@@ -278,6 +287,17 @@ def _squared_products(modality: Modality) -> Tensor:
     """Returns the mean of <z, z_i>²."""
     products = ops.sum(modality.plain * modality.independent, axis=1)
     return mean_over_present(ops.square(products), modality.present)
+
+
+def _num_pairs_of_different_items(ids: Tensor, present: Tensor | None, dtype: str) -> Tensor:
+    """Returns the number of ordered pairs of rows that are present and have different ids."""
+    if present is None:
+        same, num_rows = count_equal(ids, ids), ops.shape(ids)[0]
+    else:
+        same = count_equal(ids, ops.where(present, ids, ops.full_like(ids, MISSING_ID)))
+        num_rows = ops.sum(ops.cast(present, "int32"))
+    others = ops.cast(num_rows - same, dtype)
+    return ops.sum(others if present is None else others * ops.cast(present, dtype))
 
 
 def _check_sources(names: list[str], source: dict[str, Any]) -> None:

@@ -103,28 +103,30 @@ class GeometricConsistency(ViewRegularizer):
         self, modalities: list[Modality], ids: Tensor | None = None, training: bool | None = None
     ) -> dict[str, Tensor]:
         pairs = list(itertools.combinations(modalities, 2))
+        zero = ops.zeros((), dtype=modalities[0].plain.dtype)
         terms = {}
         if "cross_modal" in self.term_weights or "in_modal" in self.term_weights:
             differences = [
                 self._differences(a.plain, b.plain, all_present(a.present, b.present))
                 for a, b in pairs
             ]
-            terms["in_modal"] = _mean([within for within, _ in differences])
-            terms["cross_modal"] = _mean([across for _, across in differences])
+            terms["in_modal"] = _mean([within for within, _ in differences], zero)
+            terms["cross_modal"] = _mean([across for _, across in differences], zero)
         if "augmented" in self.term_weights:
             within_modalities = [
                 self._differences(m.plain, m.augmented, m.present)[0]
                 for m in modalities
                 if m.augmented is not None
             ]
-            terms["augmented"] = sum(within_modalities, start=ops.zeros((), dtype="float32"))
+            terms["augmented"] = sum(within_modalities, start=zero)
         if "augmented_pairs" in self.term_weights:
             terms["augmented_pairs"] = _mean(
                 [
                     _changes_of_pairs(a, b)
                     for a, b in pairs
                     if a.augmented is not None or b.augmented is not None
-                ]
+                ],
+                zero,
             )
         return {name: terms[name] for name in self.term_weights}
 
@@ -160,5 +162,5 @@ def _changes_of_pairs(a: Modality, b: Modality) -> Tensor:
     return mean_over_present(ops.square(ops.sum(changes, axis=1)), a.present, b.present)
 
 
-def _mean(values: list[Tensor]) -> Tensor:
-    return sum(values) / len(values) if values else ops.zeros((), dtype="float32")
+def _mean(values: list[Tensor], zero: Tensor) -> Tensor:
+    return sum(values) / len(values) if values else zero

@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_contrastive import _checks
-from keras_contrastive._engine import as_column, dtype_name
+from keras_contrastive._engine import as_column, check_ids, dtype_name, is_on_host
 from keras_contrastive._typing import Tensor
 from keras_contrastive._view_names import AUGMENTED, modality_name
 
@@ -56,9 +57,11 @@ def integer_ids(ids: Any, num_rows: int | None) -> Tensor:
 
     Raises:
         TypeError: If they are not integers.
-        ValueError: If there is not one per row.
+        ValueError: If there is not one per row, or one in an array is out of range.
     """
     dtype = dtype_name(ids)
     if not dtype.startswith(("int", "uint")):
         raise TypeError(f"`ids` must be integers `(batch,)`. Received: ids with dtype {dtype}.")
+    if is_on_host(ids):
+        check_ids(np.asarray(ids))
     return as_column("ids", ops.cast(ids, "int32"), num_rows, "id")

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_contrastive._engine import check_classes, ids_of_array, to_numpy, without_column_axis
+from keras_contrastive._engine import check_classes, ids_of_array, to_numpy
 from keras_contrastive._typing import ArrayLike, Structure
 from keras_contrastive.trainers._absent_rows import checked_presence
 from keras_contrastive.trainers._checks import (
@@ -24,6 +24,7 @@ from keras_contrastive.trainers._checks import (
 from keras_contrastive.trainers._hard_negatives import checked_hard_negatives
 from keras_contrastive.trainers._input_specs import vocabulary_size
 from keras_contrastive.trainers._log_weights import checked_log_weights
+from keras_contrastive.trainers._sample_weights import weights_of_array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class DataContract:
         hard_negative_ids: Names of inputs that are ids, and of the hard negatives that have them.
         log_weights: Names of inputs that are log-weights, and of the modalities or hard negatives
             that have them.
+        has_ids: Whether batches may have ids and weights. Otherwise, all but `x` is ignored.
         ids_reason: Why each batch must have ids, or "" if it need not, for messages.
         source: The argument that the data belongs to, for messages, such as `"validation_data"`.
     """
@@ -55,6 +57,7 @@ class DataContract:
     hard_negatives: tuple[tuple[str, str], ...] = ()
     hard_negative_ids: tuple[tuple[str, str], ...] = ()
     log_weights: tuple[tuple[str, str], ...] = ()
+    has_ids: bool = True
     ids_reason: str = ""
     source: str = ""
 
@@ -83,7 +86,7 @@ class DataContract:
             if self.num_classes is not None:
                 self._check_labels(y)
             if sample_weight is not None:
-                sample_weight = _weights_of_array(as_arrays(sample_weight, "sample_weight"))
+                sample_weight = weights_of_array(as_arrays(sample_weight, "sample_weight"))
                 _check_count("sample_weight", "weight", len(sample_weight), rows)
             return x, y, sample_weight
 
@@ -127,6 +130,8 @@ class DataContract:
                 f"Received: {_kind(batch)}."
             )
         x, y, sample_weight = (*parts, None, None)[:3]
+        if not self.has_ids:
+            return x, None, None
         if y is None and self.ids_reason:
             raise ValueError(
                 "Each batch of a data set must have the ids of its items, since "
@@ -188,6 +193,7 @@ def contract_of(trainer: Any, training: bool = False, source: str = "") -> DataC
         ids_reason = f"the loss has vectors of num_classes={num_classes} classes"
     return dataclasses.replace(
         prediction_contract(trainer),
+        has_ids=True,
         inputs=(*trainer.modalities, *trainer.extra_inputs) if trainer.has_towers else None,
         optional_inputs=None,
         present=tuple(trainer.present.items()),
@@ -209,6 +215,7 @@ def prediction_contract(trainer: Any) -> DataContract:
     return DataContract(
         inputs=trainer.modalities,
         optional_inputs=trainer.extra_inputs,
+        has_ids=False,
         vocabularies=tuple((name, size) for name, size in sizes.items() if size is not None),
     )
 
@@ -216,7 +223,7 @@ def prediction_contract(trainer: Any) -> DataContract:
 def one_encoder_contract(encoder: Any) -> DataContract:
     """Returns the data contract of a model of one encoder."""
     size = vocabulary_size(encoder)
-    return DataContract(vocabularies=() if size is None else (("x", size),))
+    return DataContract(vocabularies=() if size is None else (("x", size),), has_ids=False)
 
 
 def is_table(x: Any) -> bool:
@@ -264,29 +271,12 @@ def _num_rows(x: Structure) -> int:
     return count
 
 
-def _weights_of_array(sample_weight: ArrayLike) -> np.ndarray:
-    weights = to_numpy(sample_weight)
-    if weights.dtype.kind not in "biufV":  # V: bfloat16
-        raise TypeError(f"`sample_weight` must be numbers. Received: {_kind_of_dtype(weights)}.")
-    weights = without_column_axis(weights)
-    if weights.ndim != 1:
-        raise ValueError(
-            f"`sample_weight` must have the shape `(batch,)` or `(batch, 1)`. "
-            f"Received: shape {weights.shape}."
-        )
-    return weights.astype("float32") if weights.dtype.kind in "biu" else weights
-
-
 def _check_count(name: str, what: str, found: int, rows: int) -> None:
     if found != rows:
         raise ValueError(
             f"`{name}` must have one {what} for each row of `x`. "
             f"Received: {found} {what}s, {rows} rows."
         )
-
-
-def _kind_of_dtype(array: np.ndarray) -> str:
-    return "strings" if array.dtype.kind in "USO" else f"dtype {array.dtype}"
 
 
 def _kind(batch: Any) -> str:

@@ -37,6 +37,8 @@ def checked(data: Any, contract: DataContract) -> Any:
         loader = copy.copy(data)
         loader.collate_fn = _Composed(_Composed(loader.collate_fn, check), _in_a_tuple)
         return loader
+    if any(_is_a("grain", name, data) for name in ("MapDataset", "IterDataset")):
+        return data.map(check)
     return data
 
 
@@ -118,31 +120,46 @@ def _in_a_tuple(batch: Structure) -> Structure:
 
 
 def _checked_tf_data(dataset: Any, contract: DataContract) -> Any:
+    """Checks the structure now, and ids, presence and sample weights when they are served."""
     import tensorflow as tf
 
     spec = dataset.element_spec
     contract.check_spec(spec)
-    if not isinstance(spec, (tuple, list)) or len(spec) < 2 or spec[1] is None:
+    if not contract.has_ids:
         return dataset
     counts = contract.num_items, contract.num_classes
     limit = min([LARGEST_ID, *(count - 1 for count in counts if count is not None)])
 
-    def check(x: Any, y: Any, *rest: Any) -> Any:
-        extra = [(name, x[name], LARGEST_ID) for name, _ in contract.hard_negative_ids]
-        for name, ids, highest in [("y", y, limit), *extra]:
-            ids = tf.cast(ids, tf.int64)
-            in_range = tf.reduce_all((ids >= 0) & (ids <= highest))
-            tf.debugging.Assert(in_range, [OUT_OF_RANGE.format(name=name, limit=highest)])
-        return (x, y, *rest)
+    def check_ids(name: str, ids: Any, highest: int) -> None:
+        ids = tf.cast(ids, tf.int64)
+        message = OUT_OF_RANGE.format(name=name, limit=highest)
+        tf.debugging.Assert(tf.reduce_all((ids >= 0) & (ids <= highest)), [message])
+
+    def check(*parts: Any) -> Any:
+        x, y, weights = (*parts, None, None)[:3]
+        if y is not None:
+            check_ids("y", y, limit)
+            for name, _ in contract.hard_negative_ids:
+                check_ids(name, x[name], LARGEST_ID)
+        for name, _ in contract.present:
+            is_known = (x[name] == tf.zeros_like(x[name])) | (x[name] == tf.ones_like(x[name]))
+            tf.debugging.Assert(tf.reduce_all(is_known), [NOT_BOOL.format(name=name)])
+        if weights is not None:
+            values = tf.cast(weights, tf.float32)
+            is_right = tf.math.is_finite(values) & (values >= 0)
+            tf.debugging.Assert(tf.reduce_all(is_right), [WRONG_WEIGHTS])
+        return parts if isinstance(spec, (tuple, list)) else x
 
     return dataset.map(check)
 
 
-# In an error of TensorFlow, this text marks an error of ours.
+# In an error of TensorFlow, these texts mark an error of ours.
 OUT_OF_RANGE = (
     "`{name}` must hold ids in [0, {limit}]. Received: other ids. Map keys to row numbers first, "
     "for example with `np.unique(keys, return_inverse=True)[1]`."
 )
+NOT_BOOL = "`{name}` must be bool: whether a row has the modality. Received: other numbers."
+WRONG_WEIGHTS = "`sample_weight` must be finite and at least 0. Received: other numbers."
 
 
 @contextlib.contextmanager
@@ -159,14 +176,26 @@ def errors_in_our_words() -> Iterator[None]:
 
 
 def _wrapped_error(text: str) -> Exception | None:
-    pattern = re.escape(OUT_OF_RANGE.format(name="NAME", limit="LIMIT"))
-    found = re.search(pattern.replace("NAME", r"\w+").replace("LIMIT", r"\d+"), text)
-    if found is not None:
-        return ValueError(found[0])
+    for message in (OUT_OF_RANGE, NOT_BOOL, WRONG_WEIGHTS):
+        pattern = re.escape(message.format(name="NAME", limit="LIMIT"))
+        found = re.search(pattern.replace("NAME", r"\w+").replace("LIMIT", r"\d+"), text)
+        if found is not None:
+            return ValueError(found[0])
     found = re.search(r"\b(ValueError|TypeError): (.+)", text)
     if found is None or "keras_contrastive" not in text:
         return None
     return {"ValueError": ValueError, "TypeError": TypeError}[found[1]](found[2])
+
+
+def samplers_of(data: Any) -> list[Any]:
+    """Returns the samplers of a `DataLoader` that have an order for each epoch.
+
+    `torch.utils.data.DistributedSampler` is one. Unless `set_epoch` is called, its order stays.
+    """
+    if not _is_a("torch", "utils.data.DataLoader", data):
+        return []
+    samplers = [data.sampler, data.batch_sampler]
+    return [sampler for sampler in samplers if hasattr(sampler, "set_epoch")]
 
 
 def _is_a(package: str, name: str, data: Any) -> bool:

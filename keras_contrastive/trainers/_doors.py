@@ -24,6 +24,7 @@ from keras_contrastive.trainers._data_sets import (
     checked,
     errors_in_our_words,
     mapped,
+    samplers_of,
 )
 from keras_contrastive.trainers._epoch_data import (
     BATCH_SIZE,
@@ -74,8 +75,9 @@ def prepare_fit(trainer: Any, progress: TrainingProgress, arguments: dict[str, A
     _prepare_validation(arguments)
     batches = _prepare_batches(arguments)
     build_before_fit(trainer, x, _as_list(arguments["callbacks"]))
-    tracked = None if arguments["steps_per_epoch"] else batches
-    callback = ResumeCallback(progress, tracked, arguments["initial_epoch"])
+    callback = ResumeCallback(
+        progress, batches, arguments["initial_epoch"], samplers_of(arguments["x"])
+    )
     arguments["callbacks"] = _with_resume(callback, arguments["callbacks"])
     if process_index():
         arguments["verbose"] = 0
@@ -178,35 +180,47 @@ def _check_validation(trainer: Any, arguments: dict[str, Any]) -> None:
 
 
 def _prepare_batches(arguments: dict[str, Any]) -> ArrayBatches | OrderedDataset | None:
-    """Replaces arrays by batches in a known order. Returns those, or `None` for other data."""
+    """Replaces arrays by batches in a known order. Returns those, or `None` for other data.
+
+    Raises:
+        ValueError: If `steps_per_epoch` does not fit the data.
+    """
     x, y, weights = arguments["x"], arguments["y"], arguments["sample_weight"]
     shard = process_index(), num_processes()
     if not is_rows(x):
         arguments["x"] = x = _shard_dataset(x, shard)
         if not isinstance(x, OrderedDataset):
             return None
+        if arguments["steps_per_epoch"]:
+            raise ValueError(
+                "`steps_per_epoch` must be `None` for a data set that orders its own epochs. "
+                f"Received: steps_per_epoch={arguments['steps_per_epoch']}. Pass it to the data "
+                "set, for example `kc.samplers.ClassBalanced(..., steps_per_epoch=...)`."
+            )
         arguments["shuffle"] = False
         return x
     batch_size = arguments["batch_size"] or BATCH_SIZE
-    ordered = bool(arguments["shuffle"]) and not arguments["steps_per_epoch"]
-    if not ordered and shard[1] == 1:
-        return None
     arrays = _without_none(x, y, weights)
     if arguments["validation_split"] and arguments["validation_data"] is None:
         arrays, validation = split_off(arrays, arguments["validation_split"])
         arguments["validation_data"] = validation if len(validation) > 1 else (*validation, None)
         _prepare_validation(arguments)
-    batches = ArrayBatches(arrays, batch_size, bool(arguments["shuffle"]), shard)
+    shuffle, steps = bool(arguments["shuffle"]), arguments["steps_per_epoch"]
+    batches = ArrayBatches(arrays, batch_size, shuffle, shard, steps)
     check_divisible(batches.num_rows, batch_size)
     arguments["validation_batch_size"] = arguments["validation_batch_size"] or batch_size
     arguments |= {"x": batches, "y": None, "sample_weight": None, "batch_size": None}
-    arguments |= {"shuffle": False, "validation_split": 0.0}
+    arguments |= {"shuffle": False, "validation_split": 0.0, "steps_per_epoch": None}
     return batches
 
 
 def _prepare_validation(arguments: dict[str, Any]) -> None:
     validation = arguments["validation_data"]
+    if validation is None:
+        return
     if not isinstance(validation, (tuple, list)):
+        shard = process_index(), num_processes()
+        arguments["validation_data"] = _shard_dataset(validation, shard)
         return
     x, y, weights = (*validation, None, None)[:3]
     y = ids_for_weights(x, y, weights, new=True)

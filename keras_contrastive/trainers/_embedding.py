@@ -46,7 +46,8 @@ class EmbeddingModel(PortableModel):
         micro_batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Without autocast: an augmenter gets the inputs as they are, for both views. Encoders cast.
+        super().__init__(**{**kwargs, "autocast": False})
         self.encoders = encoders
         self.augmenters = _without_none(augmenters)
         self.projectors = projectors

@@ -19,6 +19,8 @@ class ArrayBatches(keras.utils.PyDataset):
         batch_size: Positive int, rows of the global batch.
         shuffle: Whether the rows are shuffled in each epoch.
         shard: `(index, count)`: each process takes one of `count` parts of each batch.
+        steps: `None` for one pass over the rows in each epoch, or the number of batches of an
+            epoch. The next epoch continues the pass.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class ArrayBatches(keras.utils.PyDataset):
         batch_size: int,
         shuffle: bool = False,
         shard: tuple[int, int] = (0, 1),
+        steps: int | None = None,
     ) -> None:
         super().__init__()
         self.arrays = keras.tree.map_structure(_as_numpy, arrays)
@@ -34,8 +37,9 @@ class ArrayBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.shard = shard
-        self.order = np.arange(self.num_rows)
-        self.skipped = 0
+        self.batches_of_a_pass = -(-self.num_rows // batch_size)
+        self.steps = steps or self.batches_of_a_pass
+        self.start_epoch(0, 0, 0)
 
     def start_epoch(self, epoch: int, skipped: int, seed: int) -> None:
         """Sets the order of an epoch.
@@ -45,18 +49,29 @@ class ArrayBatches(keras.utils.PyDataset):
             skipped: Number of leading batches that a resumed run leaves out.
             seed: Seed of the run.
         """
-        if self.shuffle:
-            self.order = np.random.default_rng((seed, epoch)).permutation(self.num_rows)
+        self.first = epoch * self.steps + skipped  # counted over all epochs
         self.skipped = skipped
+        self.seed = seed
+        self._order: tuple[int, np.ndarray] | None = None
 
     @property
     def num_batches(self) -> int:
-        return -(-self.num_rows // self.batch_size) - self.skipped
+        return self.steps - self.skipped
 
     def __getitem__(self, index: int) -> Structure:
-        start = (index + self.skipped) * self.batch_size
-        rows = shard_of(self.order[start : start + self.batch_size], self.shard)
+        number, place = divmod(self.first + index, self.batches_of_a_pass)
+        start = place * self.batch_size
+        rows = shard_of(self._order_of(number)[start : start + self.batch_size], self.shard)
         return keras.tree.map_structure(lambda array: array[rows], self.arrays)
+
+    def _order_of(self, number: int) -> np.ndarray:
+        """Returns the rows of a pass in their order."""
+        if self._order is None or self._order[0] != number:
+            order = np.arange(self.num_rows)
+            if self.shuffle:
+                order = np.random.default_rng((self.seed, number)).permutation(self.num_rows)
+            self._order = number, order
+        return self._order[1]
 
 
 def shard_of(rows: ArrayLike, shard: tuple[int, int]) -> ArrayLike:
@@ -136,7 +151,7 @@ def _as_numpy(array: ArrayLike) -> np.ndarray:
     array = keras.ops.convert_to_numpy(array) if keras.ops.is_tensor(array) else np.asarray(array)
     if array.dtype.kind in "USO":
         raise TypeError(
-            "`x` must hold numbers if arrays are shuffled or split. Received: strings or objects. "
+            "`x` must hold numbers if it is arrays. Received: strings or objects. "
             "Pass a `tf.data.Dataset` of the strings, or make token ids first."
         )
     return array.astype(keras.config.floatx()) if array.dtype == "float64" else array

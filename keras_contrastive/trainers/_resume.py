@@ -84,6 +84,7 @@ class ResumeCallback(keras.callbacks.Callback):
         progress: The `TrainingProgress` of the model.
         batches: The training data, with `start_epoch`, or `None` for a data set with its own order.
         initial_epoch: The epoch that the user passed to `fit`.
+        samplers: Samplers of PyTorch whose `set_epoch` is called in each epoch.
     """
 
     def __init__(
@@ -91,8 +92,10 @@ class ResumeCallback(keras.callbacks.Callback):
         progress: TrainingProgress,
         batches: ArrayBatches | OrderedDataset | None,
         initial_epoch: int = 0,
+        samplers: Sequence[Any] = (),
     ) -> None:
         super().__init__()
+        self.samplers = samplers
         self.progress = progress
         self.batches = batches
         self.initial_epoch = initial_epoch
@@ -131,6 +134,8 @@ class ResumeCallback(keras.callbacks.Callback):
         self._is_first_epoch = False
         self.progress.epoch, self.progress.batch = epoch, self._skipped
         _seed_torch(self.progress.seed, epoch, process_index())
+        for sampler in self.samplers:
+            sampler.set_epoch(epoch)
         if self.batches is not None:
             self.batches.start_epoch(epoch, self._skipped, self.progress.seed or 0)
         if self._skipped:

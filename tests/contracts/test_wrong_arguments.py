@@ -195,7 +195,7 @@ INF, NAN = float("inf"), float("nan")
         (losses.SigmoidContrastive, "bias", [INF, NAN]),
         (LearnableBias, "initial", [INF, NAN]),
         (DeepFeatureSeparation, "temperature", [INF, NAN, 1e-46]),
-        (DeepFeatureSeparation, "t", [INF, NAN, 0.0, 1e31]),
+        (DeepFeatureSeparation, "t", [INF, NAN, 0.0, 1e5]),
         (DeepFeatureSeparation, "weight", [INF, NAN, -1.0]),
         (DeepFeatureSeparation, "contrast", [INF, NAN, -1.0]),
         (GeometricConsistency, "in_modal", [INF, NAN]),

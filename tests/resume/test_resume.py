@@ -90,6 +90,17 @@ def test_interrupted_run_equals_uninterrupted_run(tmp_path, uninterrupted, save_
     assert_same(found, uninterrupted)
 
 
+@pytest.mark.parametrize("order", [{"shuffle": False}, {"steps_per_epoch": 2}])
+def test_a_run_with_an_order_of_the_user_is_resumed_as_well(tmp_path, order):
+    def backup(folder):
+        return keras.callbacks.BackupAndRestore(tmp_path / folder, save_freq=1)
+
+    expected = train(trainer(), [backup("whole")], **order)
+    with pytest.raises(CutError):
+        train(trainer(), [backup("cut"), cut_after(2, 0)], **order)
+    assert_same(train(trainer(), [backup("cut")], **order), expected)
+
+
 def test_saved_model_continues_its_random_state(tmp_path):
     expected = train(trainer())
     model = trainer()

@@ -102,6 +102,7 @@ def test_linear_probe_without_scikit_learn_names_the_extra(monkeypatch):
     [
         ({"shots": 9}, ValueError, r"`shots` must be in \[1, 8\].* shots=9. Class 0 has only 8"),
         ({"shots": 0}, ValueError, r"`shots` must be in \[1, 8\]"),
+        ({"shots": []}, ValueError, "`shots` must be `None`, a positive integer or several"),
         ({"shots": 1.5}, TypeError, "`shots` must be `None`, a positive integer or several"),
         ({"shots": 2.0}, TypeError, "`shots` must be `None`, a positive integer or several"),
         ({"shots": (1, 2.0)}, TypeError, r"Received: shots=\(1, 2.0\)"),

@@ -116,6 +116,26 @@ def test_rows_with_the_same_id_are_not_negatives_of_each_other():
     assert single < with_ids < without_ids
 
 
+def test_distinct_uniformity_leaves_out_pairs_with_the_same_id():
+    rows = random_views()["a"]
+    layer = DeepFeatureSeparation(0.0, 0.0, uniformity_form="distinct")
+    once = float(layer.penalty({"a": rows, "a_independent": rows}))
+    twice = np.concatenate([rows, rows])
+    views, ids = {"a": twice, "a_independent": twice}, np.tile(np.arange(7), 2)
+    assert float(layer.penalty(views, ids=ids)) == pytest.approx(once, rel=1e-5)
+    assert float(layer.penalty(views)) > once + 0.01
+    present = {"a": np.arange(14) < 7}
+    assert float(layer.penalty(views, ids=ids, present=present)) == pytest.approx(once, rel=1e-5)
+
+
+def test_ids_in_an_array_must_be_in_range():
+    views = random_views()
+    layer = built(DeepFeatureSeparation(), views)
+    for ids in (np.arange(7) * 2**32, np.arange(7) - 1):
+        with pytest.raises(ValueError, match=r"`ids` must be in \[0, 2\*\*31\)"):
+            layer.penalty(views, ids=ids)
+
+
 def test_terms_add_up_over_three_modalities():
     views = random_views(names=[*NAMES, "c", "c_augmented"])
     layer = built(DeepFeatureSeparation(), views)

@@ -1,5 +1,6 @@
 """Geometric consistency: the numbers of the specification, invariances, and accuracy near zero."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -83,6 +84,18 @@ def test_terms_of_augmented_views_are_zero_without_augmented_views():
     terms = GeometricConsistency().penalty_and_terms(random_views(names=["a", "b"]))[1]
     assert float(terms["augmented"]) == float(terms["augmented_pairs"]) == 0
     assert float(terms["in_modal"]) > 0
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no float64 by default")
+def test_penalty_has_the_precision_of_the_views():
+    views = {name: rows.astype("float64") for name, rows in random_views(names=["a", "b"]).items()}
+    keras.config.set_floatx("float64")
+    try:
+        penalty = GeometricConsistency(dtype="float64").penalty(views)
+    finally:
+        keras.config.set_floatx("float32")
+    expected = GeometricConsistency().penalty(random_views(names=["a", "b"]))
+    assert float(penalty) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_penalty_of_three_modalities_is_the_mean_over_pairs():

@@ -1,4 +1,4 @@
-"""Batches of `torch.utils.data.DataLoader`, which every backend accepts."""
+"""Data sets of PyTorch and grain, which every backend accepts."""
 
 import sys
 import types
@@ -40,3 +40,19 @@ def test_a_batch_without_ids_becomes_a_tuple(monkeypatch, batch, expected):
         served = checked(loader, contract)
     np.testing.assert_equal(served.collate_fn([]), expected)
     np.testing.assert_equal(loader.collate_fn([]), batch)
+
+
+class MapDataset:
+    """The method of grain's class that the trainer calls. No backend needs grain."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def map(self, function):
+        return [function(batch) for batch in self.batches]
+
+
+def test_batches_of_grain_are_checked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "grain", types.SimpleNamespace(MapDataset=MapDataset))
+    contract = types.SimpleNamespace(checked_batch=lambda batch: (batch, "checked"))
+    assert checked(MapDataset([1, 2]), contract) == [(1, "checked"), (2, "checked")]

@@ -79,6 +79,8 @@ WRONG_WEIGHTS = {
     "too few": (np.ones(23), ValueError, ["`sample_weight`", "23 weights", "24 rows"]),
     "two columns": (np.ones((24, 2)), ValueError, ["`sample_weight`", "(24, 2)"]),
     "strings": (NAMES, TypeError, ["`sample_weight`", "numbers", "strings"]),
+    "NaN": (np.where(IDS == 3, np.nan, 1.0), ValueError, ["`sample_weight`", "nan at row 3"]),
+    "negative": (IDS - 5.0, ValueError, ["`sample_weight`", "at least 0", "-5.0 at row 0"]),
 }
 
 
@@ -148,8 +150,9 @@ def test_class_weight_is_refused(model, door):
         ((pairs(), IDS.astype("float32")), TypeError, ["`y`", "integer"]),
         ((pairs()["image"], pairs()["text"]), TypeError, ['{"image": ..., "text": ...}']),
         (({"image": pairs()["image"]}, IDS), ValueError, ["text"]),
+        ((pairs(), IDS, np.where(IDS, 1.0, np.inf)), ValueError, ["`sample_weight`", "finite"]),
     ],
-    ids=["64-bit ids", "float ids", "a tuple of views", "one modality"],
+    ids=["64-bit ids", "float ids", "a tuple of views", "one modality", "infinite weights"],
 )
 def test_batches_of_data_sets_are_checked(model, door, kind, data, error, words):
     batches = DATA_KINDS[kind](data, batch_size=8)
@@ -232,6 +235,21 @@ def test_a_presence_input_must_say_yes_or_no():
     model = trainer(present={"has_text": "text"})
     x = {**pairs(), "has_text": np.linspace(0, 1, 24)}
     assert_refused(lambda: model.fit(x, verbose=0), ValueError, ["`has_text`", "bool"])
+
+
+@pytest.mark.parametrize("kind", DATA_KINDS)
+def test_a_presence_input_of_a_data_set_must_say_yes_or_no(kind):
+    model = trainer(present={"has_text": "text"})
+    x = {**pairs(), "has_text": np.linspace(0, 1, 24)}
+    batches = DATA_KINDS[kind]((x,), batch_size=8)
+    assert_refused(lambda: model.fit(batches, verbose=0), ValueError, ["`has_text`", "bool"])
+
+
+@pytest.mark.parametrize("kind", DATA_KINDS)
+def test_predictions_ignore_all_but_the_inputs(model, kind):
+    batches = DATA_KINDS[kind]((pairs(), IDS / 7), batch_size=8)
+    found = model.predict(batches, verbose=0)
+    np.testing.assert_allclose(found["text"], model.predict(pairs(), verbose=0)["text"], atol=1e-6)
 
 
 def test_the_rows_of_arrays_are_the_ids_of_a_queue():

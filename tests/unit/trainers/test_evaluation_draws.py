@@ -36,6 +36,7 @@ layers = keras.layers
 AUGMENTERS = {
     "ours": lambda: aug.SimCLRImageAugmenter(seed=1, value_range=(0, 1)),
     "Keras": lambda: layers.GaussianNoise(0.5, seed=1),
+    "unseeded dropout": lambda: layers.Dropout(0.5),
     "Keras, images": lambda: layers.RandomTranslation(0.3, 0.3, seed=1),
     "several": lambda: keras.Sequential(
         [aug.RandomFlip(seed=1), layers.RandomBrightness(0.5, (0, 1), seed=2), Noise()]

@@ -58,6 +58,23 @@ def test_mixed_precision_trains_with_a_loss_in_float32(policy):
     assert np.isfinite(rates(model)).all()
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_augments_both_views_in_float32(policy):
+    keras.config.set_dtype_policy(policy)
+    seen = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, inputs, training=None):
+            seen.append(ops.dtype(inputs))
+            return inputs / 1e5
+
+    model = ContrastiveTrainer(tower(6), augmenters=Spy(autocast=False))
+    model.compile("sgd", InfoNCE(), run_eagerly=True)
+    loss = model.train_on_batch(1e5 * pairs()["image"])
+    assert set(seen) == {"float32"}
+    assert np.isfinite(float(loss))
+
+
 def test_a_model_without_ids_and_state_counts_its_steps():
     model = trainer(GammaContrastive(draws=1, seed=1))
     model.fit(pairs(), batch_size=8, verbose=0)
