@@ -51,7 +51,8 @@ def _share(part):
     return "all concepts" if part == 1 else f"1/{part}"
 
 
-def draw(found, title, path):
+def draw(found, untrained, title, path):
+    """Draws the scores over the share of the concepts, with the search without training."""
     with report.figure(3.9, title) as figure:
         axes = figure.subplots()
         figure.suptitle(title, x=0.01, ha="left")
@@ -68,7 +69,17 @@ def draw(found, title, path):
         axes.set_xticks([1 / part for part in parts], [_share(part) for part in parts])
         axes.set(xlabel="share of the training concepts", ylabel="mean reciprocal rank")
         low, high = axes.get_ylim()
-        report.label_lines(axes, ends, (high - low) / 16)
+        gap = (high - low) / 16
+        axes.set_ylim(low, high + gap)  # room for the names of lines that end at one point
+        report.label_lines(axes, ends, gap)
+        axes.axhline(untrained, color=report.MUTED, linestyle=":", linewidth=1.5)
+        axes.annotate(
+            "no training",
+            (1 / parts[0], untrained),
+            xytext=(0, 4),
+            textcoords="offset points",
+            color=report.MUTED,
+        )
         report.save(figure, path)
 
 
@@ -78,4 +89,5 @@ def write(folder):
     tables = {"scores": scores(found), "differences": differences(found)}
     page = folder.parent / "less_data.md"
     report.write_page(page, tables)
-    draw(found, report.title(page), page.with_suffix(".png"))
+    untrained = protocol.read(folder / "half_the_batch")[f"{SOURCE}-linear-0-none"]
+    draw(found, untrained["test"]["mrr"][0], report.title(page), page.with_suffix(".png"))

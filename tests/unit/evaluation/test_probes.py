@@ -91,9 +91,9 @@ def test_probe_of_equal_features_predicts_the_frequencies():
 
 def test_linear_probe_without_scikit_learn_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    with pytest.raises(ImportError, match=r"pip install keras-contrastive\[eval\]"):
+    with pytest.raises(ImportError, match=r"pip install \"\.\[eval\]\""):
         linear_probe(np.eye(2), [0, 1], np.eye(2), [0, 1])
-    with pytest.raises(ImportError, match=r"pip install keras-contrastive\[eval\]"):
+    with pytest.raises(ImportError, match=r"pip install \"\.\[eval\]\""):
         LinearProbe(np.eye(2), [0, 1], np.eye(2), [0, 1])
 
 

@@ -102,7 +102,7 @@ def test_umap_gets_cosine_distances_and_the_seed(monkeypatch):
 
 def test_umap_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(ImportError, match=r"`umap` must be installed.*keras-contrastive\[umap\]"):
+    with pytest.raises(ImportError, match=r"`umap` must be installed.*pip install \"\.\[umap\]\""):
         viz.embeddings(embeddings(), method="umap")
 
 

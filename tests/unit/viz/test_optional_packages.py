@@ -23,7 +23,7 @@ def test_matplotlib_that_is_not_installed_is_named(draw, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(
         ImportError,
-        match=r"`matplotlib` must be installed.*pip install \"keras-contrastive\[viz\]\"",
+        match=r"`matplotlib` must be installed.*pip install \"\.\[viz\]\"",
     ):
         draw()
 
@@ -31,5 +31,5 @@ def test_matplotlib_that_is_not_installed_is_named(draw, monkeypatch):
 def test_pillow_is_needed_for_a_sprite_only(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert (viz.projector(tmp_path, np.eye(2)) / "tensors.tsv").exists()
-    with pytest.raises(ImportError, match=r"`PIL` must be installed.*keras-contrastive\[viz\]"):
+    with pytest.raises(ImportError, match=r"`PIL` must be installed.*pip install \"\.\[viz\]\""):
         viz.projector(tmp_path, np.eye(2), images=np.zeros((2, 4, 4)))
