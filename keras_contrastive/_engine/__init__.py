@@ -13,7 +13,11 @@ from keras_contrastive._engine.candidate_sampling import expected_candidates, la
 from keras_contrastive._engine.candidates import MISSING_ID, NO_ITEM_ID, Candidates
 from keras_contrastive._engine.class_sums import class_sums
 from keras_contrastive._engine.contrast import Contrast
-from keras_contrastive._engine.groups import count_equal, groups_by_id, sum_over_group
+from keras_contrastive._engine.groups import (
+    groups_by_id,
+    num_pairs_of_different_ids,
+    sum_over_group,
+)
 from keras_contrastive._engine.ids import (
     LARGEST_ID,
     check_classes,
@@ -79,7 +83,6 @@ __all__ = [
     "check_ids",
     "class_sums",
     "count_at_least",
-    "count_equal",
     "dtype_name",
     "eager_tile_shape",
     "expected_candidates",
@@ -95,6 +98,7 @@ __all__ = [
     "nearest_positive",
     "nearest_rows",
     "normalize",
+    "num_pairs_of_different_ids",
     "positive_ranks",
     "squared_differences",
     "sum_over_group",

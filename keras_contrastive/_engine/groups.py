@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
+from keras_contrastive._engine.candidates import MISSING_ID
 from keras_contrastive._engine.column_blocks import Columns, for_each_block_of_columns
 from keras_contrastive._engine.gradients import with_gradient
 from keras_contrastive._typing import Tensor
@@ -25,6 +26,17 @@ def count_equal(values: Tensor, among: Tensor) -> Tensor:
     among = ops.sort(among)
     above, below = (ops.searchsorted(among, values, side=side) for side in ("right", "left"))
     return ops.cast(above - below, "int32")
+
+
+def num_pairs_of_different_ids(ids: Tensor, present: Tensor | None, dtype: str) -> Tensor:
+    """Returns the number of ordered pairs of rows that are present and have different ids."""
+    if present is None:
+        same, num_rows = count_equal(ids, ids), ops.shape(ids)[0]
+    else:
+        same = count_equal(ids, ops.where(present, ids, ops.full_like(ids, MISSING_ID)))
+        num_rows = ops.sum(ops.cast(present, "int32"))
+    others = ops.cast(num_rows - same, dtype)
+    return ops.sum(others if present is None else others * ops.cast(present, dtype))
 
 
 def products_with_others_of_the_group(rows: Tensor, more: Sequence[Tensor], ids: Tensor) -> Tensor:

@@ -9,11 +9,10 @@ from keras import ops
 from keras_contrastive import _checks
 from keras_contrastive._engine import (
     LOWEST,
-    MISSING_ID,
     Batch,
     Contrast,
-    count_equal,
     log_gaussian_potential,
+    num_pairs_of_different_ids,
 )
 from keras_contrastive._typing import Config, Layer, LayerArguments, Shape, Tensor
 from keras_contrastive._view_names import INDEPENDENT, modality_name
@@ -256,7 +255,7 @@ class DeepFeatureSeparation(ViewRegularizer):
             potentials = ops.where(present, potentials, ops.full_like(potentials, LOWEST))
             num_items = ops.sum(ops.cast(present, units.dtype))
         if distinct:
-            divisor = _num_pairs_of_different_items(ids, present, units.dtype)
+            divisor = num_pairs_of_different_ids(ids, present, units.dtype)
         else:
             divisor = num_items**2 if self.per_pair else num_items
         total = ops.logsumexp(potentials)
@@ -287,17 +286,6 @@ def _squared_products(modality: Modality) -> Tensor:
     """Returns the mean of <z, z_i>²."""
     products = ops.sum(modality.plain * modality.independent, axis=1)
     return mean_over_present(ops.square(products), modality.present)
-
-
-def _num_pairs_of_different_items(ids: Tensor, present: Tensor | None, dtype: str) -> Tensor:
-    """Returns the number of ordered pairs of rows that are present and have different ids."""
-    if present is None:
-        same, num_rows = count_equal(ids, ids), ops.shape(ids)[0]
-    else:
-        same = count_equal(ids, ops.where(present, ids, ops.full_like(ids, MISSING_ID)))
-        num_rows = ops.sum(ops.cast(present, "int32"))
-    others = ops.cast(num_rows - same, dtype)
-    return ops.sum(others if present is None else others * ops.cast(present, dtype))
 
 
 def _check_sources(names: list[str], source: dict[str, Any]) -> None:
