@@ -32,6 +32,7 @@ from keras_contrastive.trainers._epoch_data import (
     check_divisible,
     ids_for_weights,
     is_rows,
+    new_ids,
     row_numbers,
     split_off,
 )
@@ -94,8 +95,9 @@ def prepare_evaluate(trainer: Any, arguments: dict[str, Any]) -> None:
         return
     contract = contract_of(trainer)
     _check_data(arguments, contract)
+    _number_evaluated_rows(arguments, contract)
     x, weights = arguments["x"], arguments["sample_weight"]
-    y = ids_for_weights(x, _needed_ids(x, arguments["y"], contract), weights, new=True)
+    y = ids_for_weights(x, arguments["y"], weights, new=True)
     batch_size = arguments["batch_size"] or BATCH_SIZE
     x, y, weights = _evaluated_rows(x, y, weights, batch_size)
     arguments["x"], arguments["y"], arguments["sample_weight"] = x, y, weights
@@ -155,9 +157,16 @@ def _check_data(arguments: dict[str, Any], contract: DataContract) -> None:
         arguments["x"] = checked(x, contract)
 
 
-def _needed_ids(x: Structure, y: ArrayLike | None, contract: DataContract) -> ArrayLike | None:
-    """Returns ids of evaluated rows: row numbers if there are none, and the trainer needs them."""
-    return row_numbers(x) if y is None and contract.ids_reason else y
+def _number_evaluated_rows(arguments: dict[str, Any], contract: DataContract) -> None:
+    """Adds ids if there are none and the trainer needs them, because hard negatives have ids.
+
+    Those of hard negatives are then row numbers. Both become ids of new items.
+    """
+    x = arguments["x"]
+    if arguments["y"] is None and contract.ids_reason and is_rows(x):
+        arguments["y"] = new_ids(row_numbers(x))
+        ids = {name: new_ids(x[name]) for name, _ in contract.hard_negative_ids}
+        arguments["x"] = {**x, **ids}
 
 
 def _check_validation(trainer: Any, arguments: dict[str, Any]) -> None:
@@ -168,7 +177,7 @@ def _check_validation(trainer: Any, arguments: dict[str, Any]) -> None:
     if isinstance(validation, (tuple, list)):
         parts = dict(zip(("x", "y", "sample_weight"), (*validation, None, None), strict=False))
         _check_data(parts, contract)
-        parts["y"] = _needed_ids(parts["x"], parts["y"], contract)
+        _number_evaluated_rows(parts, contract)
         arguments["validation_data"] = tuple(parts.values())[: max(len(validation), 2)]
     elif is_rows(validation):
         raise TypeError(

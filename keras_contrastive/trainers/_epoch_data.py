@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from keras_contrastive._engine import LARGEST_ID
 from keras_contrastive._replicas import num_data_shards
 from keras_contrastive._typing import ArrayLike, Structure
 
@@ -117,8 +118,12 @@ def ids_for_weights(
     if y is not None or sample_weight is None:
         return y
     rows = row_numbers(x)
-    # The largest ids, so that they do not equal ids in a queue.
-    return 2**31 - 1 - rows if new and rows is not None else rows
+    return new_ids(rows) if new and rows is not None else rows
+
+
+def new_ids(rows: ArrayLike) -> np.ndarray:
+    """Returns the largest ids in place of row numbers. Those in a queue are other items."""
+    return (LARGEST_ID - np.asarray(rows, "int64")).astype("int32")
 
 
 def split_off(arrays: Sequence[Structure], fraction: float) -> tuple[Structure, Structure]:

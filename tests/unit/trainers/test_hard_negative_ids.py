@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_contrastive import ContrastiveTrainer
 from keras_contrastive.evaluation import mine_hard_negatives
+from keras_contrastive.layers import EmbeddingQueue
 from keras_contrastive.losses import InfoNCE
 from tests.helpers.backend import COMPILE_LEAST, DATA_KINDS
 from tests.helpers.towers import pairs, towers
@@ -57,6 +58,20 @@ def test_an_anchor_leaves_out_hard_negatives_with_its_id():
     history = model.fit(x, validation_data=(x,), verbose=0, batch_size=ROWS).history
     assert history["loss"][0] == pytest.approx(found, rel=1e-5)
     assert np.isfinite(history["val_loss"][0])
+
+
+def test_rows_of_an_evaluation_are_other_items_than_those_in_a_queue():
+    model = ContrastiveTrainer(towers(), **NAMES)
+    model.compile(keras.optimizers.SGD(0.0), InfoNCE(0.2, memory=EmbeddingQueue(ROWS, 4)))
+    x = data(ids=np.arange(ROWS))
+    model.fit(x, batch_size=ROWS, verbose=0)  # stores the rows 0 to 11 in the queue
+    expected = model.evaluate(
+        {**x, "wrong_id": x["wrong_id"] + 100}, 100 + np.arange(ROWS), verbose=0
+    )
+    assert model.evaluate(x, np.arange(ROWS), verbose=0) < expected - 0.01
+    assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
+    history = model.fit(x, batch_size=ROWS, validation_data=(x,), verbose=0).history
+    assert history["val_loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_for_each_row_may_have_a_column_or_not():
