@@ -9,7 +9,7 @@ SETTINGS = ("iconify-linear", "iconify-hidden", "iconify-pixels", "pypi-linear")
 TOWERS = {
     "iconify-linear": "linear",
     "iconify-hidden": "with a hidden layer",
-    "iconify-pixels": "convolutions of pixels",
+    "iconify-pixels": "convolutions on pixels",
 }
 
 
