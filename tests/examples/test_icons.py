@@ -67,7 +67,6 @@ def test_a_difference_is_paired_over_families(program):
     assert families == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.traced
 def test_steps_in_one_loop_and_one_by_one_give_the_same_weights(program):
     if keras.backend.backend() != "jax":
         pytest.skip("the program is for JAX")
