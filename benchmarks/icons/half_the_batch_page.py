@@ -149,14 +149,8 @@ def draw(lines, title, path):
         report.label_lines(axes, ends, (high - low) / 16)
         if "none" in lines:
             untrained = lines["none"][0]["test"]["mrr"][0]
-            axes.axhline(untrained, color=report.MUTED, linestyle=":", linewidth=1.5)
-            axes.annotate(
-                "no training: the features as they are",
-                (batches[0], untrained),
-                xytext=(0, 4),
-                textcoords="offset points",
-                color=report.MUTED,
-            )
+            text = "no training: the features as they are"
+            report.untrained_line(axes, batches[0], untrained, text)
         figure.get_layout_engine().set(rect=(0, 0, 0.99, 1))
         report.save(figure, path)
 

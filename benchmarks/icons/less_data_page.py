@@ -72,14 +72,7 @@ def draw(found, untrained, title, path):
         gap = (high - low) / 16
         axes.set_ylim(low, high + gap)  # room for the names of lines that end at one point
         report.label_lines(axes, ends, gap)
-        axes.axhline(untrained, color=report.MUTED, linestyle=":", linewidth=1.5)
-        axes.annotate(
-            "no training",
-            (1 / parts[0], untrained),
-            xytext=(0, 4),
-            textcoords="offset points",
-            color=report.MUTED,
-        )
+        report.untrained_line(axes, 1 / parts[0], untrained, "no training")
         report.save(figure, path)
 
 

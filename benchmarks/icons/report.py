@@ -83,6 +83,13 @@ def figure(height, title):
     return _style.new_figure(height, [title], layout="constrained")
 
 
+def untrained_line(axes, x, score, text):
+    """Draws the score of a search without training, with a text above the line at `x`."""
+    axes.axhline(score, color=MUTED, linestyle=":", linewidth=1.5)
+    above = {"xytext": (0, 4), "textcoords": "offset points", "color": MUTED}
+    axes.annotate(text, (x, score), **above)
+
+
 def label_lines(axes, ends, gap):
     """Writes names at the right ends of lines, moved apart so that they do not overlap.
 

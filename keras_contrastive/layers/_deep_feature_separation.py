@@ -245,16 +245,16 @@ class DeepFeatureSeparation(ViewRegularizer):
         """
         units: Tensor = modality.independent
         present = modality.present
-        distinct = self.uniformity_form == "distinct"
-        if ids is None:
+        if self.uniformity_form != "distinct":
+            ids = None
+        elif ids is None:
             ids = ops.arange(ops.shape(units)[0], dtype="int32")
-        ids_left_out = ids if distinct else None
-        potentials = log_gaussian_potential(units, self.t, ids_left_out, present)  # (batch,)
+        potentials = log_gaussian_potential(units, self.t, ids, present)  # (batch,)
         num_items = ops.cast(ops.shape(units)[0], units.dtype)
         if present is not None:
             potentials = ops.where(present, potentials, ops.full_like(potentials, LOWEST))
             num_items = ops.sum(ops.cast(present, units.dtype))
-        if distinct:
+        if ids is not None:
             divisor = num_pairs_of_different_ids(ids, present, units.dtype)
         else:
             divisor = num_items**2 if self.per_pair else num_items

@@ -227,17 +227,12 @@ def _prepare_validation(arguments: dict[str, Any]) -> None:
     validation = arguments["validation_data"]
     if validation is None:
         return
-    if not isinstance(validation, (tuple, list)):
-        shard = process_index(), num_processes()
-        arguments["validation_data"] = _shard_dataset(validation, shard)
-        return
-    x, y, weights = (*validation, None, None)[:3]
+    parts = validation if isinstance(validation, (tuple, list)) else (validation,)
+    x, y, weights = (*parts, None, None)[:3]
     y = ids_for_weights(x, y, weights, new=True)
     batch_size = arguments["validation_batch_size"] or arguments["batch_size"] or BATCH_SIZE
     x, y, weights = _evaluated_rows(x, y, weights, batch_size)
-    arguments["validation_data"] = (
-        x if isinstance(x, ArrayBatches) else (x, y, weights)[: max(len(validation), 2)]
-    )
+    arguments["validation_data"] = (x, y, weights)[: max(len(parts), 2)] if is_rows(x) else x
 
 
 def _evaluated_rows(

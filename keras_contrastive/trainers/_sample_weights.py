@@ -15,15 +15,14 @@ def weights_of_array(sample_weight: ArrayLike) -> np.ndarray:
     """
     weights = to_numpy(sample_weight)
     if weights.dtype.kind not in "biufV":  # V: bfloat16
-        raise TypeError(f"`sample_weight` must be numbers. Received: {_kind_of_dtype(weights)}.")
+        kind = "strings" if weights.dtype.kind in "USO" else f"dtype {weights.dtype}"
+        raise TypeError(f"`sample_weight` must be numbers. Received: {kind}.")
     weights = without_column_axis(weights)
     if weights.ndim != 1:
         raise ValueError(
             f"`sample_weight` must have the shape `(batch,)` or `(batch, 1)`. "
             f"Received: shape {weights.shape}."
         )
-    if weights.dtype.kind in "biu":
-        weights = weights.astype("float32")
     values = weights.astype("float32")
     wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if wrong.size:
@@ -31,8 +30,4 @@ def weights_of_array(sample_weight: ArrayLike) -> np.ndarray:
             "`sample_weight` must be finite and at least 0. "
             f"Received: {values[wrong[0]]} at row {wrong[0]}."
         )
-    return weights
-
-
-def _kind_of_dtype(array: np.ndarray) -> str:
-    return "strings" if array.dtype.kind in "USO" else f"dtype {array.dtype}"
+    return values if weights.dtype.kind in "biu" else weights

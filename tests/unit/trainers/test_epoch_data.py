@@ -68,6 +68,7 @@ def test_processes_share_the_batches_of_a_validation_data_set(monkeypatch):
     monkeypatch.setattr(_doors, "num_processes", lambda: 2)
     monkeypatch.setattr(_doors, "process_index", lambda: 1)
     arguments = {"validation_data": Batches((ROWS,), 4)}
+    arguments |= {"batch_size": None, "validation_batch_size": None}
     _doors._prepare_validation(arguments)
     np.testing.assert_array_equal(arguments["validation_data"][0][0], [2, 3])
 
